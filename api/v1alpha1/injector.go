@@ -149,6 +149,14 @@ type Webhook struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=30
 	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+
+	// URL is where the API server reaches the operator, if not at its Service: for an operator outside the cluster.
+	// The operator needs --serving-host with the same host, or its certificate won't fit.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:Pattern=`^https://[^/?#@]+(/[^?#]*)?$`
+	URL string `json:"url,omitempty"`
 }
 
 // Template is one named template.
@@ -190,7 +198,7 @@ type Proxy struct {
 	// +kubebuilder:validation:Maximum=4294967294
 	UID int64 `json:"uid,omitempty"`
 
-	// Resources of the proxy container: requests and limits of cpu and memory. Unset: 10m CPU and 40Mi requested,
+	// Resources of the proxy container: requests and limits of cpu and memory. Unset: 50m CPU and 64Mi requested,
 	// 2 CPUs and 512Mi at most.
 	//
 	// +optional

@@ -1,0 +1,114 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// What the lists of Capture, and the annotations of the same names, want to be. Messages end in these.
+const (
+	WantPorts    = "want ports or ranges, such as 80,8000-8010"
+	WantPortsAll = `want "*", or ports or ranges, such as 80,8000-8010`
+	WantCIDRs    = "want CIDRs or addresses, such as 10.0.0.0/8,fd00::/8"
+	WantCIDRsAll = `want "*", or CIDRs or addresses, such as 10.0.0.0/8,fd00::/8`
+	WantImage    = "want an image reference, such as registry.example/pillion-sidecar:1.2"
+)
+
+// Ports checks a comma-separated list of ports (1-65535) and ranges (a-b) and returns it without spaces and empty
+// items. The error is complete, but for whose list it is.
+func Ports(list string) (string, error) {
+	return eachItem(list, func(item string) (string, error) {
+		low, high, isRange := strings.Cut(item, "-")
+		low, high = strings.TrimSpace(low), strings.TrimSpace(high)
+		if !isRange {
+			high = low
+		}
+		from, okFrom := port(low)
+		to, okTo := port(high)
+		switch {
+		case !okFrom || !okTo:
+			return "", fmt.Errorf("%q is not a port; %s", item, WantPorts)
+		case from > to:
+			return "", fmt.Errorf("range %q ends before it starts; %s", item, WantPorts)
+		case isRange:
+			return low + "-" + high, nil
+		}
+		return low, nil
+	})
+}
+
+// PortsOrAll is Ports, or "*" alone.
+func PortsOrAll(list string) (string, error) { return orAll(list, WantPorts, WantPortsAll, Ports) }
+
+// CIDRs checks a comma-separated list of CIDRs and addresses and returns it without spaces and empty items.
+func CIDRs(list string) (string, error) {
+	return eachItem(list, func(item string) (string, error) {
+		if _, err := netip.ParsePrefix(item); err == nil {
+			return item, nil
+		}
+		if addr, err := netip.ParseAddr(item); err == nil && addr.Zone() == "" {
+			return item, nil
+		}
+		return "", fmt.Errorf("%q is not a CIDR or an address; %s", item, WantCIDRs)
+	})
+}
+
+// CIDRsOrAll is CIDRs, or "*" alone.
+func CIDRsOrAll(list string) (string, error) { return orAll(list, WantCIDRs, WantCIDRsAll, CIDRs) }
+
+func orAll(list, want, wantAll string, check func(string) (string, error)) (string, error) {
+	if strings.TrimSpace(list) == "*" {
+		return "*", nil
+	}
+	clean, err := check(list)
+	if err != nil {
+		return "", fmt.Errorf("%s", strings.TrimSuffix(err.Error(), want)+wantAll)
+	}
+	return clean, nil
+}
+
+// maxItems bounds a list: an annotation may be 256 KiB long, and the rules made of it must fit a transaction.
+const maxItems = 4096
+
+func eachItem(list string, check func(string) (string, error)) (string, error) {
+	var clean []string
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		item, err := check(item)
+		if err != nil {
+			return "", err
+		}
+		if clean = append(clean, item); len(clean) > maxItems {
+			return "", fmt.Errorf("the list has more than %d items; use ranges", maxItems)
+		}
+	}
+	return strings.Join(clean, ","), nil
+}
+
+// port wants plain digits: strconv alone would also take +80.
+func port(text string) (int, bool) {
+	if text == "" || len(text) > 5 || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	return n, err == nil && n >= 1 && n <= 65535
+}
+
+// imageReference is the distribution grammar: [host[:port]/]path[:tag][@digest].
+var imageReference = regexp.MustCompile(`^(?:(?:[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?/)?` +
+	`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*` +
+	`(?::[A-Za-z0-9_][-.A-Za-z0-9_]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$`)
+
+// Image checks an image reference.
+func Image(reference string) error {
+	if len(reference) > 512 || !imageReference.MatchString(reference) {
+		return fmt.Errorf("%q is not an image reference; %s", reference, WantImage)
+	}
+	return nil
+}
