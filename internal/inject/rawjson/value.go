@@ -1,0 +1,224 @@
+// Package rawjson is a JSON document as a tree whose untouched parts stay the text they came as: fields we never heard
+// of, number spelling and key order survive, and writing a part out is a copy. Values are immutable: changing one makes
+// a new one that shares the rest. Text comes in (parse.go), text goes out (write.go). Read this file first.
+package rawjson
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Kind of a value.
+type Kind uint8
+
+// Kinds.
+const (
+	Null Kind = iota
+	Bool
+	Number
+	String
+	List
+	Object
+)
+
+// Value is one JSON value. Don't change one after it is built; they are shared.
+type Value struct {
+	kind    Kind
+	raw     string // JSON text; empty for lists and objects that were built
+	members []Member
+	items   []*Value
+}
+
+// Member is one field of an object.
+type Member struct {
+	Key   string
+	Value *Value
+}
+
+// Kind says what v is; a nil value is Null.
+func (v *Value) Kind() Kind {
+	if v == nil {
+		return Null
+	}
+	return v.kind
+}
+
+// Members of an object, in order; nil for others.
+func (v *Value) Members() []Member {
+	if v == nil {
+		return nil
+	}
+	return v.members
+}
+
+// Items of a list; nil for others.
+func (v *Value) Items() []*Value {
+	if v == nil {
+		return nil
+	}
+	return v.items
+}
+
+// Raw is the JSON text of a parsed value and of scalars; empty for built lists and objects.
+func (v *Value) Raw() string {
+	if v == nil {
+		return ""
+	}
+	return v.raw
+}
+
+// Get follows keys through objects; nil if one is missing.
+func (v *Value) Get(keys ...string) *Value {
+	for _, key := range keys {
+		v = v.get(key)
+	}
+	return v
+}
+
+func (v *Value) get(key string) *Value {
+	if v == nil {
+		return nil
+	}
+	for i := range v.members {
+		if v.members[i].Key == key {
+			return v.members[i].Value
+		}
+	}
+	return nil
+}
+
+// Has says whether an object has a field, be it null.
+func (v *Value) Has(key string) bool { return v.get(key) != nil }
+
+// Text is a string's value; empty for others.
+func (v *Value) Text() string {
+	if v == nil || v.kind != String {
+		return ""
+	}
+	return unquote(v.raw)
+}
+
+// True says whether v is the boolean true.
+func (v *Value) True() bool { return v != nil && v.kind == Bool && v.raw == "true" }
+
+// unquote takes the short way for strings without escapes: a part of the document's text.
+func unquote(raw string) string {
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1]
+	}
+	var s string
+	if json.Unmarshal([]byte(raw), &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// Map is an object's string fields; nil if there are none.
+func (v *Value) Map() map[string]string {
+	if v == nil || len(v.members) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(v.members))
+	for i := range v.members {
+		if v.members[i].Value.Kind() == String {
+			m[v.members[i].Key] = v.members[i].Value.Text()
+		}
+	}
+	return m
+}
+
+// NewObject builds an object of these members, which it keeps.
+func NewObject(members ...Member) *Value { return &Value{kind: Object, members: members} }
+
+// NewList builds a list of these items, which it keeps.
+func NewList(items ...*Value) *Value { return &Value{kind: List, items: items} }
+
+// NewString builds a string.
+func NewString(s string) *Value { return &Value{kind: String, raw: Quote(s)} }
+
+// NewScalar builds a value of a kind from its JSON text, which must be right.
+func NewScalar(kind Kind, raw string) *Value { return &Value{kind: kind, raw: raw} }
+
+// NewBool builds a boolean.
+func NewBool(b bool) *Value {
+	if b {
+		return &Value{kind: Bool, raw: "true"}
+	}
+	return &Value{kind: Bool, raw: "false"}
+}
+
+// With returns a copy of an object in which key has this value; nil removes it. A nil v counts as an empty object.
+func (v *Value) With(key string, value *Value) *Value {
+	old := v.Members()
+	members := make([]Member, 0, len(old)+1)
+	found := false
+	for _, m := range old {
+		if m.Key != key {
+			members = append(members, m)
+			continue
+		}
+		found = true
+		if value != nil {
+			members = append(members, Member{key, value})
+		}
+	}
+	if !found && value != nil {
+		members = append(members, Member{key, value})
+	}
+	return NewObject(members...)
+}
+
+// Equal compares meaning: the order of fields, spaces and the spelling of strings don't count.
+func Equal(a, b *Value) bool {
+	if a == b {
+		return true
+	}
+	if a.Kind() != b.Kind() {
+		return false
+	}
+	switch a.Kind() {
+	case Null:
+		return true
+	case Object:
+		return equalObjects(a, b)
+	case List:
+		return equalLists(a, b)
+	case String:
+		return a.raw == b.raw || a.Text() == b.Text()
+	}
+	return a.raw == b.raw || a.kind == Number && equalNumbers(a.raw, b.raw)
+}
+
+func equalObjects(a, b *Value) bool {
+	if len(a.members) != len(b.members) {
+		return false
+	}
+	for i, m := range a.members {
+		other := &b.members[i]
+		if other.Key != m.Key {
+			if value := b.get(m.Key); value == nil || !Equal(m.Value, value) {
+				return false
+			}
+		} else if !Equal(m.Value, other.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalLists(a, b *Value) bool {
+	if len(a.items) != len(b.items) {
+		return false
+	}
+	for i := range a.items {
+		if !Equal(a.items[i], b.items[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalNumbers(a, b string) bool {
+	var x, y float64
+	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && x == y
+}

@@ -1,0 +1,97 @@
+package rawjson
+
+import (
+	"unicode/utf8"
+)
+
+// Append writes v to dst; nil is null.
+func (v *Value) Append(dst []byte) []byte {
+	switch {
+	case v == nil:
+		return append(dst, "null"...)
+	case v.raw != "":
+		return append(dst, v.raw...)
+	case v.kind == List:
+		return v.appendList(dst)
+	}
+	return v.appendObject(dst)
+}
+
+func (v *Value) appendObject(dst []byte) []byte {
+	dst = append(dst, '{')
+	for i := range v.members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendQuoted(dst, v.members[i].Key)
+		dst = append(dst, ':')
+		dst = v.members[i].Value.Append(dst)
+	}
+	return append(dst, '}')
+}
+
+func (v *Value) appendList(dst []byte) []byte {
+	dst = append(dst, '[')
+	for i, item := range v.items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = item.Append(dst)
+	}
+	return append(dst, ']')
+}
+
+// String is v's JSON text.
+func (v *Value) String() string { return string(v.Append(nil)) }
+
+// Freeze returns v as one piece of text with its tree, for values written out often.
+func (v *Value) Freeze() *Value {
+	if v == nil || v.raw != "" {
+		return v
+	}
+	frozen := *v
+	frozen.raw = v.String()
+	return &frozen
+}
+
+// Quote is s as a JSON string.
+func Quote(s string) string {
+	if plain(s) {
+		return `"` + s + `"`
+	}
+	return string(AppendQuoted(nil, s))
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+const hex = "0123456789abcdef"
+
+// AppendQuoted writes s as a JSON string. Bytes that are no UTF-8 become the replacement character, as everywhere else
+// in Kubernetes.
+func AppendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	if plain(s) {
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r == '\n':
+			dst = append(dst, '\\', 'n')
+		case r < 0x20:
+			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
+}
