@@ -1,0 +1,187 @@
+// Package capture makes a plan true in one network namespace, proves that it is, and takes it back: a *plan.Plan comes
+// in, rules in the kernel and one Evidence come out. Every run converges: what is right already isn't written again.
+// Read capture.go first; evidence.go and explain.go are what users see.
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// attempts bounds how often a run reads and writes again after somebody else changed the rules in between.
+const attempts = 5
+
+// Backend programs rules into the kernel. Replace is all or nothing, and follows a Compare.
+type Backend interface {
+	Name() string
+	Compare(want *plan.Ruleset, about string) (nft.Report, error)
+	Replace(want *plan.Ruleset, about string) error
+}
+
+// Links are the addresses of the namespace's interfaces.
+type Links interface {
+	Addresses() ([]netip.Addr, error)
+	AddToLoopback(netip.Prefix) error
+	RemoveFromLoopback(netip.Prefix) error
+}
+
+// System is the namespace capture works in.
+type System struct {
+	Rules        Backend
+	Links        Links
+	LegacyTables func() []string // iptables' own tables, which nftables doesn't show
+	Version      string          // of this build, for the table's comment
+}
+
+// Result says what a run did.
+type Result struct {
+	Changed  int      // rules, lists and addresses written or removed
+	Foreign  []string // what others programmed that may redirect too
+	Counters map[string]nft.Counter
+}
+
+// Errors that callers tell apart, besides the backend's.
+var (
+	ErrDiffers = errors.New("the rules differ from the plan")
+	ErrFamily  = errors.New("an IP family of this namespace can't be captured")
+)
+
+// Apply makes the plan true. If nothing differs, nothing is written, unless force. An error of the kernel leaves the
+// rules that were there before.
+func (s System) Apply(p *plan.Plan, force bool) (Result, error) {
+	added, err := s.addPassthrough(p)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := s.converge(p, force)
+	if err != nil {
+		if added {
+			err = errors.Join(err, s.Links.RemoveFromLoopback(passthrough6()))
+		}
+		return result, err
+	}
+	removed, err := s.removePassthrough(p)
+	if added || removed {
+		result.Changed++
+	}
+	return result, err
+}
+
+// Clean removes everything Apply makes. It is safe to repeat.
+func (s System) Clean() (Result, error) {
+	return s.Apply(&plan.Plan{In: plan.Inbound{Via: plan.None}, Out: plan.Outbound{Via: plan.None}}, false)
+}
+
+// Diff lists what Apply would change. It changes nothing.
+func (s System) Diff(p *plan.Plan) ([]plan.Difference, Result, error) {
+	report, err := s.Rules.Compare(p.Rules(), s.about(p))
+	if err != nil {
+		return nil, Result{}, err
+	}
+	differences := report.Differences
+	present, err := s.hasPassthrough()
+	switch {
+	case err != nil:
+		return nil, Result{}, err
+	case wantsPassthrough(p) && !present:
+		differences = append(differences, plan.Difference{Kind: plan.Missing, What: "address " + passthrough6().String() + " on lo"})
+	case !wantsPassthrough(p) && present:
+		differences = append(differences, plan.Difference{Kind: plan.Surplus, What: "address " + passthrough6().String() + " on lo"})
+	}
+	return differences, Result{Foreign: s.foreign(report), Counters: report.Counters}, nil
+}
+
+// converge reads, writes what differs, and reads back, until both sides agree. Reading back after an error too is what
+// tells a refused transaction from a lost acknowledgement.
+func (s System) converge(p *plan.Plan, force bool) (Result, error) {
+	want, about := p.Rules(), s.about(p)
+	var result Result
+	var refused error
+	var left []plan.Difference
+	for attempt := range attempts {
+		report, err := s.Rules.Compare(want, about)
+		if err != nil {
+			return result, err
+		}
+		result.Foreign, result.Counters, left = s.foreign(report), report.Counters, report.Differences
+		if len(left) == 0 && (!force || attempt > 0) {
+			return result, nil
+		}
+		if attempt == 0 {
+			result.Changed = countRules(left)
+		}
+		if refused = s.Rules.Replace(want, about); errors.Is(refused, nft.ErrPermission) {
+			return result, refused
+		}
+	}
+	if refused == nil {
+		refused = fmt.Errorf("%w after writing them %d times; another program changes table inet %s: %s", ErrDiffers, attempts, plan.TableName, left[0])
+	}
+	return result, refused
+}
+
+// countRules counts rules, not the chains, lists and counters that go with them; what concerns no rule counts as one.
+func countRules(differences []plan.Difference) int {
+	rules := len(slices.DeleteFunc(slices.Clone(differences), func(d plan.Difference) bool {
+		return len(d.What) < 5 || d.What[:5] != "rule "
+	}))
+	return max(rules, min(len(differences), 1))
+}
+
+// about is what chain "about" says: who wrote which plan.
+func (s System) about(p *plan.Plan) string {
+	return fmt.Sprintf("pillion %s backend=%s plan=%s", s.Version, s.Rules.Name(), p.Fingerprint())
+}
+
+func (s System) foreign(report nft.Report) []string {
+	foreign := slices.Clone(report.Foreign)
+	for _, table := range s.LegacyTables() {
+		foreign = append(foreign, "iptables-legacy table "+table)
+	}
+	return foreign
+}
+
+// passthrough6 must be an address of this host, for the proxy binds it; 127.0.0.6 is one by itself.
+func passthrough6() netip.Prefix {
+	addr := netip.MustParseAddr(istio.PassthroughV6)
+	return netip.PrefixFrom(addr, addr.BitLen())
+}
+
+func wantsPassthrough(p *plan.Plan) bool { return p.Families.V6 && !p.Empty() }
+
+func (s System) hasPassthrough() (bool, error) {
+	addresses, err := s.Links.Addresses()
+	return slices.Contains(addresses, passthrough6().Addr()), err
+}
+
+func (s System) addPassthrough(p *plan.Plan) (added bool, err error) {
+	if !wantsPassthrough(p) {
+		return false, nil
+	}
+	present, err := s.hasPassthrough()
+	if err != nil || present {
+		return false, err
+	}
+	err = s.Links.AddToLoopback(passthrough6())
+	if err != nil && !errors.Is(err, nft.ErrPermission) {
+		err = fmt.Errorf("%w: IPv6: %w; use --ip-families ipv4 to leave IPv6 alone", ErrFamily, err)
+	}
+	return err == nil, err
+}
+
+func (s System) removePassthrough(p *plan.Plan) (removed bool, err error) {
+	if wantsPassthrough(p) {
+		return false, nil
+	}
+	present, err := s.hasPassthrough()
+	if err != nil || !present {
+		return false, err
+	}
+	return true, s.Links.RemoveFromLoopback(passthrough6())
+}

@@ -1,0 +1,39 @@
+package capture
+
+import (
+	"net/netip"
+
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// Families decides which IP families a plan covers. Auto takes those of which any interface has an address that
+// others can reach; all addresses are looked at, for the first one tells nothing of the other family.
+func Families(choice plan.FamilyChoice, links Links) (f plan.Families, warnings []string, err error) {
+	switch choice {
+	case plan.FamilyV4:
+		return plan.Families{V4: true}, nil, nil
+	case plan.FamilyV6:
+		return plan.Families{V6: true}, nil, nil
+	case plan.FamilyDual:
+		return plan.Families{V4: true, V6: true}, nil, nil
+	}
+	addresses, err := links.Addresses()
+	if err != nil {
+		return plan.Families{}, nil, err
+	}
+	for _, a := range addresses {
+		if reachable(a) {
+			f.V4 = f.V4 || a.Is4()
+			f.V6 = f.V6 || a.Is6()
+		}
+	}
+	if f == (plan.Families{}) {
+		return plan.Families{V4: true, V6: true}, []string{"no interface has an address yet: both IP families are captured"}, nil
+	}
+	return f, nil, nil
+}
+
+func reachable(a netip.Addr) bool {
+	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && a.String() != istio.PassthroughV6
+}

@@ -1,0 +1,65 @@
+package capture
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// threadNamespace is the calling thread's network namespace. /proc/self would be the main thread's.
+const threadNamespace = "/proc/thread-self/ns/net"
+
+// In runs work in the network namespace at path, on a thread of its own that ends with it; "" is the one we're in.
+func In(path string, work func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread mustn't go back to the pool in another namespace
+		if path == "" {
+			defer runtime.UnlockOSThread()
+		}
+		if err := enter(path); err != nil {
+			done <- err
+			return
+		}
+		done <- work()
+	}()
+	return <-done
+}
+
+func enter(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("opening network namespace: %w", err)
+	}
+	defer f.Close()
+	if here, err := os.Stat(threadNamespace); err == nil {
+		if there, err := f.Stat(); err == nil && os.SameFile(here, there) {
+			return nil
+		}
+	}
+	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("entering network namespace %s (needs CAP_SYS_ADMIN): %w", path, err)
+	}
+	return nil
+}
+
+// LegacyTables are the tables of iptables' own kernel side in the calling thread's namespace.
+func LegacyTables() []string {
+	var tables []string
+	for _, family := range []string{"ip", "ip6"} {
+		text, err := os.ReadFile("/proc/thread-self/net/" + family + "_tables_names")
+		if err != nil {
+			continue // the module isn't loaded
+		}
+		for _, name := range strings.Fields(string(text)) {
+			tables = append(tables, family+" "+name)
+		}
+	}
+	return tables
+}

@@ -1,0 +1,175 @@
+package nft
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+)
+
+// comparison collects how a state differs from a ruleset.
+type comparison struct {
+	have *state
+	list []plan.Difference
+}
+
+func (s *state) compare(want *plan.Ruleset, about string) []plan.Difference {
+	c := &comparison{have: s}
+	if len(want.Chains) == 0 {
+		if s.table != nil {
+			c.note(plan.Surplus, "table inet "+plan.TableName, "", "a table of capture's")
+		}
+		return c.list
+	}
+	if s.table != nil && s.table.Flags != 0 {
+		c.note(plan.Altered, "table inet "+plan.TableName, "no flags", "flags such as dormant")
+	}
+	c.chains(want)
+	c.about(about)
+	c.sets(want)
+	c.counters(want)
+	return c.list
+}
+
+func (c *comparison) note(kind plan.DifferenceKind, what, want, have string) {
+	c.list = append(c.list, plan.Difference{Kind: kind, What: what, Want: want, Have: have})
+}
+
+func (c *comparison) chains(want *plan.Ruleset) {
+	for _, w := range want.Chains {
+		i := slices.IndexFunc(c.have.chains, func(h *nftables.Chain) bool { return h.Name == w.Name })
+		switch {
+		case i < 0:
+			c.note(plan.Missing, "chain "+w.Name, "", "")
+		case !sameChain(c.have.chains[i], w):
+			c.note(plan.Altered, "chain "+w.Name, "", "another hook, priority or policy")
+		}
+		c.rules(w)
+	}
+	for _, h := range c.have.chains {
+		if h.Name != aboutChain && !slices.ContainsFunc(want.Chains, func(w plan.Chain) bool { return h.Name == w.Name }) {
+			c.note(plan.Surplus, "chain "+h.Name, "", "")
+		}
+	}
+}
+
+// rules compares one chain in order. A rule is known by the id its comment starts with.
+func (c *comparison) rules(want plan.Chain) {
+	have := c.have.rules[want.Name]
+	var kept []string // ids that both sides have, in the kernel's order
+	for _, h := range have {
+		id, _, _ := strings.Cut(commentOf(h.UserData), ":")
+		if i := ruleIndex(want, id); i < 0 || slices.Contains(kept, id) {
+			c.note(plan.Surplus, strings.TrimSpace("rule "+id), "", describe(h))
+		} else {
+			kept = append(kept, id)
+			c.rule(want.Rules[i], h)
+		}
+	}
+	place := 0
+	for _, w := range want.Rules {
+		switch {
+		case !slices.Contains(kept, w.ID):
+			c.note(plan.Missing, "rule "+w.ID, w.String(), "")
+		case kept[place] != w.ID:
+			c.note(plan.Moved, "rule "+w.ID, w.String(), kept[place]+" in its place")
+			place++
+		default:
+			place++
+		}
+	}
+}
+
+func ruleIndex(c plan.Chain, id string) int {
+	return slices.IndexFunc(c.Rules, func(r plan.Rule) bool { return r.ID == id })
+}
+
+func (c *comparison) rule(want plan.Rule, have *nftables.Rule) {
+	if !sameExprs(have.Exprs, encode(want)) || commentOf(have.UserData) != want.Comment() {
+		c.note(plan.Altered, "rule "+want.ID, want.String(), describe(have))
+	}
+}
+
+func describe(r *nftables.Rule) string {
+	return fmt.Sprintf("handle %d in chain %s, comment %q", r.Handle, r.Chain.Name, commentOf(r.UserData))
+}
+
+// about is compared too: another build's rules are rewritten, so that the table says who made it.
+func (c *comparison) about(about string) {
+	have := c.have.rules[aboutChain]
+	if len(have) != 1 || commentOf(have[0].UserData) != about || !sameExprs(have[0].Exprs, aboutExprs()) {
+		text := ""
+		if len(have) > 0 {
+			text = describe(have[0])
+		}
+		c.note(plan.Altered, "chain "+aboutChain, about, text)
+	}
+}
+
+func (c *comparison) sets(want *plan.Ruleset) {
+	for _, w := range want.Sets {
+		i := slices.IndexFunc(c.have.sets, func(h knownSet) bool { return h.set.Name == w.Name })
+		text := strings.Join(w.Elements(), ", ")
+		switch {
+		case i < 0:
+			c.note(plan.Missing, "set "+w.Name, text, "")
+		case !sameSet(c.have.sets[i], w):
+			c.note(plan.Altered, "set "+w.Name, text, fmt.Sprintf("%d other elements", len(c.have.sets[i].spans)))
+		}
+	}
+	for _, h := range c.have.sets {
+		if !slices.ContainsFunc(want.Sets, func(w *plan.Set) bool { return h.set.Name == w.Name }) {
+			c.note(plan.Surplus, "set "+h.set.Name, "", "")
+		}
+	}
+}
+
+func sameSet(have knownSet, want *plan.Set) bool {
+	w := set(have.set.Table, want, 1)
+	return have.set.Interval == w.Interval && have.set.KeyType.GetNFTMagic() == w.KeyType.GetNFTMagic() &&
+		!have.set.IsMap && sameSpans(have.spans, spans(want))
+}
+
+func (c *comparison) counters(want *plan.Ruleset) {
+	for _, chain := range want.Chains {
+		for _, r := range chain.Rules {
+			if _, exists := c.have.counters[r.ID]; !exists {
+				c.note(plan.Missing, "counter "+r.ID, "", "")
+			}
+		}
+	}
+	for name := range c.have.counters {
+		if !wantsCounter(want, name) {
+			c.note(plan.Surplus, "counter "+name, "", "")
+		}
+	}
+}
+
+// sameExprs compares by encoding, once both sides are in one form: the kernel adds what it derived itself.
+func sameExprs(have, want []expr.Any) bool {
+	return slices.EqualFunc(have, want, func(h, w expr.Any) bool {
+		a, errA := expr.Marshal(byte(nftables.TableFamilyINet), normal(h))
+		b, errB := expr.Marshal(byte(nftables.TableFamilyINet), normal(w))
+		return errA == nil && errB == nil && bytes.Equal(a, b)
+	})
+}
+
+func normal(e expr.Any) expr.Any {
+	switch v := e.(type) {
+	case *expr.Lookup: // the id holds only within a transaction
+		return &expr.Lookup{SourceRegister: v.SourceRegister, SetName: v.SetName, Invert: v.Invert}
+	case *expr.Redir: // a single port comes back as the range from itself to itself
+		r := *v
+		if r.RegisterProtoMax == r.RegisterProtoMin {
+			r.RegisterProtoMax = 0
+		}
+		return &r
+	default:
+		return e
+	}
+}

@@ -1,0 +1,121 @@
+package nft
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+)
+
+// span is an inclusive range of a set's keys, as the kernel orders them.
+type span struct{ lo, hi []byte }
+
+// spans are the contents of a set in the kernel's terms.
+func spans(s *plan.Set) []span {
+	var list []span
+	for _, r := range s.Ranges {
+		list = append(list, span{number(s, r.Lo), number(s, r.Hi)})
+	}
+	for _, p := range s.Prefixes {
+		lo, m := p.Addr().AsSlice(), mask(p)
+		hi := slices.Clone(lo)
+		for i := range hi {
+			hi[i] |= ^m[i]
+		}
+		list = append(list, span{lo, hi})
+	}
+	for _, name := range s.Names {
+		list = append(list, span{interfaceKey(name), interfaceKey(name)})
+	}
+	return list
+}
+
+// number is a key of the width and byte order of the set's kind.
+func number(s *plan.Set, n uint32) []byte {
+	switch {
+	case s.Kind == plan.KindPort:
+		return binary.BigEndian.AppendUint16(nil, uint16(n)) //nolint:gosec // the plan has valid ports only
+	case s.Kind == plan.KindProto:
+		return []byte{byte(n)}
+	case s.Interval():
+		return binary.BigEndian.AppendUint32(nil, n)
+	default:
+		return binaryutil.NativeEndian.PutUint32(n)
+	}
+}
+
+// elements are spans as the kernel takes them: in an interval set a start, and after the last key an end, which a span
+// that reaches the highest key doesn't have.
+func elements(list []span, interval bool) []nftables.SetElement {
+	var elems []nftables.SetElement
+	for _, s := range list {
+		elems = append(elems, nftables.SetElement{Key: s.lo})
+		if next, ok := successor(s.hi); interval && ok {
+			elems = append(elems, nftables.SetElement{Key: next, IntervalEnd: true})
+		}
+	}
+	return elems
+}
+
+// spansOf reads elements back, in whatever order the kernel lists them.
+func spansOf(elems []nftables.SetElement, interval bool) []span {
+	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
+		if c := bytes.Compare(a.Key, b.Key); c != 0 {
+			return c
+		}
+		return boolInt(b.IntervalEnd) - boolInt(a.IntervalEnd) // one span's end before the next one's start
+	})
+	var list []span
+	for _, e := range elems {
+		switch {
+		case e.IntervalEnd && len(list) > 0:
+			list[len(list)-1].hi = predecessor(e.Key)
+		case !e.IntervalEnd && interval:
+			list = append(list, span{e.Key, bytes.Repeat([]byte{0xff}, len(e.Key))})
+		case !e.IntervalEnd:
+			list = append(list, span{e.Key, e.Key})
+		}
+	}
+	return list
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// successor is the next key; there is none after the highest.
+func successor(key []byte) ([]byte, bool) {
+	next := slices.Clone(key)
+	for i := len(next) - 1; i >= 0; i-- {
+		next[i]++
+		if next[i] != 0 {
+			return next, true
+		}
+	}
+	return nil, false
+}
+
+func predecessor(key []byte) []byte {
+	last := slices.Clone(key)
+	for i := len(last) - 1; i >= 0; i-- {
+		last[i]--
+		if last[i] != 0xff {
+			break
+		}
+	}
+	return last
+}
+
+func sameSpans(a, b []span) bool {
+	order := func(x, y span) int { return bytes.Compare(x.lo, y.lo) }
+	slices.SortFunc(a, order)
+	slices.SortFunc(b, order)
+	return slices.EqualFunc(a, b, func(x, y span) bool { return bytes.Equal(x.lo, y.lo) && bytes.Equal(x.hi, y.hi) })
+}

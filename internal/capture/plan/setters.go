@@ -1,0 +1,173 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// setter stores one flag's value in the command, or says what it wants instead.
+type setter = func(c *Command, value string) error
+
+type prefixList = []netip.Prefix
+
+func text(field func(*Command) *string) setter {
+	return func(c *Command, value string) error {
+		*field(c) = value
+		return nil
+	}
+}
+
+func boolean(field func(*Command) *bool) setter {
+	return func(c *Command, value string) (err error) {
+		*field(c), err = parseBool(value)
+		return err
+	}
+}
+
+func oneOf(field func(*Command) *string, allowed ...string) setter {
+	return func(c *Command, value string) error {
+		if !slices.Contains(allowed, value) {
+			return fmt.Errorf("want one of %s", strings.Join(allowed, ", "))
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func port(field func(*Command) *uint16) setter {
+	return func(c *Command, value string) error {
+		n, err := parseNumber(value, 1, 65535)
+		*field(c) = uint16(n) //nolint:gosec // at most 65535
+		return err
+	}
+}
+
+func id(field func(*Command) *uint32) setter {
+	return func(c *Command, value string) (err error) {
+		*field(c), err = parseNumber(value, 0, maxID)
+		return err
+	}
+}
+
+func ranges(low, high uint64, field func(*Command) *[]Range) setter {
+	return func(c *Command, value string) (err error) {
+		*field(c), err = parseRanges(value, low, high)
+		return err
+	}
+}
+
+func prefixes(field func(*Command) *prefixList) setter {
+	return func(c *Command, value string) (err error) {
+		if value == "*" {
+			return errors.New("want CIDRs; to capture nothing leave -i empty")
+		}
+		*field(c), err = parsePrefixes(value)
+		return err
+	}
+}
+
+func idList(field func(*Command) *[]uint32) setter {
+	return func(c *Command, value string) error {
+		items, err := split(value)
+		if err != nil {
+			return err
+		}
+		var list []uint32
+		for _, item := range items {
+			n, err := parseNumber(item, 0, maxID)
+			if err != nil {
+				return err
+			}
+			list = append(list, n)
+		}
+		slices.Sort(list)
+		*field(c) = slices.Compact(list)
+		return nil
+	}
+}
+
+func setInterception(c *Command, value string) error {
+	switch value {
+	case "", string(ModeRedirect):
+		c.Options.Interception = ModeRedirect
+	case string(ModeNone):
+		c.Options.Interception = ModeNone
+	case "TPROXY":
+		return errors.New("TPROXY isn't built yet; want REDIRECT or NONE")
+	default:
+		return errors.New("want REDIRECT or NONE")
+	}
+	return nil
+}
+
+func setInboundPorts(c *Command, value string) (err error) {
+	c.Options.InboundPorts = Ports{All: value == "*"}
+	if value != "*" {
+		c.Options.InboundPorts.List, err = parseRanges(value, 1, 65535)
+	}
+	return err
+}
+
+func setOutbound(c *Command, value string) (err error) {
+	c.Options.OutboundCIDRs = Prefixes{All: value == "*"}
+	if value != "*" {
+		c.Options.OutboundCIDRs.List, err = parsePrefixes(value)
+	}
+	return err
+}
+
+func setInterfaces(c *Command, value string) (err error) {
+	c.Options.ExcludeInterfaces, err = parseInterfaces(value)
+	return err
+}
+
+func setLoopback(c *Command, value string) (err error) {
+	c.Options.Loopback, err = parsePrefix(value)
+	return err
+}
+
+func setFamilies(c *Command, value string) error {
+	choice := FamilyChoice(value)
+	switch choice {
+	case FamilyAuto, FamilyV4, FamilyV6, FamilyDual:
+		c.Options.Families = choice
+		return nil
+	}
+	return errors.New("want auto, ipv4, ipv6 or dual")
+}
+
+func setBackend(_ *Command, value string) error {
+	switch value {
+	case "auto", "nftables":
+		return nil
+	case "iptables":
+		return fmt.Errorf("%w: the iptables backend isn't built yet; want auto or nftables", ErrNoBackend)
+	}
+	return errors.New("want auto or nftables")
+}
+
+func setIptables(_ *Command, value string) error {
+	switch value {
+	case "":
+		return nil
+	case "legacy", "nft":
+		return fmt.Errorf("%w: the iptables backend isn't built yet", ErrNoBackend)
+	}
+	return errors.New(`want "", legacy or nft`)
+}
+
+func setRecord(c *Command, value string) error {
+	c.Record, c.RecordAsk = value, value != ""
+	return nil
+}
+
+func setCleanup(c *Command, value string) error {
+	clean, err := parseBool(value)
+	if clean {
+		c.Name = "clean"
+	}
+	return err
+}

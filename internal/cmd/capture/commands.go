@@ -1,0 +1,215 @@
+package capture
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pillion-mesh/pillion/internal/capture"
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+)
+
+// Errors that only decide the exit code; what they stand for was printed line by line.
+var (
+	errVerify = errors.New("the rules are not what the plan says")
+	errDiff   = errors.New("apply would change this")
+	errKernel = errors.New("the kernel refused")
+)
+
+// run is one execution: the command, and what it leaves.
+type run struct {
+	command  *plan.Command
+	stdout   io.Writer
+	open     func() (capture.System, func(), error)
+	evidence capture.Evidence
+	record   *plan.Plan // what to leave for the agent, once all went well
+}
+
+// do runs in the network namespace it is about.
+func (r *run) do() error {
+	system, done, err := r.open()
+	if err != nil {
+		return kernel(err)
+	}
+	defer done()
+	p, err := r.plan(system)
+	if err != nil {
+		return err
+	}
+	switch r.command.Name {
+	case "clean":
+		return r.clean(system)
+	case "verify":
+		return r.verify(system, p)
+	case "diff":
+		return r.diff(system, p)
+	case "explain":
+		return r.explain(system, p)
+	default:
+		return r.apply(system, p)
+	}
+}
+
+// kernel marks an error as the kernel's, not the user's.
+func kernel(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errKernel, err)
+}
+
+func (r *run) plan(system capture.System) (*plan.Plan, error) {
+	families, warnings, err := capture.Families(r.command.Options.Families, system.Links)
+	if err != nil {
+		return nil, kernel(err)
+	}
+	p, more, err := plan.New(r.command.Options, families)
+	if err != nil {
+		return nil, err
+	}
+	r.evidence.Describe(p)
+	r.warn(r.command.Warnings...)
+	r.warn(warnings...)
+	r.warn(more...)
+	return p, nil
+}
+
+func (r *run) warn(texts ...string) { r.evidence.Warnings = append(r.evidence.Warnings, texts...) }
+
+func (r *run) apply(system capture.System, p *plan.Plan) error {
+	switch {
+	case r.command.DryRun:
+		r.evidence.Result = capture.ResultDryRun
+		_, err := io.WriteString(r.stdout, p.Rules().Text("dry run, plan="+p.Fingerprint()))
+		return err
+	case r.command.SkipApply && r.command.Validate:
+		return r.verify(system, p)
+	case r.command.SkipApply:
+		r.warn("--skip-rule-apply without --run-validation: nothing was done")
+		r.evidence.Result = capture.ResultUnchanged
+		return nil
+	}
+	if err := r.note(system.Apply(p, r.command.Force)); err != nil {
+		return err
+	}
+	if r.command.Validate {
+		return r.verify(system, p)
+	}
+	r.record = p
+	return nil
+}
+
+func (r *run) clean(system capture.System) error {
+	if err := r.note(system.Clean()); err != nil {
+		return err
+	}
+	if r.evidence.Changed > 0 {
+		r.evidence.Result = capture.ResultCleaned
+	}
+	return nil
+}
+
+// note puts a run's result into the evidence.
+func (r *run) note(result capture.Result, err error) error {
+	r.foreign(result.Foreign)
+	if err != nil {
+		return kernel(err)
+	}
+	r.evidence.Changed, r.evidence.Result = result.Changed, capture.ResultUnchanged
+	if result.Changed > 0 || r.command.Force {
+		r.evidence.Result = capture.ResultApplied
+	}
+	return nil
+}
+
+func (r *run) foreign(foreign []string) {
+	if len(foreign) > 0 {
+		r.evidence.Foreign = foreign
+		r.warn("others redirect connections in this namespace too: see foreign")
+	}
+}
+
+// verify prints every difference and changes nothing.
+func (r *run) verify(system capture.System, p *plan.Plan) error {
+	differences, result, err := system.Diff(p)
+	if err != nil {
+		return kernel(err)
+	}
+	r.foreign(result.Foreign)
+	if err := r.list(differences); err != nil {
+		return err
+	}
+	if len(differences) > 0 {
+		r.evidence.Result = capture.ResultDiffers
+		return fmt.Errorf("%w: %d differences, first: %s", errVerify, len(differences), differences[0])
+	}
+	if r.evidence.Result == "" {
+		r.evidence.Result = capture.ResultVerified
+	}
+	r.record = p
+	return nil
+}
+
+func (r *run) diff(system capture.System, p *plan.Plan) error {
+	differences, result, err := system.Diff(p)
+	if err != nil {
+		return kernel(err)
+	}
+	r.foreign(result.Foreign)
+	if err := r.list(differences); err != nil {
+		return err
+	}
+	r.evidence.Result = capture.ResultUnchanged
+	if len(differences) > 0 {
+		r.evidence.Result = capture.ResultDiffers
+		return errDiff
+	}
+	return nil
+}
+
+func (r *run) list(differences []plan.Difference) error {
+	for _, d := range differences {
+		if _, err := fmt.Fprintln(r.stdout, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) explain(system capture.System, p *plan.Plan) error {
+	switch {
+	case r.command.As == "nftables":
+		_, err := io.WriteString(r.stdout, p.Rules().Text("plan="+p.Fingerprint()))
+		return err
+	case r.command.As == "plan":
+		return r.json(p)
+	case len(r.command.Positional) == 0:
+		return capture.ExplainPlan(r.stdout, p, r.counters(system, p))
+	}
+	packet, err := capture.Packet(r.command.Positional, r.command.Query)
+	if err != nil {
+		return err
+	}
+	trace := p.Eval(packet)
+	if r.command.Output == "json" {
+		return r.json(trace)
+	}
+	return capture.ExplainPacket(r.stdout, trace, r.counters(system, p))
+}
+
+// counters are nil where the kernel doesn't let us read them: what the rules mean can be said without.
+func (r *run) counters(system capture.System, p *plan.Plan) map[string]nft.Counter {
+	_, result, err := system.Diff(p)
+	if err != nil {
+		return nil
+	}
+	return result.Counters
+}
+
+func (r *run) json(v any) error {
+	encoder := json.NewEncoder(r.stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
