@@ -1,0 +1,207 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pillion-mesh/pillion/test/cluster/binary"
+	"github.com/pillion-mesh/pillion/test/cluster/component"
+	"github.com/pillion-mesh/pillion/test/cluster/images"
+	"github.com/pillion-mesh/pillion/test/cluster/progress"
+	"github.com/pillion-mesh/pillion/test/cluster/state"
+)
+
+// startTimeout bounds everything after the programs are built.
+const startTimeout = 2 * time.Minute
+
+// Up returns the running cluster that fits o, or starts it. Progress goes to w.
+func Up(ctx context.Context, o Options, w io.Writer) (*Cluster, error) {
+	dir, err := state.For(o.DefaultName())
+	if err != nil {
+		return nil, err
+	}
+	lock, err := dir.Change(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	return up(ctx, o, dir, progress.New(w))
+}
+
+// Join is Up for a test: the returned function gives the cluster back and, if no other test uses it and it was started
+// by one, takes it down.
+func Join(ctx context.Context, o Options, w io.Writer) (*Cluster, func(context.Context) error, error) {
+	o.ForTests = true
+	dir, err := state.For(o.DefaultName())
+	if err != nil {
+		return nil, nil, err
+	}
+	change, err := dir.Change(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer change.Release()
+	use, err := dir.Use(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := up(ctx, o, dir, progress.New(w))
+	if err != nil {
+		if use.Last() {
+			err = errors.Join(err, remove(context.WithoutCancel(ctx), dir))
+		}
+		use.Release()
+		return nil, nil, err
+	}
+	return c, func(ctx context.Context) error { return leave(ctx, dir, use) }, nil
+}
+
+func leave(ctx context.Context, dir state.Dir, use *state.Lock) error {
+	change, err := dir.Change(ctx)
+	if err != nil {
+		use.Release()
+		return err
+	}
+	if !use.Last() {
+		use.Release()
+		change.Release()
+		return nil
+	}
+	record, err := dir.Read()
+	if err == nil && !record.ForTests {
+		use.Remove()
+		change.Release()
+		return nil
+	}
+	err = remove(ctx, dir)
+	use.Remove()
+	change.Remove()
+	return err
+}
+
+// up runs under the cluster's Change lock.
+func up(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (*Cluster, error) {
+	c, err := running(ctx, o, dir)
+	if err != nil || c != nil {
+		return c, err
+	}
+	if !o.APIOnly {
+		if err := nodePossible(dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := remove(ctx, dir); err != nil {
+		return nil, err
+	}
+	layout, program, err := prepare(ctx, o, dir, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := start(ctx, o, layout, program, p); err != nil {
+		return nil, err
+	}
+	return Open(ctx, dir.Name())
+}
+
+// running returns the healthy cluster that fits, nil if there is none, or an error if another is in the way.
+func running(ctx context.Context, o Options, dir state.Dir) (*Cluster, error) {
+	c, err := Open(ctx, dir.Name())
+	if errors.Is(err, ErrNotRunning) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if why := o.misfit(c.Record); why != "" {
+		return nil, fmt.Errorf("cluster %q is up but doesn't fit: %s; take it down first: go run ./test/cluster down --name %s",
+			dir.Name(), why, dir.Name())
+	}
+	if c.Record.ForTests && !o.ForTests {
+		c.Record.ForTests = false // somebody wants it to stay
+		if err := dir.Write(c.Record); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func nodePossible(dir state.Dir) error {
+	if os.Geteuid() != 0 {
+		return ErrNeedsRoot
+	}
+	for _, hidden := range []string{"/run", "/var/run", "/var/lib", "/var/log", "/proc", "/sys"} {
+		if strings.HasPrefix(string(dir), hidden+"/") {
+			return fmt.Errorf("state folder %s: the node has a %s of its own; set %s to another folder", dir, hidden, state.BaseEnv)
+		}
+	}
+	return nil
+}
+
+// prepare finds and builds all programs and images.
+func prepare(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (component.Layout, string, error) {
+	layout := component.Layout{
+		Dir: dir, APIOnly: o.APIOnly, ControllerManager: o.ControllerManager || !o.APIOnly,
+		DualStack: o.DualStack, FeatureGates: o.FeatureGates,
+	}
+	wanted := binary.ForAPI()
+	if !o.APIOnly {
+		wanted = binary.ForNode()
+	}
+	var err error
+	if layout.Programs, err = binary.Find(wanted); err != nil {
+		return layout, "", err
+	}
+	if err := dir.Create(); err != nil {
+		return layout, "", err
+	}
+	program := o.Program
+	if layout.Kube, program, err = build(ctx, program, p); err != nil {
+		return layout, "", err
+	}
+	if o.APIOnly {
+		layout.Ports, err = freePorts()
+		return layout, program, err
+	}
+	layout.Ports = component.NodePorts()
+	layout.CNIFolder = filepath.Dir(layout.Programs["host-local"])
+	return layout, program, pauseImage(ctx, dir)
+}
+
+// build is done by one program at a time, whatever clusters they want.
+func build(ctx context.Context, program string, p *progress.Printer) (kube, initProgram string, err error) {
+	root, err := binary.Root(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	cache, err := binary.Cache()
+	if err != nil {
+		return "", "", err
+	}
+	lock, err := state.Exclusive(ctx, filepath.Join(cache, "build.lock"))
+	if err != nil {
+		return "", "", err
+	}
+	defer lock.Release()
+	if kube, err = binary.Kube(ctx, root, p); err != nil {
+		return "", "", err
+	}
+	if program != "" {
+		return kube, program, nil
+	}
+	program = filepath.Join(cache, "cluster")
+	return kube, program, binary.Build(ctx, root, program, "./test/cluster")
+}
+
+func pauseImage(ctx context.Context, dir state.Dir) error {
+	image, err := images.Pause(ctx)
+	if err != nil {
+		return err
+	}
+	return images.WriteArchive(dir.Path("pause.tar"), image)
+}
