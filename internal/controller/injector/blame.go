@@ -1,0 +1,85 @@
+package injector
+
+import (
+	"bytes"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+const (
+	managerPrefix  = "pillion-injector/" // + name
+	managerUnknown = "unknown"
+)
+
+// blame names the field manager behind a drift: the last one that holds the field, and then it is caught; if nobody
+// holds it, because it was removed, the last one other than us that wrote the object at all.
+func blame(managed []metav1.ManagedFieldsEntry, d drift) (manager string, caught bool) {
+	var holder, writer *metav1.ManagedFieldsEntry
+	for i := range managed {
+		m := &managed[i]
+		if strings.HasPrefix(m.Manager, managerPrefix) {
+			continue
+		}
+		writer = later(writer, m)
+		if holds(m, path(d)) {
+			holder = later(holder, m)
+		}
+	}
+	if holder != nil {
+		return holder.Manager, true
+	}
+	if writer != nil {
+		return writer.Manager, false
+	}
+	return managerUnknown, false
+}
+
+func later(a, b *metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
+	if a == nil || a.Time == nil || b.Time != nil && !b.Time.Before(a.Time) {
+		return b
+	}
+	return a
+}
+
+func path(d drift) fieldpath.Path {
+	switch {
+	case d.entry == "" && d.field == fieldObject:
+		return fieldpath.Path{}
+	case d.entry == "":
+		return fieldpath.MakePathOrDie("metadata", d.field)
+	}
+	entry := fieldpath.KeyByFields("name", d.entry)
+	switch d.field {
+	case fieldEntry:
+		return fieldpath.MakePathOrDie("webhooks", entry)
+	case "caBundle":
+		return fieldpath.MakePathOrDie("webhooks", entry, "clientConfig", "caBundle")
+	}
+	return fieldpath.MakePathOrDie("webhooks", entry, d.field)
+}
+
+// holds says whether a manager owns the field at p, something inside it or the atomic value around it.
+func holds(m *metav1.ManagedFieldsEntry, p fieldpath.Path) bool {
+	if m.FieldsV1 == nil {
+		return false
+	}
+	var set fieldpath.Set
+	if err := set.FromJSON(bytes.NewReader(m.FieldsV1.Raw)); err != nil {
+		return false
+	}
+	held := false
+	set.Iterate(func(owned fieldpath.Path) { held = held || related(owned, p) })
+	return held
+}
+
+// related says whether one path begins with the other. A parent counts only below the entry: whoever holds
+// the list of webhooks doesn't hold each field.
+func related(owned, p fieldpath.Path) bool {
+	n := min(len(owned), len(p))
+	if len(owned) < len(p) && len(owned) <= 2 {
+		return false
+	}
+	return owned[:n].Equals(p[:n])
+}

@@ -1,0 +1,218 @@
+package injector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject"
+)
+
+// Compiled is what became of one Injector.
+type Compiled struct {
+	UID        types.UID
+	Generation int64
+	Program    *inject.Program    // what is served; nil if no version of it ever compiled
+	InEffect   *v1alpha1.Injector // the version Program is of
+	Invalid    field.ErrorList    // of the present version
+	Fault      *inject.CompileError
+}
+
+// Previous says whether an older version is in use because the present one is faulty.
+func (c *Compiled) Previous() bool {
+	return c.Program != nil && (len(c.Invalid) > 0 || c.Fault != nil)
+}
+
+// State is the outcome for all Injectors: immutable.
+type State struct {
+	Set       *inject.Set
+	Injectors map[string]*Compiled
+	Owned     map[string]string // name -> Injector
+	Refused   []inject.Refused
+}
+
+// Names are the names an Injector owns, sorted.
+func (s *State) Names(injector string) []string {
+	var names []string
+	for name, owner := range s.Owned {
+		if owner == injector {
+			names = append(names, name)
+		}
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// LastGood finds the version of an Injector that compiled last, for a process that has just started.
+type LastGood interface {
+	Load(ctx context.Context, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) // nil, nil: there is none
+}
+
+// Compiler turns all Injectors into one Set. An edit counts as a whole or not at all: while the present version of an
+// Injector is faulty, the last good one stays in use, webhooks included.
+type Compiler struct {
+	Injectors client.Reader // the informer
+	LastGood  LastGood
+	Operator  inject.Operator
+	Log       logr.Logger
+
+	ready *prometheus.GaugeVec
+	mu    sync.Mutex // one Refresh at a time
+	state atomic.Pointer[State]
+}
+
+// State is the latest, nil before the first Refresh.
+func (c *Compiler) State() *State { return c.state.Load() }
+
+// Set is the webhook's, nil before the first Refresh.
+func (c *Compiler) Set() *inject.Set {
+	if s := c.state.Load(); s != nil {
+		return s.Set
+	}
+	return nil
+}
+
+// Ready is /readyz's: some Injector's templates compiled, or there is none.
+func (c *Compiler) Ready() error {
+	s := c.state.Load()
+	if s == nil {
+		return errors.New("Injectors not read yet")
+	}
+	for _, compiled := range s.Injectors {
+		if compiled.Program != nil {
+			return nil
+		}
+	}
+	if len(s.Injectors) > 0 {
+		return errors.New("no Injector's templates compile: see kubectl get injectors -o yaml")
+	}
+	return nil
+}
+
+// Refresh compiles what changed and swaps the state. It returns the new state even with an error, which then is about
+// some Injectors only.
+func (c *Compiler) Refresh(ctx context.Context) (*State, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list v1alpha1.InjectorList
+	if err := c.Injectors.List(ctx, &list); err != nil {
+		return c.state.Load(), fmt.Errorf("listing Injectors: %w", err)
+	}
+	before := c.state.Load()
+	if before == nil {
+		before = &State{}
+	}
+	compiled, changed, err := c.compileAll(ctx, list.Items, before.Injectors)
+	if !changed && c.state.Load() != nil {
+		return before, err
+	}
+	next := c.join(compiled)
+	c.measure(before, next)
+	c.state.Store(next)
+	return next, err
+}
+
+func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector, before map[string]*Compiled) (map[string]*Compiled, bool, error) {
+	var faults []error
+	now := make(map[string]*Compiled, len(injectors))
+	for i := range injectors {
+		inj := &injectors[i]
+		known := before[inj.Name]
+		if known != nil && known.UID != inj.UID {
+			known = nil
+		}
+		if known != nil && known.Generation == inj.Generation {
+			now[inj.Name] = known
+			continue
+		}
+		compiled, err := c.compile(ctx, inj.DeepCopy(), known)
+		if err != nil {
+			faults = append(faults, err)
+			if compiled = known; compiled == nil {
+				continue
+			}
+		}
+		now[inj.Name] = compiled
+	}
+	return now, !maps.Equal(now, before), errors.Join(faults...)
+}
+
+// compile judges the present version of an Injector and falls back to the last good one. inj is the caller's to keep.
+func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *Compiled) (*Compiled, error) {
+	v1alpha1.SetDefaults(inj)
+	result := &Compiled{UID: inj.UID, Generation: inj.Generation}
+	if result.Invalid = v1alpha1.Validate(inj); len(result.Invalid) == 0 {
+		program, err := inject.Compile(inj, c.Operator)
+		if err == nil {
+			result.Program, result.InEffect = program, inj
+			return result, nil
+		}
+		if !errors.As(err, &result.Fault) {
+			return nil, fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
+		}
+	}
+	c.Log.Info("Injector is faulty; its last good version stays in use", "injector", inj.Name,
+		"generation", inj.Generation, "invalid", result.Invalid.ToAggregate(), "fault", result.Fault)
+	if known != nil && known.Program != nil {
+		result.Program, result.InEffect = known.Program, known.InEffect
+		return result, nil
+	}
+	return result, c.recall(ctx, inj, result)
+}
+
+// recall brings back the last good version from before this process started.
+func (c *Compiler) recall(ctx context.Context, inj *v1alpha1.Injector, result *Compiled) error {
+	good, err := c.LastGood.Load(ctx, inj)
+	if err != nil || good == nil {
+		return err
+	}
+	program, err := inject.Compile(good, c.Operator)
+	if err != nil {
+		c.Log.Info("last good version doesn't compile any more", "injector", inj.Name, "error", err.Error())
+		return nil
+	}
+	result.Program, result.InEffect = program, good
+	return nil
+}
+
+// join decides who owns which name. An Injector that never compiled claims nothing: it can't take a name from one that
+// works.
+func (c *Compiler) join(compiled map[string]*Compiled) *State {
+	s := &State{Injectors: compiled}
+	var working []v1alpha1.Injector
+	var programs []*inject.Program
+	for _, name := range slices.Sorted(maps.Keys(compiled)) {
+		if one := compiled[name]; one.Program != nil {
+			working = append(working, *one.InEffect)
+			programs = append(programs, one.Program)
+		}
+	}
+	s.Owned, s.Refused = inject.Claims(working)
+	s.Set = inject.NewSet(c.Operator, programs, s.Owned)
+	return s
+}
+
+func (c *Compiler) measure(before, next *State) {
+	for name := range before.Injectors {
+		if next.Injectors[name] == nil {
+			c.ready.DeleteLabelValues(name)
+		}
+	}
+	for name, one := range next.Injectors {
+		value := 1.0
+		if one.Program == nil || one.Previous() {
+			value = 0
+		}
+		c.ready.WithLabelValues(name).Set(value)
+	}
+}

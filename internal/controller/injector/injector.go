@@ -1,0 +1,161 @@
+// Package injector turns Injectors into what is served and what the API server holds: on every replica a compiled
+// inject.Set, on the leader the MutatingWebhookConfigurations, the last good versions and the status.
+//
+// In come Injectors, our webhook configurations and the caBundle; out go Compiler.Set for the webhook and writes to the
+// API server. Read this file first, then compile.go (every replica), reconcile.go and webhooks.go (the leader), drift.go
+// (what counts as a difference).
+package injector
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/events"
+	"github.com/pillion-mesh/pillion/internal/inject"
+)
+
+// resync is how often everything is looked at without a reason.
+const resync = time.Minute
+
+// Options are what the controller works with. All are required.
+type Options struct {
+	Client   client.Client // reads from informers; webhook configurations only those with inject.LabelInjector
+	Live     client.Reader // reads past every cache
+	Operator inject.Operator
+	Bundle   func() []byte                                         // the caBundle to write; empty: not known yet
+	Trusted  func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
+	Record   func(events.Event)
+	Now      func() time.Time
+	Log      logr.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Controller is both halves.
+type Controller struct {
+	Options
+	Compiler *Compiler
+	store    ConfigMaps
+	metrics  *metrics
+	limiter  *limiter
+	poke     chan event.GenericEvent
+	applied  map[string]string    // configuration -> what we applied last; the leader's reconcile only
+	saved    map[string]savedMark // Injector -> version kept as the last good one
+}
+
+type savedMark struct {
+	uid        types.UID
+	generation int64
+}
+
+// New returns a controller; AddTo starts it with a manager.
+func New(o Options) (*Controller, error) {
+	m, err := newMetrics(o.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace}
+	return &Controller{
+		Options: o, store: store, metrics: m, limiter: newLimiter(),
+		Compiler: &Compiler{Injectors: o.Client, LastGood: store, Operator: o.Operator, Log: o.Log, ready: m.ready},
+		poke:     make(chan event.GenericEvent, 1),
+		applied:  map[string]string{}, saved: map[string]savedMark{},
+	}, nil
+}
+
+// AddTo registers the compiling half, which every replica runs, and the writing half, which the leader runs.
+func (c *Controller) AddTo(mgr manager.Manager) error {
+	everyReplica, leaderOnly := false, true
+	err := builder.ControllerManagedBy(mgr).Named("injector-compile").
+		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: backoff()}).
+		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Complete(reconcile.Func(func(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+			_, err := c.Compiler.Refresh(ctx)
+			return reconcile.Result{}, err
+		}))
+	if err != nil {
+		return err
+	}
+	return builder.ControllerManagedBy(mgr).Named("injector").
+		WithOptions(controller.Options{NeedLeaderElection: &leaderOnly, RateLimiter: backoff()}).
+		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(c.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(owner)).
+		WatchesRawSource(source.Channel(c.poke, handler.EnqueueRequestsFromMapFunc(c.all))).
+		Complete(c)
+}
+
+func backoff() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second)
+}
+
+// Poke makes the leader look at everything again, because the caBundle may have changed. It never blocks.
+func (c *Controller) Poke() {
+	select {
+	case c.poke <- event.GenericEvent{Object: &v1alpha1.Injector{}}:
+	default: // one is on its way already
+	}
+}
+
+func request(name string) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
+}
+
+// one maps every Injector to the same request: the compiler looks at all of them.
+func one(context.Context, client.Object) []reconcile.Request {
+	return []reconcile.Request{request("all")}
+}
+
+// all maps a change of one Injector to all of them, for they compete for names, and to itself, for it may be gone.
+func (c *Controller) all(ctx context.Context, changed client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	if changed.GetName() != "" {
+		requests = append(requests, request(changed.GetName()))
+	}
+	var list v1alpha1.InjectorList
+	if err := c.Client.List(ctx, &list); err != nil {
+		c.Log.Error(err, "listing Injectors")
+	}
+	for _, inj := range list.Items {
+		requests = append(requests, request(inj.Name))
+	}
+	return requests
+}
+
+// owner maps a webhook configuration to the Injector it was rendered from.
+func owner(_ context.Context, configuration client.Object) []reconcile.Request {
+	if name := configuration.GetLabels()[inject.LabelInjector]; name != "" {
+		return []reconcile.Request{request(name)}
+	}
+	return nil
+}
+
+// Announce tells the users of every Injector.
+func (c *Controller) Announce(reason, note string) {
+	state := c.Compiler.State()
+	if state == nil {
+		return
+	}
+	for name, one := range state.Injectors {
+		c.Record(events.Event{Object: reference(name, one.UID), Type: corev1.EventTypeWarning, Reason: reason, Message: note, Always: true})
+	}
+}
+
+func reference(name string, uid types.UID) corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Injector", Name: name, UID: uid}
+}

@@ -1,0 +1,94 @@
+package injector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/events"
+)
+
+// pass is one reconcile of one Injector: what its steps found, for the status.
+type pass struct {
+	inj      *v1alpha1.Injector // as the informer has it; not ours to change
+	compiled *Compiled
+	state    *State
+	names    []string // it owns
+	webhooks []webhookPass
+	pending  string        // why no webhooks were written; "" if they were
+	again    time.Duration // look again after this
+}
+
+// webhookPass is what became of one webhook configuration.
+type webhookPass struct {
+	name      string
+	entries   []string
+	inSync    bool
+	contested string // "field manager" if somebody fights us
+	untrusted error
+}
+
+// Reconcile brings the API server in line with one Injector and says so in its status.
+func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	state, err := c.Compiler.Refresh(ctx)
+	if state == nil {
+		return reconcile.Result{}, err
+	}
+	var inj v1alpha1.Injector
+	switch err := c.Client.Get(ctx, client.ObjectKey{Name: r.Name}, &inj); {
+	case apierrors.IsNotFound(err):
+		delete(c.saved, r.Name)
+		return reconcile.Result{}, c.removeUnclaimed(ctx, r.Name, state)
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("reading Injector %q: %w", r.Name, err)
+	}
+	compiled := state.Injectors[inj.Name]
+	if compiled == nil || compiled.Generation != inj.Generation {
+		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, err // it changed between two reads
+	}
+	p := &pass{inj: &inj, compiled: compiled, state: state, names: state.Names(inj.Name), again: resync}
+	err = errors.Join(err, c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state), c.writeStatus(ctx, p))
+	return reconcile.Result{RequeueAfter: p.again}, err
+}
+
+func (p *pass) lookAgainIn(d time.Duration) { p.again = min(p.again, max(d, 50*time.Millisecond)) }
+
+// saveLastGood keeps the present version for processes to come, if it is good.
+func (c *Controller) saveLastGood(ctx context.Context, p *pass) error {
+	mark := savedMark{p.inj.UID, p.inj.Generation}
+	if p.compiled.Program == nil || p.compiled.Previous() || c.saved[p.inj.Name] == mark {
+		return nil
+	}
+	if err := c.store.Save(ctx, p.inj); err != nil {
+		return err
+	}
+	c.saved[p.inj.Name] = mark
+	return nil
+}
+
+// writeStatus writes the status once, if it changed, and an Event for a fault that is new.
+func (c *Controller) writeStatus(ctx context.Context, p *pass) error {
+	next := p.inj.DeepCopy()
+	next.Status = p.status()
+	if equality.Semantic.DeepEqual(p.inj.Status, next.Status) {
+		return nil
+	}
+	if err := c.Client.Status().Patch(ctx, next, client.MergeFrom(p.inj)); err != nil {
+		return fmt.Errorf("writing the status of Injector %q: %w", p.inj.Name, client.IgnoreNotFound(err))
+	}
+	for _, condition := range next.Status.Conditions {
+		if news(p.inj.Status.Conditions, condition) {
+			c.Record(events.Event{Object: reference(p.inj.Name, p.inj.UID), Type: corev1.EventTypeWarning,
+				Reason: condition.Reason, Message: condition.Message, Always: true})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+package injector
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+)
+
+// Reasons of conditions.
+const (
+	reasonValid          = "Valid"
+	reasonInvalid        = "Invalid"
+	reasonNameTaken      = "NameTaken"
+	reasonCompiled       = "Compiled"
+	reasonCompileError   = "CompileError"
+	reasonApplied        = "Applied"
+	reasonPending        = "Pending"
+	reasonContested      = "Contested"
+	reasonTrusted        = "Trusted"
+	reasonNotTrusted     = "NotTrusted"
+	maxConditionMessage  = 32768
+	usingPreviousMessage = "; the last good version stays in use"
+	neverCompiledMessage = "; no earlier version is known, so it injects nothing"
+)
+
+// news says whether a condition has just become false for a reason the user should hear of.
+func news(before []metav1.Condition, now metav1.Condition) bool {
+	if now.Status != metav1.ConditionFalse || now.Reason == reasonPending || now.Reason == reasonNotTrusted {
+		return false
+	}
+	old := meta.FindStatusCondition(before, now.Type)
+	return old == nil || old.Status != now.Status || old.Reason != now.Reason || old.Message != now.Message
+}
+
+func (p *pass) status() v1alpha1.InjectorStatus {
+	s := v1alpha1.InjectorStatus{
+		ObservedGeneration: p.inj.Generation,
+		Conditions:         slices.Clone(p.inj.Status.Conditions),
+		Templates:          p.templates(),
+	}
+	if p.compiled.Program != nil {
+		s.Hash = p.compiled.Program.Hash()
+	}
+	for _, w := range p.webhooks {
+		s.Webhooks = append(s.Webhooks, v1alpha1.WebhookStatus{Name: w.name, InSync: w.inSync, Entries: w.entries})
+	}
+	for _, condition := range []metav1.Condition{p.accepted(), p.templatesReady(), p.webhooksReady(), p.certificatesReady()} {
+		condition.ObservedGeneration = p.inj.Generation
+		if len(condition.Message) > maxConditionMessage {
+			condition.Message = condition.Message[:maxConditionMessage]
+		}
+		meta.SetStatusCondition(&s.Conditions, condition)
+	}
+	return s
+}
+
+func condition(kind string, ok bool, reason, message string) metav1.Condition {
+	status := metav1.ConditionFalse
+	if ok {
+		status = metav1.ConditionTrue
+	}
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
+}
+
+func (p *pass) accepted() metav1.Condition {
+	if len(p.compiled.Invalid) > 0 {
+		return condition(v1alpha1.ConditionAccepted, false, reasonInvalid, p.compiled.Invalid.ToAggregate().Error()+p.fallback())
+	}
+	var taken []string
+	for _, r := range p.state.Refused {
+		if r.Injector == p.inj.Name {
+			taken = append(taken, fmt.Sprintf("name %q belongs to the older Injector %q", r.Name, r.Owner))
+		}
+	}
+	if len(taken) > 0 {
+		return condition(v1alpha1.ConditionAccepted, false, reasonNameTaken, strings.Join(taken, "; ")+"; choose another revision")
+	}
+	return condition(v1alpha1.ConditionAccepted, true, reasonValid, "")
+}
+
+func (p *pass) templatesReady() metav1.Condition {
+	switch {
+	case p.compiled.Fault != nil:
+		return condition(v1alpha1.ConditionTemplatesReady, false, reasonCompileError, p.faults()+p.fallback())
+	case len(p.compiled.Invalid) > 0:
+		return condition(v1alpha1.ConditionTemplatesReady, false, reasonInvalid, "the spec isn't accepted"+p.fallback())
+	}
+	return condition(v1alpha1.ConditionTemplatesReady, true, reasonCompiled, "")
+}
+
+func (p *pass) fallback() string {
+	if p.compiled.Program == nil {
+		return neverCompiledMessage
+	}
+	return usingPreviousMessage
+}
+
+// faults is one sentence a fault, by template.
+func (p *pass) faults() string {
+	var lines []string
+	for name, errs := range p.compiled.Fault.Templates {
+		for _, e := range errs {
+			where := ""
+			if name != "" {
+				where = fmt.Sprintf("template %q", name)
+			}
+			if e.Line > 0 {
+				where += fmt.Sprintf(" line %d, column %d", e.Line, e.Column)
+			}
+			lines = append(lines, strings.TrimPrefix(strings.TrimSpace(where)+": "+e.Message, ": "))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "; ")
+}
+
+// templates lists those the spec names, with the faults of each.
+func (p *pass) templates() []v1alpha1.TemplateStatus {
+	names := slices.Clone(p.inj.Spec.DefaultTemplates)
+	for _, t := range p.inj.Spec.Templates {
+		names = append(names, t.Name)
+	}
+	if p.compiled.Fault != nil {
+		for name := range p.compiled.Fault.Templates {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var all []v1alpha1.TemplateStatus
+	for _, name := range slices.Compact(names) {
+		if name == "" {
+			continue
+		}
+		t := v1alpha1.TemplateStatus{Name: name, Ready: true}
+		if p.compiled.Fault != nil {
+			t.Errors = p.compiled.Fault.Templates[name]
+			t.Ready = len(t.Errors) == 0
+		}
+		t.UsingPrevious = !t.Ready && p.compiled.Previous()
+		all = append(all, t)
+	}
+	return all
+}
+
+func (p *pass) webhooksReady() metav1.Condition {
+	if p.pending != "" {
+		return condition(v1alpha1.ConditionWebhooksReady, false, reasonPending, p.pending)
+	}
+	var contested, late []string
+	for _, w := range p.webhooks {
+		if w.contested != "" {
+			contested = append(contested, w.contested)
+		} else if !w.inSync {
+			late = append(late, w.name)
+		}
+	}
+	switch {
+	case len(contested) > 0:
+		return condition(v1alpha1.ConditionWebhooksReady, false, reasonContested, strings.Join(contested, "; "))
+	case len(late) > 0:
+		return condition(v1alpha1.ConditionWebhooksReady, false, reasonPending, "not written yet: "+strings.Join(late, ", "))
+	}
+	return condition(v1alpha1.ConditionWebhooksReady, true, reasonApplied, "")
+}
+
+func (p *pass) certificatesReady() metav1.Condition {
+	if p.pending != "" {
+		return condition(v1alpha1.ConditionCertificatesReady, false, reasonPending, p.pending)
+	}
+	var faults []string
+	for _, w := range p.webhooks {
+		if w.untrusted != nil {
+			faults = append(faults, w.untrusted.Error())
+		}
+	}
+	if len(faults) > 0 {
+		return condition(v1alpha1.ConditionCertificatesReady, false, reasonNotTrusted, strings.Join(faults, "; "))
+	}
+	return condition(v1alpha1.ConditionCertificatesReady, true, reasonTrusted, "")
+}
