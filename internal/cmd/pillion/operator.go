@@ -1,0 +1,100 @@
+package pillion
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pillion-mesh/pillion/internal/cmd/pillion/operator"
+	"github.com/pillion-mesh/pillion/internal/log"
+)
+
+// newOperator runs the operator until it is told to end.
+func newOperator(streams genericiooptions.IOStreams) *cobra.Command {
+	o := operator.Defaults()
+	var logs log.Options
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Run the operator: admission webhook, Injector controller, serving certificate",
+		Long: `Run the operator. It answers the API server's questions about new pods (port 15017, TLS), keeps the
+MutatingWebhookConfigurations and their certificate in order, and reports on port 15014 (plain HTTP):
+
+  /metrics   Prometheus
+  /readyz    200 if the API server can call this replica; the body says why not
+  /healthz   200 while the process runs (also /livez)
+
+Run two replicas or more. All of them answer; the one that holds the Lease writes. On SIGTERM a replica gives the
+Lease away, reports not ready, and goes on answering for --drain while the news spreads.
+
+Every flag can also be given as an environment variable: --sidecar-image as PILLION_SIDECAR_IMAGE. A flag wins.`,
+		Example: `  pillion operator                       # in a pod, as config/default runs it
+  pillion operator --kubeconfig ~/.kube/config --webhook-address 127.0.0.1:15017 \
+      --serving-host 127.0.0.1           # outside; the Injector then needs spec.webhook.url`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags(), os.LookupEnv); err != nil {
+				return err
+			}
+			if err := o.Validate(); err != nil {
+				return usageError("%w; see %s --help", err, cmd.CommandPath())
+			}
+			logger, err := log.New(streams.ErrOut, logs)
+			if err != nil {
+				return usageError("%w", err)
+			}
+			return operator.Run(cmd.Context(), o, logger)
+		},
+	}
+	operatorFlags(cmd.Flags(), &o)
+	cmd.Flags().StringVar(&logs.Level, "log-level", "info", strings.Join(log.Levels, ", "))
+	cmd.Flags().StringVar(&logs.Format, "log-format", "json", strings.Join(log.Formats, " or "))
+	return cmd
+}
+
+func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
+	f.SortFlags = false
+	f.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "kubeconfig `file`; empty: the pod's ServiceAccount, else $KUBECONFIG")
+	f.StringVar(&o.Namespace, "namespace", o.Namespace, "the operator's own `namespace`, never injected (POD_NAMESPACE)")
+	f.StringVar(&o.PodName, "pod-name", o.PodName, "`name` of this replica in the Lease and in Events (POD_NAME)")
+	f.StringVar(&o.Service, "service", o.Service, "`Service` through which the API server reaches the webhook")
+	f.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "its port")
+	f.StringVar(&o.Lease, "lease", o.Lease, "`name` of the Lease that makes one replica the leader")
+	f.StringVar(&o.SidecarImage, "sidecar-image", o.SidecarImage, "`image` of the sidecar where an Injector names none")
+	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that never had one")
+	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")
+	f.StringVar(&o.OpsAddress, "ops-address", o.OpsAddress, "`address` of /metrics, /healthz and /readyz (plain HTTP)")
+	f.StringSliceVar(&o.ServingHosts, "serving-host", o.ServingHosts, "further DNS `name` or address in the certificate, for Injectors with spec.webhook.url")
+	f.DurationVar(&o.CADuration, "ca-duration", o.CADuration, "life of the serving CA, at least 24h")
+	f.DurationVar(&o.LeafDuration, "leaf-duration", o.LeafDuration, "life of a replica's serving certificate, at least 1h and at most a quarter of the CA's")
+	f.DurationVar(&o.Drain, "drain", o.Drain, "how `long` to go on answering after SIGTERM, while API servers learn of it")
+	f.StringVar(&o.ClusterDomain, "cluster-domain", o.ClusterDomain, "DNS `domain` of the cluster")
+	f.StringVar(&o.ClusterID, "cluster-id", o.ClusterID, "`name` of the cluster in the mesh")
+	f.StringVar(&o.TrustDomain, "trust-domain", o.TrustDomain, "trust `domain` of workload identities")
+	f.StringVar(&o.MeshID, "mesh-id", o.MeshID, "`name` of the mesh; empty: the trust domain")
+	f.StringVar(&o.Network, "network", o.Network, "`name` of the network pods are in")
+}
+
+// fromEnvironment sets the flags that the command line doesn't. The names the downward API usually has come second.
+func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	usual := map[string]string{"namespace": "POD_NAMESPACE", "pod-name": "POD_NAME"}
+	var fault error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "help" {
+			return
+		}
+		for _, name := range []string{"PILLION_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")), usual[f.Name]} {
+			value, ok := lookup(name)
+			if name == "" || !ok || value == "" || fault != nil {
+				continue
+			}
+			if err := flags.Set(f.Name, value); err != nil {
+				fault = usageError("environment variable %s: %w", name, err)
+			}
+			return
+		}
+	})
+	return fault
+}

@@ -1,0 +1,67 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// requestPatience is how long a request may still take after the drain.
+const requestPatience = 10 * time.Second
+
+// live runs everything and ends it in this order: readiness goes; the manager stops and the Lease is free, so the next
+// leader starts at once; the webhook goes on answering for o.Drain, because API servers and kube-proxies learn only by
+// and by; it closes; the last Events are written.
+func live(ctx context.Context, o Options, p *parts, server *httpServer, h *health, log logr.Logger) error {
+	recording, stopRecording := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() { p.recorder.Run(recording) })
+	defer wait.Wait()
+	defer stopRecording()
+
+	h.started.Store(true)
+	log.Info("webhook server listening", "address", o.WebhookAddress)
+	managing, stopManager := context.WithCancel(ctx)
+	defer stopManager()
+	managed := make(chan error, 1)
+	go func() { managed <- p.manager.Start(managing) }()
+
+	var fault error
+	select {
+	case <-ctx.Done():
+		h.ending.Store(true)
+		p.handler.draining.Store(true)
+		log.Info("ending: answering on while the news spreads", "drain", o.Drain)
+		fault = <-managed
+	case fault = <-managed: // the Lease was lost, or a cache didn't start; the webhook is as good as before
+		h.ending.Store(true)
+		p.handler.draining.Store(true)
+		log.Error(fault, "the manager ended; this process will too", "drain", o.Drain)
+	case err := <-server.done:
+		server.done <- nil
+		stopManager()
+		return errors.Join(fmt.Errorf("webhook server: %w", err), <-managed)
+	}
+	log.Info("manager stopped, Lease released")
+	drain(o.Drain, server)
+	server.shutdown(requestPatience)
+	log.Info("ended")
+	if fault != nil {
+		return fmt.Errorf("manager: %w", fault)
+	}
+	return nil
+}
+
+func drain(d time.Duration, server *httpServer) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case err := <-server.done:
+		server.done <- err
+	}
+}

@@ -1,0 +1,158 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/admission"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/inject"
+)
+
+// Times of leader election: a dead leader is replaced within leaseDuration, one that ends by itself at once.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+	managerGrace  = 5 * time.Second
+)
+
+func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	ours, err := labels.NewRequirement(inject.LabelInjector, selection.Exists, nil)
+	if err != nil {
+		return nil, err
+	}
+	lease, renew, period, grace := leaseDuration, renewDeadline, retryPeriod, managerGrace
+	return manager.New(config, manager.Options{
+		Scheme:                        scheme,
+		Logger:                        log,
+		Metrics:                       server.Options{BindAddress: "0"}, // served by ops, which outlives the manager
+		LeaderElection:                true,
+		LeaderElectionID:              o.Lease,
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 &lease,
+		RenewDeadline:                 &renew,
+		RetryPeriod:                   &period,
+		GracefulShutdownTimeout:       &grace,
+		Cache:                         cacheOptions(o, labels.NewSelector().Add(*ours)),
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}}},
+	})
+}
+
+// cacheOptions keep the informers small: one Secret, our own webhook configurations, and of nodes and namespaces what
+// is needed.
+func cacheOptions(o Options, ours labels.Selector) cache.Options {
+	secret := fields.OneTermEqualSelector("metadata.name", servingcert.SecretName(o.Service))
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
+		&admissionv1.MutatingWebhookConfiguration{}: {Label: ours},
+		&corev1.Node{}:      {Transform: admission.Trim},
+		&corev1.Namespace{}: {Transform: cache.TransformStripManagedFields()},
+	}}
+}
+
+// watch starts, with the manager, every informer that admission and readiness read, so that "caches synced" means all.
+func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, certificate *servingcert.Controller, o Options) error {
+	informers := mgr.GetCache()
+	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject()} {
+		if _, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
+		}
+	}
+	secrets, err := informers.GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching Secret %s: %w", servingcert.SecretName(o.Service), err)
+	}
+	wake := func(any) { certificate.Wake() }
+	_, err = secrets.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc: wake, DeleteFunc: wake, UpdateFunc: func(_, _ any) { certificate.Wake() },
+	})
+	return errors.Join(err, nodes.Watch(ctx, informers))
+}
+
+// synced is a readiness check: the manager starts its runnables when its caches have synced.
+func synced(mgr manager.Manager) func(context.Context) error {
+	done := make(chan struct{})
+	err := mgr.Add(everyReplica(func(ctx context.Context) error {
+		close(done)
+		<-ctx.Done()
+		return nil
+	}))
+	return func(context.Context) error {
+		select {
+		case <-done:
+			return err
+		default:
+			return errors.New("caches haven't synced yet")
+		}
+	}
+}
+
+// everyReplica is a runnable that needs no Lease.
+type everyReplica func(context.Context) error
+
+func (f everyReplica) Start(ctx context.Context) error { return f(ctx) }
+
+// NeedLeaderElection says no.
+func (everyReplica) NeedLeaderElection() bool { return false }
+
+// leads says whether this replica holds the Lease.
+func leads(mgr manager.Manager) func() bool {
+	return func() bool {
+		select {
+		case <-mgr.Elected():
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+// waitForCRD waits until the API server knows Injectors: one `kubectl apply` may start us before it does.
+func waitForCRD(ctx context.Context, config *rest.Config, log logr.Logger) error {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		_, err := client.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+		if err == nil {
+			return nil
+		}
+		log.Info("waiting until the API server knows Injectors; kubectl apply -k config/crd makes it so", "error", err.Error())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func uid(s string) types.UID { return types.UID(s) }

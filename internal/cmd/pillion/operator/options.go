@@ -1,0 +1,93 @@
+// Package operator wires the operator together: options in, a running process out, until the context ends. It decides
+// nothing itself. Read wiring.go first, top to bottom; lifecycle.go says in which order things end, serve.go what is
+// served where.
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/internal/version"
+)
+
+// Options are the operator's settings.
+type Options struct {
+	Kubeconfig string
+	Namespace  string
+	PodName    string
+	Lease      string
+
+	Service      string
+	ServicePort  int32
+	ServingHosts []string
+	CADuration   time.Duration
+	LeafDuration time.Duration
+
+	WebhookAddress string
+	OpsAddress     string
+	Drain          time.Duration
+
+	CreateDefaultInjector bool
+	SidecarImage          string
+
+	ClusterDomain string
+	ClusterID     string
+	TrustDomain   string
+	MeshID        string
+	Network       string
+}
+
+// Defaults are the settings of config/default.
+func Defaults() Options {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "pillion" // only a label in the Lease
+	}
+	return Options{
+		Namespace:             "pillion-system",
+		PodName:               host,
+		Lease:                 "pillion",
+		Service:               "pillion",
+		ServicePort:           443,
+		CADuration:            servingcert.DefaultCADuration,
+		LeafDuration:          servingcert.DefaultLeafDuration,
+		WebhookAddress:        fmt.Sprintf(":%d", istio.PortWebhook),
+		OpsAddress:            fmt.Sprintf(":%d", istio.PortOperatorOps),
+		Drain:                 15 * time.Second,
+		CreateDefaultInjector: true,
+		SidecarImage:          "pillion/pillion-sidecar:" + version.Version,
+		ClusterDomain:         "cluster.local",
+		ClusterID:             "Kubernetes",
+		TrustDomain:           "cluster.local",
+	}
+}
+
+// Validate names every setting that can't be.
+func (o Options) Validate() error {
+	var errs []error
+	for _, required := range []struct{ flag, value string }{
+		{"namespace", o.Namespace}, {"pod-name", o.PodName}, {"lease", o.Lease}, {"service", o.Service},
+		{"sidecar-image", o.SidecarImage}, {"cluster-domain", o.ClusterDomain}, {"trust-domain", o.TrustDomain},
+	} {
+		if required.value == "" {
+			errs = append(errs, fmt.Errorf("--%s is empty", required.flag))
+		}
+	}
+	if o.ServicePort < 1 || o.ServicePort > 65535 {
+		errs = append(errs, fmt.Errorf("--service-port %d: want 1 to 65535", o.ServicePort))
+	}
+	if o.CADuration < 24*time.Hour {
+		errs = append(errs, fmt.Errorf("--ca-duration %s: want 24h or more", o.CADuration))
+	}
+	if o.LeafDuration < time.Hour || o.LeafDuration > o.CADuration/4 {
+		errs = append(errs, fmt.Errorf("--leaf-duration %s: want 1h to %s, a quarter of --ca-duration", o.LeafDuration, o.CADuration/4))
+	}
+	if o.Drain < 0 || o.Drain > 5*time.Minute {
+		errs = append(errs, fmt.Errorf("--drain %s: want 0 to 5m", o.Drain))
+	}
+	return errors.Join(errs...)
+}

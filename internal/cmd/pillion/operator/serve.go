@@ -1,0 +1,138 @@
+package operator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+)
+
+// httpServer is a server and the goroutine that serves it.
+type httpServer struct {
+	*http.Server
+	done chan error
+}
+
+func start(server *http.Server, serve func() error) *httpServer {
+	s := &httpServer{Server: server, done: make(chan error, 1)}
+	go func() {
+		err := serve()
+		if errors.Is(err, http.ErrServerClosed) {
+			err = nil
+		}
+		s.done <- err
+	}()
+	return s
+}
+
+// shutdown lets requests in flight finish, for as long as patience.
+func (s *httpServer) shutdown(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		s.Close()
+	}
+	<-s.done
+}
+
+// serveWebhook serves admission. API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one
+// connection and so on one replica.
+func serveWebhook(listener net.Listener, handler http.Handler, certificate *servingcert.Controller, h *health) *httpServer {
+	server := &http.Server{
+		Handler:           handler,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate, NextProtos: []string{"http/1.1"}},
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ErrorLog:          certificate.ErrorLog(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      40 * time.Second,  // the longest timeoutSeconds is 30
+		IdleTimeout:       180 * time.Second, // longer than the API server's 90: who closes first can't lose a request
+		MaxHeaderBytes:    64 << 10,
+	}
+	return start(server, func() error { return server.ServeTLS(listener, "", "") })
+}
+
+// drainable asks for each connection's end once the replica is to end. An answer that says so can't lose a request,
+// whereas closing idle connections races with the next one.
+type drainable struct {
+	next     http.Handler
+	draining atomic.Bool
+}
+
+func (d *drainable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if d.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	d.next.ServeHTTP(w, r)
+}
+
+// serveOps serves metrics and health.
+func serveOps(address string, h *health, registry *prometheus.Registry, log logr.Logger) (*httpServer, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("ops server: %w", err)
+	}
+	mux := http.NewServeMux()
+	// controller-runtime keeps its metrics, and Go's, in a registry of its own.
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{registry, metrics.Registry}, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", alive)
+	mux.HandleFunc("GET /livez", alive)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	log.Info("ops server listening", "address", listener.Addr().String())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	return start(server, func() error { return server.Serve(listener) }), nil
+}
+
+func alive(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// check is one condition of readiness.
+type check struct {
+	name string
+	test func(context.Context) error
+}
+
+// health is /readyz. Checks are added while the operator is built, then start is called.
+type health struct {
+	checks  []check
+	started atomic.Bool
+	ending  atomic.Bool
+}
+
+func (h *health) add(name string, test func(context.Context) error) {
+	h.checks = append(h.checks, check{name, test})
+}
+
+func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
+	if err := h.ready(r.Context()); err != nil {
+		http.Error(w, "not ready\n"+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (h *health) ready(ctx context.Context) error {
+	if h.ending.Load() {
+		return errors.New("the operator is ending")
+	}
+	if !h.started.Load() {
+		return errors.New("the operator is starting")
+	}
+	for _, c := range h.checks { // the later ones make sense only if the earlier hold
+		if err := c.test(ctx); err != nil {
+			return fmt.Errorf("%s: %s", c.name, strings.TrimSpace(err.Error()))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/pillion-mesh/pillion/internal/controller/admission"
+	"github.com/pillion-mesh/pillion/internal/controller/events"
+	"github.com/pillion-mesh/pillion/internal/controller/injector"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/version"
+	"github.com/pillion-mesh/pillion/templates"
+	"github.com/pillion-mesh/pillion/webhook"
+)
+
+// Run runs the operator until ctx ends or it can't go on. It returns when everything it started has stopped.
+func Run(ctx context.Context, o Options, log logr.Logger) error {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client-go").V(1))
+	log.Info("operator starting", "version", version.Get().String(), "namespace", o.Namespace, "pod", o.PodName)
+	config, err := restConfig(o.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	health := &health{}
+	metrics := registry()
+	ops, err := serveOps(o.OpsAddress, health, metrics, log)
+	if err != nil {
+		return err
+	}
+	defer ops.shutdown(time.Second)
+	if err := waitForCRD(ctx, config, log); err != nil {
+		return err
+	}
+	parts, err := build(ctx, o, config, metrics, health, log)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.WebhookAddress)
+	if err != nil {
+		return fmt.Errorf("webhook server: %w", err)
+	}
+	server := serveWebhook(listener, parts.handler, parts.certificate, health)
+	return live(ctx, o, parts, server, health, log)
+}
+
+// parts is everything that runs.
+type parts struct {
+	manager     manager.Manager
+	certificate *servingcert.Controller
+	handler     *drainable
+	recorder    *events.Recorder
+}
+
+func build(ctx context.Context, o Options, config *rest.Config, metrics prometheus.Registerer, h *health, log logr.Logger) (*parts, error) {
+	mgr, err := newManager(o, config, log)
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	recorder := events.New(clientset, o.PodName, log.WithName("events"), time.Now)
+
+	var controller *injector.Controller // each needs the other: it asks for the bundle, and is told when that changes
+	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
+		Log: log.WithName("serving-cert"), Metrics: metrics,
+		Changed: func() { controller.Poke() },
+		Event:   func(reason, note string) { controller.Announce(reason, note) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	controller, err = injector.New(injector.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Operator: o.injectOperator(),
+		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
+		Log: log.WithName("injector"), Metrics: metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	nodes := admission.NewNodes()
+	h.add("caches", synced(mgr))
+	h.add("injectors", func(context.Context) error { return controller.Compiler.Ready() })
+	h.add("certificate", certificate.Ready)
+	err = errors.Join(
+		watch(ctx, mgr, nodes, certificate, o),
+		controller.AddTo(mgr),
+		mgr.Add(certificate),
+		addDefaultInjector(mgr, o, log),
+	)
+	if err != nil {
+		return nil, err
+	}
+	handler := &drainable{next: webhook.New(webhook.Options{
+		Set:        controller.Compiler.Set,
+		Namespaces: admission.Namespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		Native:     nodes.Native,
+		Events:     sink{recorder},
+		Log:        log.WithName("webhook"),
+		Metrics:    webhook.NewMetrics(metrics),
+	})}
+	return &parts{manager: mgr, certificate: certificate, handler: handler, recorder: recorder}, nil
+}
+
+func (o Options) certificateOptions() servingcert.Options {
+	return servingcert.Options{Service: o.Service, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain,
+		Hosts: o.ServingHosts, CADuration: o.CADuration, LeafDuration: o.LeafDuration}
+}
+
+func (o Options) injectOperator() inject.Operator {
+	mesh := inject.Mesh{ID: o.MeshID, TrustDomain: o.TrustDomain, ClusterID: o.ClusterID, ClusterDomain: o.ClusterDomain,
+		Network:          o.Network,
+		DiscoveryAddress: fmt.Sprintf("%s.%s.svc:15012", o.Service, o.Namespace),
+		CAAddress:        fmt.Sprintf("%s.%s.svc:15012", o.Service, o.Namespace)}
+	if mesh.ID == "" {
+		mesh.ID = o.TrustDomain
+	}
+	return inject.Operator{Namespace: o.Namespace, Service: o.Service, ServicePort: o.ServicePort,
+		SidecarImage: o.SidecarImage, Mesh: mesh, Templates: templates.FS}
+}
+
+func addDefaultInjector(mgr manager.Manager, o Options, log logr.Logger) error {
+	if !o.CreateDefaultInjector {
+		return nil
+	}
+	return mgr.Add(injector.DefaultInjector{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Log: log})
+}
+
+// sink turns the webhook's events into the recorder's.
+type sink struct{ recorder *events.Recorder }
+
+func (s sink) Event(e webhook.Event) {
+	object := corev1.ObjectReference{APIVersion: e.Owner.APIVersion, Kind: e.Owner.Kind, Namespace: e.Namespace, Name: e.Owner.Name}
+	object.UID = uid(e.Owner.UID)
+	if e.Owner.Name == "" { // a bare pod has no name yet; its namespace is where people look
+		object = corev1.ObjectReference{APIVersion: "v1", Kind: "Namespace", Namespace: e.Namespace, Name: e.Namespace}
+	}
+	s.recorder.Record(events.Event{Object: object, Type: e.Type, Reason: e.Reason, Message: e.Message})
+}
+
+// restConfig is the pod's own, or the kubeconfig's.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w; run in a pod, or give --kubeconfig", err)
+	}
+	config.UserAgent = "pillion-operator/" + version.Version
+	config.QPS, config.Burst = 50, 100
+	return config, nil
+}
+
+func registry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewBuildInfoCollector())
+	return r
+}
