@@ -6,34 +6,31 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
-	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // loopbackIndex is the loopback interface's index: the kernel gives it the first one in every namespace.
 const loopbackIndex = 1
 
-// linkPatience bounds the wait for one answer of the kernel.
-const linkPatience = 10 * time.Second
-
 // NetlinkLinks are the interfaces of the network namespace of the thread that opened them.
-type NetlinkLinks struct{ sock *netlink.Conn }
+type NetlinkLinks struct{ conn *netlink.Conn }
 
 // OpenLinks connects to the calling thread's network namespace.
 func OpenLinks() (*NetlinkLinks, error) {
-	sock, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	sock, err := socket.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket for addresses: %w", err)
 	}
-	return &NetlinkLinks{sock: sock}, nil
+	return &NetlinkLinks{conn: sock.Conn()}, nil
 }
 
 // Close ends the connection.
-func (l *NetlinkLinks) Close() error { return l.sock.Close() }
+func (l *NetlinkLinks) Close() error { return l.conn.Close() }
 
 // Addresses are those of all interfaces.
 func (l *NetlinkLinks) Addresses() ([]netip.Addr, error) {
@@ -113,8 +110,5 @@ func (l *NetlinkLinks) change(kind netlink.HeaderType, flags netlink.HeaderFlags
 }
 
 func (l *NetlinkLinks) ask(kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) ([]netlink.Message, error) {
-	if err := l.sock.SetDeadline(time.Now().Add(linkPatience)); err != nil {
-		return nil, err
-	}
-	return l.sock.Execute(netlink.Message{Header: netlink.Header{Type: kind, Flags: flags}, Data: data})
+	return l.conn.Execute(netlink.Message{Header: netlink.Header{Type: kind, Flags: flags}, Data: data})
 }

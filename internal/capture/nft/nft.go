@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"github.com/google/nftables"
-	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // Errors the kernel's answers are sorted into; anything else is passed on as it is.
@@ -22,16 +22,10 @@ var (
 	ErrUnsupported = errors.New("this kernel can't do it")
 )
 
-// patience bounds the wait for one answer of the kernel; answers take microseconds.
-const patience = 10 * time.Second
-
-// sendBuffer holds the largest transaction: the kernel takes it in one piece or not at all.
-const sendBuffer = 8 << 20
-
 // Backend is a netlink connection to one network namespace's nftables. Not safe for concurrent use.
 type Backend struct {
 	conn *nftables.Conn
-	sock *netlink.Conn
+	sock *socket.Socket
 	have *state // as of the last Compare
 }
 
@@ -42,26 +36,18 @@ func Open() (*Backend, error) {
 }
 
 func (b *Backend) open() (err error) {
-	b.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(sock *netlink.Conn) error {
-		b.sock = sock
-		_ = sock.SetReadBuffer(sendBuffer) // what is allowed is enough for all but huge plans
-		_ = sock.SetWriteBuffer(sendBuffer)
-		return nil
-	}))
-	if err != nil {
+	if b.sock, err = socket.Open(unix.NETLINK_NETFILTER); err != nil {
 		return classify("opening a netlink socket for netfilter", err)
 	}
-	return nil
+	b.conn, err = nftables.New(nftables.AsLasting(), nftables.WithTestDial(b.sock.Func()))
+	return err
 }
 
 // Close ends the connection.
-func (b *Backend) Close() error { return b.conn.CloseLasting() }
+func (b *Backend) Close() error { return errors.Join(b.conn.CloseLasting(), b.sock.Close()) }
 
 // reopen drops answers still under way: after an error they'd be taken for those of the next request.
-func (b *Backend) reopen() error {
-	_ = b.conn.CloseLasting()
-	return b.open()
-}
+func (b *Backend) reopen() error { return errors.Join(b.Close(), b.open()) }
 
 // Name is the backend's name in evidence and flags.
 func (b *Backend) Name() string { return "nftables" }
@@ -98,17 +84,10 @@ func (b *Backend) Replace(want *plan.Ruleset, about string) error {
 	} else if err := t.fill(b.have, want, about); err != nil {
 		return errors.Join(fmt.Errorf("encoding the rules: %w", err), b.reopen())
 	}
-	if err := b.flush(); err != nil {
+	if err := b.conn.Flush(); err != nil {
 		return errors.Join(classify(fmt.Sprintf("writing %d nftables rules", countRules(want)), err), b.reopen())
 	}
 	return nil
-}
-
-func (b *Backend) flush() error {
-	if err := b.sock.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
-	return b.conn.Flush()
 }
 
 func countRules(want *plan.Ruleset) int {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -28,9 +27,6 @@ type knownSet struct {
 }
 
 func (b *Backend) read() (*state, error) {
-	if err := b.sock.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
 	s := &state{rules: map[string][]*nftables.Rule{}, counters: map[string]Counter{}}
 	tables, err := b.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
