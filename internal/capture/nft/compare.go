@@ -1,13 +1,11 @@
 package nft
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
@@ -63,7 +61,7 @@ func (c *comparison) rules(want plan.Chain) {
 	have := c.have.rules[want.Name]
 	var kept []string // ids that both sides have, in the kernel's order
 	for _, h := range have {
-		id, _, _ := strings.Cut(commentOf(h.UserData), ":")
+		id, _, _ := strings.Cut(h.comment, ":")
 		if i := ruleIndex(want, id); i < 0 || slices.Contains(kept, id) {
 			c.note(plan.Surplus, strings.TrimSpace("rule "+id), "", describe(h))
 		} else {
@@ -89,20 +87,20 @@ func ruleIndex(c plan.Chain, id string) int {
 	return slices.IndexFunc(c.Rules, func(r plan.Rule) bool { return r.ID == id })
 }
 
-func (c *comparison) rule(want plan.Rule, have *nftables.Rule) {
-	if !sameExprs(have.Exprs, encode(want)) || commentOf(have.UserData) != want.Comment() {
+func (c *comparison) rule(want plan.Rule, have rule) {
+	if !sameExprs(have.exprs, encode(want)) || have.comment != want.Comment() {
 		c.note(plan.Altered, "rule "+want.ID, want.String(), describe(have))
 	}
 }
 
-func describe(r *nftables.Rule) string {
-	return fmt.Sprintf("handle %d in chain %s, comment %q", r.Handle, r.Chain.Name, commentOf(r.UserData))
+func describe(r rule) string {
+	return fmt.Sprintf("handle %d in chain %s, comment %q", r.handle, r.chain, r.comment)
 }
 
 // about is compared too: another build's rules are rewritten, so that the table says who made it.
 func (c *comparison) about(about string) {
 	have := c.have.rules[aboutChain]
-	if len(have) != 1 || commentOf(have[0].UserData) != about || !sameExprs(have[0].Exprs, aboutExprs()) {
+	if len(have) != 1 || have[0].comment != about || !sameExprs(have[0].exprs, aboutExprs()) {
 		text := ""
 		if len(have) > 0 {
 			text = describe(have[0])
@@ -147,29 +145,5 @@ func (c *comparison) counters(want *plan.Ruleset) {
 		if !wantsCounter(want, name) {
 			c.note(plan.Surplus, "counter "+name, "", "")
 		}
-	}
-}
-
-// sameExprs compares by encoding, once both sides are in one form: the kernel adds what it derived itself.
-func sameExprs(have, want []expr.Any) bool {
-	return slices.EqualFunc(have, want, func(h, w expr.Any) bool {
-		a, errA := expr.Marshal(byte(nftables.TableFamilyINet), normal(h))
-		b, errB := expr.Marshal(byte(nftables.TableFamilyINet), normal(w))
-		return errA == nil && errB == nil && bytes.Equal(a, b)
-	})
-}
-
-func normal(e expr.Any) expr.Any {
-	switch v := e.(type) {
-	case *expr.Lookup: // the id holds only within a transaction
-		return &expr.Lookup{SourceRegister: v.SourceRegister, SetName: v.SetName, Invert: v.Invert}
-	case *expr.Redir: // a single port comes back as the range from itself to itself
-		r := *v
-		if r.RegisterProtoMax == r.RegisterProtoMin {
-			r.RegisterProtoMax = 0
-		}
-		return &r
-	default:
-		return e
 	}
 }

@@ -15,7 +15,7 @@ import (
 type state struct {
 	table    *nftables.Table // nil: there is none
 	chains   []*nftables.Chain
-	rules    map[string][]*nftables.Rule // by chain
+	rules    map[string][]rule // by chain
 	sets     []knownSet
 	counters map[string]Counter
 	foreign  []string
@@ -27,7 +27,7 @@ type knownSet struct {
 }
 
 func (b *Backend) read() (*state, error) {
-	s := &state{rules: map[string][]*nftables.Rule{}, counters: map[string]Counter{}}
+	s := &state{counters: map[string]Counter{}}
 	tables, err := b.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
 		return nil, err
@@ -37,6 +37,9 @@ func (b *Backend) read() (*state, error) {
 	}
 	if err := b.readChains(s); err != nil || s.table == nil {
 		return s, err
+	}
+	if s.rules, err = b.readRules(); err != nil {
+		return nil, err
 	}
 	if err := b.readSets(s); err != nil {
 		return nil, err
@@ -60,9 +63,6 @@ func (b *Backend) readChains(s *state) error {
 			continue
 		}
 		s.chains = append(s.chains, c)
-		if s.rules[c.Name], err = b.conn.GetRules(c.Table, c); err != nil {
-			return fmt.Errorf("reading chain %s: %w", c.Name, err)
-		}
 	}
 	return nil
 }

@@ -1,0 +1,163 @@
+package nft
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+)
+
+// headerLength is that of struct nfgenmsg, which every message of netfilter starts with.
+const headerLength = 4
+
+// rule is a rule as the kernel lists it. Expressions stay encoded: the library drops those it doesn't know, and a rule
+// with one more must not pass for ours.
+type rule struct {
+	chain   string
+	handle  uint64
+	comment string
+	exprs   []attribute
+}
+
+// attribute is one netlink attribute.
+type attribute struct {
+	kind   uint16
+	nested bool
+	data   []byte
+}
+
+// readRules lists all rules of our table in one dump, in order within each chain.
+func (b *Backend) readRules() (map[string][]rule, error) {
+	table, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_RULE_TABLE, Data: []byte(plan.TableName + "\x00")}})
+	if err != nil {
+		return nil, err
+	}
+	header := []byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}
+	messages, err := b.sock.Conn().Execute(netlink.Message{
+		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, Flags: netlink.Request | netlink.Dump},
+		Data:   append(header, table...),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing rules: %w", err)
+	}
+	rules := map[string][]rule{}
+	for _, m := range messages {
+		r, err := decodeRule(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("decoding a rule: %w", err)
+		}
+		rules[r.chain] = append(rules[r.chain], r)
+	}
+	return rules, nil
+}
+
+func decodeRule(data []byte) (r rule, err error) {
+	if len(data) < headerLength {
+		return r, fmt.Errorf("%d bytes are too short", len(data))
+	}
+	attributes, err := decode(data[headerLength:])
+	for _, a := range attributes {
+		switch a.kind {
+		case unix.NFTA_RULE_CHAIN:
+			r.chain = string(bytes.TrimRight(a.data, "\x00"))
+		case unix.NFTA_RULE_HANDLE:
+			r.handle = bigEndian(a.data)
+		case unix.NFTA_RULE_USERDATA:
+			r.comment = commentOf(a.data)
+		case unix.NFTA_RULE_EXPRESSIONS:
+			if r.exprs, err = decode(a.data); err != nil {
+				return r, err
+			}
+		}
+	}
+	return r, err
+}
+
+func bigEndian(data []byte) uint64 {
+	if len(data) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(data)
+}
+
+// decode splits a list of attributes.
+func decode(data []byte) ([]attribute, error) {
+	decoder, err := netlink.NewAttributeDecoder(data)
+	if err != nil {
+		return nil, err
+	}
+	var list []attribute
+	for decoder.Next() {
+		list = append(list, attribute{kind: decoder.Type(), nested: decoder.TypeFlags()&netlink.Nested != 0, data: decoder.Bytes()})
+	}
+	return list, decoder.Err()
+}
+
+// sameExprs compares the kernel's expressions with ours, one by one.
+func sameExprs(have []attribute, want []expr.Any) bool {
+	if len(have) != len(want) {
+		return false
+	}
+	for i, w := range want {
+		encoded, err := expr.Marshal(byte(nftables.TableFamilyINet), w)
+		if err != nil || !sameAttributes(have[i].data, encoded, derived(w)) {
+			return false
+		}
+	}
+	return true
+}
+
+// derived is the attribute the kernel adds by itself, 0 for none: a single port comes back as a range of ports.
+func derived(e expr.Any) uint16 {
+	if _, is := e.(*expr.Redir); is {
+		return unix.NFTA_REDIR_REG_PROTO_MAX
+	}
+	return 0
+}
+
+// sameAttributes compares encoded attributes. What one side has and the other doesn't must be zero, which is what the
+// kernel takes for something left out. It lists nested attributes without the flag that says so: ours tell.
+func sameAttributes(have, want []byte, derived uint16) bool {
+	h, errH := decode(have)
+	w, errW := decode(want)
+	if errH != nil || errW != nil {
+		return false
+	}
+	for _, a := range w {
+		other := find(h, a.kind)
+		if a.nested && !sameAttributes(other, a.data, derived) || !a.nested && !sameData(other, a.data) {
+			return false
+		}
+	}
+	for _, a := range h {
+		if find(w, a.kind) == nil && a.kind != derived && !zero(a.data) {
+			return false
+		}
+	}
+	return true
+}
+
+func find(list []attribute, kind uint16) []byte {
+	for _, a := range list {
+		if a.kind == kind {
+			return a.data
+		}
+	}
+	return nil
+}
+
+// sameData takes a missing value for zero, and a string for itself with its final NUL.
+func sameData(have, want []byte) bool {
+	if have == nil || want == nil {
+		return zero(have) && zero(want)
+	}
+	return bytes.Equal(bytes.TrimSuffix(have, []byte{0}), bytes.TrimSuffix(want, []byte{0}))
+}
+
+func zero(data []byte) bool { return len(bytes.TrimLeft(data, "\x00")) == 0 }
