@@ -11,6 +11,7 @@ import (
 	"io/fs"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
 // Operator is what the injector knows of its operator: one value per process.
@@ -118,7 +119,15 @@ type Result struct {
 	Decision
 	Owner Owner  // the pod's workload
 	Patch []byte // RFC 6902; nil if there is nothing to change
-	Pod   []byte // the pod after the patch; nil unless the outcome is inject
+	pod   *rawjson.Value
+}
+
+// Pod is the pod's JSON after the patch; nil unless the outcome is inject.
+func (r *Result) Pod() []byte {
+	if r.pod == nil {
+		return nil
+	}
+	return r.pod.Append(nil)
 }
 
 // Reason of the decision: its code.

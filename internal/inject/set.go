@@ -1,49 +1,141 @@
 package inject
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
-
-// Program is a compiled Injector: immutable, safe for concurrent use.
-type Program struct {
-	injector *v1alpha1.Injector
-	hash     string
-}
-
-// Compile turns an Injector into a Program. The error is a *CompileError.
-func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
-	return &Program{injector: inj}, nil
-}
-
-// Hash names everything that can change a rendered pod: 12 hex digits.
-func (p *Program) Hash() string { return p.hash }
-
-// Injector is the name of the Injector this program was compiled from.
-func (p *Program) Injector() string { return p.injector.Name }
-
-// CompileError says what is wrong with an Injector, by template. Faults outside templates are under the name "".
-type CompileError struct {
-	Injector  string
-	Templates map[string][]v1alpha1.TemplateError
-}
-
-func (e *CompileError) Error() string { return "compiling injector " + e.Injector }
 
 // Set is all Programs an operator serves, with the webhooks rendered for them: immutable.
 type Set struct {
 	op       Operator
 	programs map[string]*Program
+	owned    map[string]string
+	configs  []admissionregistrationv1.MutatingWebhookConfiguration
 }
 
-// NewSet joins programs and the names their Injectors own (from Claims).
+// NewSet joins programs and the names their Injectors own (from Claims). A name whose Injector has no program has no
+// webhook.
 func NewSet(op Operator, programs []*Program, owned map[string]string) *Set {
-	return &Set{op: op}
+	s := &Set{op: op, programs: map[string]*Program{}, owned: owned}
+	sorted := slices.SortedFunc(slices.Values(programs), func(a, b *Program) int { return cmp.Compare(a.Injector(), b.Injector()) })
+	for _, p := range sorted {
+		s.programs[p.Injector()] = p
+		var names []string
+		for name, owner := range owned {
+			if owner == p.Injector() {
+				names = append(names, name)
+			}
+		}
+		s.configs = append(s.configs, Webhooks(p.injector, names, op, nil)...)
+	}
+	return s
 }
+
+// Webhooks are the configurations of all programs. They have no caBundle and are for Select only.
+func (s *Set) Webhooks() []admissionregistrationv1.MutatingWebhookConfiguration { return s.configs }
+
+// Program of an Injector; nil if there is none.
+func (s *Set) Program(injector string) *Program { return s.programs[injector] }
 
 // Decide says what becomes of a pod and why. It runs Select first if r.Entry is empty.
-func (s *Set) Decide(r Request) Decision { return Decision{Outcome: OutcomeSkip} }
+func (s *Set) Decide(r Request) Decision { return s.subject(&r).decision }
 
-// Inject decides and, where the decision is to inject, makes the patch.
-func (s *Set) Inject(ctx context.Context, r Request) Result { return Result{Decision: s.Decide(r)} }
+// Inject decides and, where the decision is to inject, makes the patch. It doesn't panic on any input it is known to
+// get, and it doesn't catch panics: whoever serves many callers does.
+func (s *Set) Inject(ctx context.Context, r Request) Result {
+	subject := s.subject(&r)
+	result := Result{Decision: subject.decision, Owner: r.Owner}
+	if result.Owner == (Owner{}) {
+		result.Owner = subject.pod.owner()
+	}
+	if result.Outcome != OutcomeInject {
+		return result
+	}
+	v := &vars{
+		program: subject.program, pod: subject.pod, namespace: r.Namespace,
+		owner: result.Owner, settings: subject.settings, env: r.Env,
+	}
+	pod, err := subject.program.injected(ctx, subject.original, v, result.Reason())
+	if err != nil {
+		return Result{Decision: failed(subject.decision, err), Owner: result.Owner}
+	}
+	result.Warnings = append(result.Warnings, subject.settings.warnings...)
+	result.pod = pod
+	result.Patch = makePatch(subject.original, pod)
+	return result
+}
+
+func failed(d Decision, err error) Decision {
+	reason := ReasonRenderFailed
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		reason = ReasonDeadline
+	}
+	d.Outcome = OutcomeError
+	d.Reasons = append([]Step{{reason, err.Error()}}, d.Reasons...)
+	return d
+}
+
+// subject decides about one pod.
+func (s *Set) subject(r *Request) *subject {
+	sub := &subject{request: r, op: &s.op}
+	sub.decision.Injector, sub.decision.Entry = r.Injector, r.Entry
+	root, err := rawjson.Parse(string(r.Pod))
+	if err == nil && root.Kind() != rawjson.Object {
+		err = errors.New("the pod is no JSON object")
+	}
+	if err != nil {
+		sub.fail(ReasonBodyInvalid, "reading the pod: %v", err)
+		return sub
+	}
+	sub.original, sub.pod = root, viewPod(root)
+	if r.Entry == "" && !s.selectEntry(sub) {
+		return sub
+	}
+	if sub.program = s.named(sub.decision.Injector); sub.program == nil {
+		sub.fail(ReasonInjectorUnknown, "%s", s.unknownInjector(sub.decision.Injector))
+		return sub
+	}
+	sub.decision.Injector, sub.decision.Hash = sub.program.Injector(), sub.program.hash
+	sub.decide()
+	return sub
+}
+
+func (s *subject) fail(reason Reason, format string, args ...any) {
+	s.decision.Outcome = OutcomeError
+	s.decision.Reasons = []Step{{reason, fmt.Sprintf(format, args...)}}
+}
+
+// named is an Injector's program; "" is the default Injector.
+func (s *Set) named(injector string) *Program {
+	if injector == "" {
+		injector = s.owned[v1alpha1.NameDefault]
+	}
+	return s.programs[injector]
+}
+
+func (s *Set) unknownInjector(injector string) string {
+	if injector == "" {
+		return "no injector is the default one"
+	}
+	return fmt.Sprintf("no injector %q is served here", cut(injector, shown))
+}
+
+// selectEntry finds the webhook entry that would be called. If none is, it says why, and that is the decision.
+func (s *Set) selectEntry(sub *subject) bool {
+	labels := sub.pod.labels.Map()
+	if matches := Select(s.configs, sub.request.Namespace, labels); len(matches) > 0 {
+		sub.decision.Injector, sub.decision.Entry = matches[0].Injector, matches[0].Entry
+		return true
+	}
+	sub.decision.Asked = sub.asked()
+	s.explainNotCalled(sub, labels)
+	return false
+}

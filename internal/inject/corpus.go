@@ -1,0 +1,110 @@
+package inject
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// corpus are the pods every program is tried on before it serves: one for each thing templates may stumble over.
+var corpus = []struct{ name, metadata, spec string }{
+	{"smallest", ``, `"containers":[{"name":"app"}]`},
+	{"no containers", ``, `"containers":[]`},
+	{"no spec fields", `"name":"p"`, ``},
+	{"named", `"name":"web-0","namespace":"shop"`, `"containers":[{"name":"app","image":"web:1"}]`},
+	{"generated name", `"generateName":"web-5d8f9-"`, `"containers":[{"name":"app"}]`},
+	{"longest name", `"name":"` + strings.Repeat("a", 253) + `"`, `"containers":[{"name":"` + strings.Repeat("b", 63) + `"}]`},
+	{"labels", `"labels":{"app":"web","version":"v1","app.kubernetes.io/name":"web"}`, `"containers":[{"name":"app"}]`},
+	{"empty labels", `"labels":{},"annotations":{}`, `"containers":[{"name":"app"}]`},
+	{"hostile annotations", `"annotations":{"a":"\"}]${x}\n--- {{ . }}","b":"\u0000\u2028"}`, `"containers":[{"name":"app"}]`},
+	{"of a Deployment", `"labels":{"pod-template-hash":"5d8f9"},"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d8f9","uid":"u","controller":true}]`, `"containers":[{"name":"app"}]`},
+	{"of a StatefulSet", `"ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"db","uid":"u","controller":true}]`, `"containers":[{"name":"app"}]`},
+	{"of a CronJob", `"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":"tick-28900000","uid":"u","controller":true}]`, `"restartPolicy":"OnFailure","containers":[{"name":"app"}]`},
+	{"runs once", ``, `"restartPolicy":"Never","containers":[{"name":"app"}]`},
+	{"ports", ``, `"containers":[{"name":"app","ports":[{"containerPort":80},{"name":"dns","containerPort":53,"protocol":"UDP"}]}]`},
+	{"init containers", ``, `"initContainers":[{"name":"setup"},{"name":"log","restartPolicy":"Always"}],"containers":[{"name":"app"}]`},
+	{"many containers", ``, `"containers":[{"name":"a"},{"name":"b"},{"name":"c"},{"name":"d"}]`},
+	{"volumes", ``, `"volumes":[{"name":"data","emptyDir":{}},{"name":"istio-envoy","emptyDir":{}}],"containers":[{"name":"app"}]`},
+	{"own istio-proxy", ``, `"containers":[{"name":"app"},{"name":"istio-proxy","image":"auto","env":[{"name":"X","value":"1"}]}]`},
+	{"own native istio-proxy", ``, `"initContainers":[{"name":"istio-proxy","image":"own:1"}],"containers":[{"name":"app"}]`},
+	{"node", ``, `"nodeName":"n1","containers":[{"name":"app"}]`},
+	{"service account", ``, `"serviceAccountName":"robot","automountServiceAccountToken":false,"containers":[{"name":"app"}]`},
+	{"no grace", ``, `"terminationGracePeriodSeconds":0,"containers":[{"name":"app"}]`},
+	{"security", ``, `"securityContext":{"runAsUser":1000,"runAsNonRoot":true,"fsGroup":2000},"containers":[{"name":"app","securityContext":{"readOnlyRootFilesystem":true}}]`},
+	{"pull secrets", ``, `"imagePullSecrets":[{"name":"regcred"}],"containers":[{"name":"app"}]`},
+}
+
+// corpusTime bounds one template on one pod: an expression that takes longer would hold up every pod.
+const corpusTime = 5 * time.Second
+
+// tryCorpus runs every template alone, and the default ones together, over the corpus, native and not. One fault a
+// template is enough.
+func (p *Program) tryCorpus(faults map[string][]v1alpha1.TemplateError) {
+	for _, name := range slices.Sorted(maps.Keys(p.templates)) {
+		if err := p.tryTemplates([]string{name}); err != nil {
+			faults[name] = []v1alpha1.TemplateError{{Message: cut(err.Error(), 2*shown)}}
+		}
+	}
+	if len(faults) > 0 {
+		return
+	}
+	if err := p.tryTemplates(p.spec().DefaultTemplates); err != nil {
+		faults[""] = []v1alpha1.TemplateError{{Message: cut("defaultTemplates together: "+err.Error(), 2*shown)}}
+	}
+}
+
+func (p *Program) tryTemplates(names []string) error {
+	for i := range corpus {
+		for _, native := range []bool{false, true} {
+			if err := p.tryPod(names, i, native); err != nil {
+				return fmt.Errorf("on a test pod (%s): %w", corpus[i].name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Program) tryPod(names []string, i int, native bool) error {
+	root, err := rawjson.Parse(`{"apiVersion":"v1","kind":"Pod","metadata":{` + corpus[i].metadata + `},"spec":{` + corpus[i].spec + `}}`)
+	if err != nil {
+		return err
+	}
+	s := p.baseSettings(native)
+	s.templates = names
+	view := viewPod(root)
+	v := &vars{program: p, pod: view, namespace: Namespace{Name: "shop"}, owner: view.owner(), settings: s}
+	ctx, cancel := context.WithTimeout(context.Background(), corpusTime)
+	defer cancel()
+	result, err := p.injected(ctx, root, v, ReasonPodLabel)
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(result.Append(nil)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&corev1.Pod{}); err != nil {
+		return fmt.Errorf("the result is no pod: %w", err)
+	}
+	return unnamed(viewPod(result))
+}
+
+// unnamed finds rendered containers and volumes that can't be merged, since they say no name.
+func unnamed(p pod) error {
+	for _, list := range []string{"initContainers", "containers", "volumes"} {
+		for i, item := range p.spec.Get(list).Items() {
+			if nameOf(item) == "" {
+				return fmt.Errorf("spec.%s[%d] has no name", list, i)
+			}
+		}
+	}
+	return nil
+}

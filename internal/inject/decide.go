@@ -1,0 +1,280 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// subject is one pod while it is decided about.
+type subject struct {
+	request  *Request
+	op       *Operator
+	program  *Program
+	original *rawjson.Value // as it came
+	pod      pod            // without an earlier injection
+	settings *settings
+	verdict  Step // of the check that decided
+	decision Decision
+}
+
+// check is one step of a decision. look either decides, by one of subject's verdicts, or returns false; then passed is
+// what is told of the step.
+type check struct {
+	look   func(*subject) bool
+	passed Step
+}
+
+// answers decide whether to inject, in this order: the first that decides is the answer.
+var answers = []check{
+	{hostNetwork, Step{ReasonHostNetwork, "the pod has a network of its own"}},
+	{windows, Step{ReasonWindows, "the pod isn't for Windows"}},
+	{mirrorPod, Step{ReasonMirrorPod, "the pod is no mirror of a static pod"}},
+	{systemNamespace, Step{ReasonSystemNamespace, "the namespace is neither a system one nor the operator's"}},
+	{excludedNamespace, Step{ReasonExcludedNamespace, "the namespace isn't excluded by the injector"}},
+	{podAnswer, Step{ReasonPodOptedOut, "the pod itself gives no answer"}},
+	{policyExplicit, Step{ReasonPolicyExplicit, "the injector's policy doesn't need the pod's own answer"}},
+	{entryAnswer, Step{}},
+}
+
+// obstacles are looked at once the answer is to inject.
+var obstacles = []check{
+	{foreignSidecar, Step{ReasonForeignSidecar, "no other mesh's sidecar is there"}},
+	{invalidAnnotations, Step{ReasonAnnotationInvalid, "all annotations are valid"}},
+	{unknownTemplates, Step{ReasonTemplateUnknown, "all templates are known"}},
+	{uidCollision, Step{ReasonUIDCollision, "no application runs as the sidecar's user"}},
+}
+
+func (s *subject) decide() {
+	s.decision.Asked = s.asked()
+	passed := make([]Step, 1, 1+len(answers)+len(obstacles)) // the first is for the decisive one
+	passed = s.firstOf(answers, passed)
+	if answer := passed[0]; s.decision.Outcome == OutcomeInject {
+		passed = s.firstOf(obstacles, passed)
+		if s.decision.Outcome != OutcomeInject {
+			passed = append(passed, answer)
+		}
+	}
+	s.decision.Reasons = passed
+}
+
+// firstOf runs checks until one decides, which becomes the first of the reasons, and adds those passed before it.
+func (s *subject) firstOf(checks []check, reasons []Step) []Step {
+	for i := range checks {
+		if checks[i].look(s) {
+			reasons[0] = s.verdict
+			return reasons
+		}
+		reasons = append(reasons, checks[i].passed)
+	}
+	return reasons
+}
+
+// conclude makes the step being looked at the decisive one.
+func (s *subject) conclude(outcome Outcome, reason Reason, format string, args ...any) bool {
+	s.decision.Outcome = outcome
+	s.verdict = Step{reason, fmt.Sprintf(format, args...)}
+	return true
+}
+
+func (s *subject) skip(reason Reason, format string, args ...any) bool {
+	return s.conclude(OutcomeSkip, reason, format, args...)
+}
+
+func (s *subject) deny(reason Reason, faults []Fault) bool {
+	s.decision.Faults = faults
+	messages := make([]string, len(faults))
+	for i, f := range faults {
+		messages[i] = f.Message
+	}
+	return s.conclude(OutcomeDeny, reason, "%s", strings.Join(messages, "; "))
+}
+
+// asked says whether pod or namespace want a sidecar, for telling them why they don't get one.
+func (s *subject) asked() bool {
+	answer, _ := s.answer()
+	ns := s.request.Namespace.Labels
+	switch {
+	case slices.Contains(answersOn, answer.Text()):
+		return true
+	case slices.Contains(answersOff, answer.Text()):
+		return false
+	}
+	return s.pod.labels.Has(istio.LabelRevision) || ns[istio.LabelInjection] == "enabled" || ns[istio.LabelRevision] != ""
+}
+
+// answer is what the pod itself says: the label if it is there, be it empty, else the annotation.
+func (s *subject) answer() (value *rawjson.Value, isLabel bool) {
+	if label := s.pod.labels.Get(istio.LabelInject); label != nil {
+		return label, true
+	}
+	return s.pod.annotations.Get(istio.LabelInject), false
+}
+
+func hostNetwork(s *subject) bool {
+	return s.pod.spec.Get("hostNetwork").True() &&
+		s.skip(ReasonHostNetwork, "the pod uses the host's network (spec.hostNetwork: true), whose traffic isn't the pod's to capture")
+}
+
+func windows(s *subject) bool {
+	if s.pod.spec.Get("os", "name").Text() == "windows" {
+		return s.skip(ReasonWindows, "the pod is for Windows (spec.os.name: windows); the sidecar runs on Linux only")
+	}
+	return s.pod.spec.Get("nodeSelector", "kubernetes.io/os").Text() == "windows" &&
+		s.skip(ReasonWindows, "the pod is for Windows nodes (spec.nodeSelector kubernetes.io/os: windows); the sidecar runs on Linux only")
+}
+
+func mirrorPod(s *subject) bool {
+	return s.pod.annotations.Has("kubernetes.io/config.mirror") &&
+		s.skip(ReasonMirrorPod, "the pod mirrors a static pod of its node (annotation kubernetes.io/config.mirror), which can't be changed from here")
+}
+
+func systemNamespace(s *subject) bool {
+	switch name := s.request.Namespace.Name; {
+	case slices.Contains(systemNamespaces, name):
+		return s.skip(ReasonSystemNamespace, "namespace %q is a system namespace; pods there are never injected", name)
+	case name != "" && name == s.op.Namespace:
+		return s.skip(ReasonOperatorNamespace, "namespace %q is the operator's own; pods there are never injected", name)
+	}
+	return false
+}
+
+func excludedNamespace(s *subject) bool {
+	name := s.request.Namespace.Name
+	return s.program != nil && slices.Contains(s.program.excluded, name) &&
+		s.skip(ReasonExcludedNamespace, "namespace %q is in excludedNamespaces of injector %q", name, s.program.Injector())
+}
+
+func podAnswer(s *subject) bool {
+	value, isLabel := s.answer()
+	if value == nil {
+		return false
+	}
+	reason, kind := ReasonPodAnnotation, "annotation"
+	if isLabel {
+		reason, kind = ReasonPodLabel, "label"
+	}
+	switch text := value.Text(); {
+	case slices.Contains(answersOn, text):
+		return s.conclude(OutcomeInject, reason, "the pod's %s %s is %q", kind, istio.LabelInject, text)
+	case slices.Contains(answersOff, text):
+		return s.skip(ReasonPodOptedOut, "the pod's %s %s is %q", kind, istio.LabelInject, text)
+	default:
+		s.warn("%s %s is %s, which is no answer; want true, enabled, false or disabled", kind, istio.LabelInject, strconv.Quote(cut(text, 40)))
+	}
+	return false
+}
+
+func (s *subject) warn(format string, args ...any) {
+	s.decision.Warnings = append(s.decision.Warnings, fmt.Sprintf(format, args...))
+}
+
+func policyExplicit(s *subject) bool {
+	return s.program != nil && s.program.spec().Policy == v1alpha1.PolicyExplicit &&
+		s.skip(ReasonPolicyExplicit, "the policy of injector %q is Explicit, and the pod doesn't ask: label it %s: \"true\"", s.program.Injector(), istio.LabelInject)
+}
+
+func entryAnswer(s *subject) bool {
+	ns := &s.request.Namespace
+	switch s.decision.Entry {
+	case EntryNamespace:
+		return s.conclude(OutcomeInject, ReasonNamespaceLabel, "namespace %q is labelled %s=enabled", ns.Name, istio.LabelInjection)
+	case EntryRevNamespace:
+		return s.conclude(OutcomeInject, ReasonNamespaceRevision, "namespace %q is labelled %s=%s", ns.Name, istio.LabelRevision, ns.Labels[istio.LabelRevision])
+	case EntryRevObject:
+		return s.conclude(OutcomeInject, ReasonPodRevision, "the pod is labelled %s=%s", istio.LabelRevision, s.pod.labels.Get(istio.LabelRevision).Text())
+	case EntryAuto:
+		return s.conclude(OutcomeInject, ReasonOptOutPolicy, "the policy of injector %q is OptOut, and neither pod nor namespace %q says otherwise", s.program.Injector(), ns.Name)
+	}
+	// The object entry wants the pod's label to be on; without it somebody edited the webhook.
+	return s.skip(ReasonNotSelected, "neither the pod nor namespace %q asks for a sidecar", ns.Name)
+}
+
+func foreignSidecar(s *subject) bool {
+	if s.pod.annotations.Has(istio.AnnotationStatus) && !s.pod.annotations.Has(AnnotationInjector) {
+		return s.skip(ReasonForeignSidecar, "another injector has been here: annotation %s without %s", istio.AnnotationStatus, AnnotationInjector)
+	}
+	for _, list := range [2][]*rawjson.Value{s.pod.containers(), s.pod.initContainers()} {
+		for _, c := range list {
+			switch name := nameOf(c); name {
+			case "linkerd-proxy", "kuma-sidecar", "consul-dataplane":
+				return s.skip(ReasonForeignSidecar, "the pod has the sidecar of another mesh: container %q", name)
+			}
+		}
+	}
+	return false
+}
+
+// invalidAnnotations reads the settings and takes an earlier injection out: all faults of both are reported at once.
+func invalidAnnotations(s *subject) bool {
+	stripped, overrideFaults := strip(s.original)
+	s.pod = viewPod(stripped)
+	s.settings = s.program.baseSettings(s.request.Native)
+	faults := s.settings.apply(s.pod.annotations)
+	if len(faults) == 0 {
+		faults = s.settings.resolveResources(s.program)
+	}
+	s.settings.followProxy(s.pod.proxy())
+	s.decision.Templates = s.settings.templates
+	if len(faults) > 0 {
+		return s.deny(ReasonAnnotationInvalid, append(faults, overrideFaults...))
+	}
+	return len(overrideFaults) > 0 && s.deny(ReasonOverrideInvalid, overrideFaults)
+}
+
+// followProxy lets capture know the user and group of a proxy container the user changed.
+func (s *settings) followProxy(own *rawjson.Value) {
+	context := own.Get("securityContext")
+	if uid, ok := number(context.Get("runAsUser")); ok && uid != s.capture.UID {
+		s.capture.UID, s.capture.GID, s.captured = uid, uid, true
+	}
+	if gid, ok := number(context.Get("runAsGroup")); ok && gid != s.capture.GID {
+		s.capture.GID, s.captured = gid, true
+	}
+}
+
+func number(v *rawjson.Value) (int64, bool) {
+	n, err := strconv.ParseInt(v.Raw(), 10, 64)
+	return n, err == nil && v.Kind() == rawjson.Number
+}
+
+func unknownTemplates(s *subject) bool {
+	var faults []Fault
+	for _, name := range s.settings.templates {
+		if s.program.templates[name] == nil {
+			faults = append(faults, annotationFault(istio.AnnotationTemplates, s.pod.annotations.Get(istio.AnnotationTemplates).Text(),
+				fmt.Errorf("%q is no template of injector %q; want one of %s", name, s.program.Injector(), strings.Join(s.program.TemplateNames(), ", "))))
+		}
+	}
+	return len(faults) > 0 && s.deny(ReasonTemplateUnknown, faults)
+}
+
+// uidCollision: traffic of an application that runs as the proxy's user would pass for the proxy's own and not be
+// captured.
+func uidCollision(s *subject) bool {
+	if s.settings.capture.Mode == v1alpha1.CaptureNone || s.settings.allowProxyUID {
+		return false
+	}
+	podUID, podHas := number(s.pod.spec.Get("securityContext", "runAsUser"))
+	var faults []Fault
+	for i, c := range s.pod.containers() {
+		uid, has := number(c.Get("securityContext", "runAsUser"))
+		if !has {
+			uid, has = podUID, podHas
+		}
+		if !has || uid != s.settings.capture.UID || nameOf(c) == istio.ContainerProxy {
+			continue
+		}
+		faults = append(faults, Fault{
+			Field: fmt.Sprintf("spec.containers[%d].securityContext.runAsUser", i), Value: strconv.FormatInt(uid, 10),
+			Message: fmt.Sprintf("container %q runs as user %d, as the sidecar does, so its traffic could not be told from the sidecar's; choose another user, or annotate the pod %s: \"true\"",
+				nameOf(c), uid, AnnotationAllowProxyUID),
+		})
+	}
+	return len(faults) > 0 && s.deny(ReasonUIDCollision, faults)
+}

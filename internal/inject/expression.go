@@ -1,0 +1,165 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/types/ref"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// expression is one compiled placeholder. A lone variable, which most are, is read without CEL.
+type expression struct {
+	source   string
+	typ      *cel.Type // of the value, without "optional"
+	optional bool
+	variable *variable
+	program  cel.Program
+	loops    bool // has a comprehension: evaluated under the request's deadline
+	fixed    bool // depends on no pod
+}
+
+// celError is a fault inside an expression, at a place counted from the expression's start.
+type celError struct {
+	line, column int
+	message      string
+}
+
+func (e *celError) Error() string { return e.message }
+
+// maxExpression bounds one placeholder's source, and so the depth of what CEL parses.
+const maxExpression = 4096
+
+func compileExpression(env *cel.Env, source string) (*expression, error) {
+	if strings.TrimSpace(source) == "" {
+		return nil, &celError{message: "the placeholder is empty; want a CEL expression between ${ and }"}
+	}
+	if len(source) > maxExpression {
+		return nil, &celError{message: fmt.Sprintf("the expression has %d characters; want at most %d", len(source), maxExpression)}
+	}
+	checked, issues := env.Compile(unreserve(source))
+	if issues.Err() != nil {
+		return nil, firstIssue(issues)
+	}
+	e := &expression{source: source, typ: checked.OutputType(), fixed: true}
+	if e.typ.TypeName() == "optional_type" {
+		e.optional, e.typ = true, e.typ.Parameters()[0]
+	}
+	native := checked.NativeRep()
+	for _, reference := range native.ReferenceMap() {
+		if v := variableNamed(reference.Name); v != nil && !v.fixed {
+			e.fixed = false
+		}
+	}
+	e.variable = loneVariable(native)
+	e.loops = len(ast.MatchDescendants(ast.NavigateAST(native), ast.KindMatcher(ast.ComprehensionKind))) > 0
+	var err error
+	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(100)); err != nil {
+		return nil, &celError{message: err.Error()}
+	}
+	return e, nil
+}
+
+// unreserve writes the variable "namespace" as CEL has it (see declared), outside of quotes and not as a field.
+func unreserve(source string) string {
+	const word = "namespace"
+	if !strings.Contains(source, word) {
+		return source
+	}
+	out := []byte(source)
+	for i := 0; i < len(source); i++ {
+		switch c := source[i]; {
+		case c == '"' || c == '\'':
+			if i = quotedEnd(source, i); i < 0 {
+				return source // CEL will say what is wrong with it
+			}
+		case isWord(c):
+			end := i
+			for end < len(source) && isWord(source[end]) {
+				end++
+			}
+			if source[i:end] == word && (i == 0 || source[i-1] != '.' && source[i-1] != '?') {
+				out[i] = 'N'
+			}
+			i = end - 1
+		}
+	}
+	return string(out)
+}
+
+func isWord(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+func firstIssue(issues *cel.Issues) error {
+	all := issues.Errors()
+	if len(all) == 0 {
+		return &celError{message: issues.Err().Error()}
+	}
+	first := all[0]
+	return &celError{line: first.Location.Line() - 1, column: first.Location.Column(), message: strings.ReplaceAll(first.Message, "'Namespace", "'namespace")}
+}
+
+// loneVariable is the variable an expression consists of, if that is all of it.
+func loneVariable(checked *ast.AST) *variable {
+	switch checked.Expr().Kind() {
+	case ast.IdentKind, ast.SelectKind:
+		if reference, ok := checked.ReferenceMap()[checked.Expr().ID()]; ok {
+			return variableNamed(reference.Name)
+		}
+	}
+	return nil
+}
+
+var errNone = errors.New("optional.none()")
+
+// value evaluates e; errNone if it has none.
+func (e *expression) value(ctx context.Context, v *vars) (*rawjson.Value, error) {
+	if e.variable != nil {
+		if e.variable.json != nil {
+			return e.variable.json(v), nil
+		}
+		return fromGo(e.variable.get(v)), nil
+	}
+	out, err := e.eval(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return fromCEL(out, 0)
+}
+
+// text evaluates e as part of a longer text.
+func (e *expression) text(ctx context.Context, v *vars) (string, error) {
+	if e.variable != nil {
+		if s, ok := e.variable.get(v).(string); ok {
+			return s, nil
+		}
+	}
+	value, err := e.value(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	if value.Kind() == rawjson.String {
+		return value.Text(), nil
+	}
+	return value.Raw(), nil
+}
+
+func (e *expression) eval(ctx context.Context, v *vars) (ref.Val, error) {
+	var out ref.Val
+	var err error
+	if e.loops {
+		out, _, err = e.program.ContextEval(ctx, v)
+	} else {
+		out, _, err = e.program.Eval(v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("evaluating ${%s}: %w", cut(e.source, shown), err)
+	}
+	return out, nil
+}

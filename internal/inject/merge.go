@@ -1,0 +1,137 @@
+package inject
+
+import (
+	"slices"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// merge overlays one value on another as a strategic merge patch does: objects by field, keyed lists by key, the rest
+// is replaced, null removes. What the overlay doesn't change is base's own, not a copy.
+func merge(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
+	switch {
+	case base == overlay || overlay == nil:
+		return base
+	case base.Kind() == rawjson.Object && overlay.Kind() == rawjson.Object:
+		return mergeObjects(base, overlay, s)
+	case base.Kind() == rawjson.List && overlay.Kind() == rawjson.List && s.keyed():
+		return mergeLists(base, overlay, s)
+	}
+	return overlay
+}
+
+func mergeObjects(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
+	if len(overlay.Members()) == 0 {
+		return base
+	}
+	members := slices.Clone(base.Members())
+	for _, m := range overlay.Members() {
+		at := slices.IndexFunc(members, func(b rawjson.Member) bool { return b.Key == m.Key })
+		switch {
+		case m.Value.Kind() == rawjson.Null && at >= 0:
+			members = slices.Delete(members, at, at+1)
+		case m.Value.Kind() == rawjson.Null:
+		case at < 0:
+			members = append(members, m)
+		default:
+			members[at].Value = merge(members[at].Value, m.Value, s.field(m.Key))
+		}
+	}
+	return rawjson.NewObject(members...)
+}
+
+func mergeLists(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
+	items := slices.Clone(base.Items())
+	for _, item := range overlay.Items() {
+		at := s.find(items, item)
+		switch {
+		case at < 0:
+			items = append(items, item)
+		case s.whole:
+			items[at] = item
+		default:
+			items[at] = merge(items[at], item, s.item)
+		}
+	}
+	return rawjson.NewList(items...)
+}
+
+// adopt is what to write where something of the same name already stands: wanted, with what the standing one has
+// besides. That is the API server's defaults and what other webhooks added to our containers; taking it away again would
+// make us change a pod we have nothing to add to. If the two are the same so, the standing one itself is returned.
+func adopt(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
+	switch {
+	case standing == nil || rawjson.Equal(standing, wanted):
+		return orValue(standing, wanted)
+	case standing.Kind() == rawjson.Object && wanted.Kind() == rawjson.Object:
+		return adoptObject(standing, wanted, s)
+	case standing.Kind() != rawjson.List || wanted.Kind() != rawjson.List:
+		return wanted
+	case s.keyed():
+		return adoptList(standing, wanted, s)
+	case len(standing.Items()) == len(wanted.Items()):
+		return adoptEach(standing, wanted)
+	}
+	return wanted
+}
+
+func orValue(v, otherwise *rawjson.Value) *rawjson.Value {
+	if v == nil {
+		return otherwise
+	}
+	return v
+}
+
+func adoptObject(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
+	members := slices.Clone(standing.Members())
+	changed := false
+	for i, m := range members {
+		if value := wanted.Get(m.Key); value != nil {
+			members[i].Value = adopt(m.Value, value, s.field(m.Key))
+			changed = changed || members[i].Value != m.Value
+		}
+	}
+	for _, m := range wanted.Members() {
+		if !standing.Has(m.Key) {
+			members, changed = append(members, m), true
+		}
+	}
+	if !changed {
+		return standing
+	}
+	return rawjson.NewObject(members...)
+}
+
+// adoptList keeps the standing order, which the API server and other webhooks don't change.
+func adoptList(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
+	items := slices.Clone(standing.Items())
+	changed := false
+	for _, item := range wanted.Items() {
+		at := s.find(items, item)
+		if at < 0 {
+			items, changed = append(items, item), true
+			continue
+		}
+		adopted := adopt(items[at], item, s.item)
+		changed = changed || adopted != items[at]
+		items[at] = adopted
+	}
+	if !changed {
+		return standing
+	}
+	return rawjson.NewList(items...)
+}
+
+func adoptEach(standing, wanted *rawjson.Value) *rawjson.Value {
+	items := slices.Clone(standing.Items())
+	changed := false
+	for i, item := range wanted.Items() {
+		adopted := adopt(items[i], item, nil)
+		changed = changed || adopted != items[i]
+		items[i] = adopted
+	}
+	if !changed {
+		return standing
+	}
+	return rawjson.NewList(items...)
+}

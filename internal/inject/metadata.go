@@ -1,0 +1,156 @@
+package inject
+
+import (
+	"strings"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// Labels and annotations an injected pod gets if it has none of the name.
+const (
+	labelTLSMode           = "security.istio.io/tlsMode"
+	labelCanonicalName     = "service.istio.io/canonical-name"
+	labelCanonicalRevision = "service.istio.io/canonical-revision"
+	labelNetwork           = "topology.istio.io/network"
+
+	annotationDefaultContainer     = "kubectl.kubernetes.io/default-container"
+	annotationDefaultLogsContainer = "kubectl.kubernetes.io/default-logs-container"
+)
+
+// additions are the names of what an injection adds: the status annotation.
+type additions struct{ init, main, volumes, secrets []string }
+
+func names(rendered containerLists, native bool) (a additions) {
+	for _, c := range rendered.init {
+		a.init = append(a.init, nameOf(c))
+	}
+	for _, c := range rendered.main {
+		if native && nameOf(c) == istio.ContainerProxy {
+			a.init = append(a.init, nameOf(c))
+		} else {
+			a.main = append(a.main, nameOf(c))
+		}
+	}
+	return a
+}
+
+// status is the status annotation's text, in Istio's shape.
+func (a additions) status(revision string) string {
+	b := make([]byte, 0, 256)
+	for i, list := range [4]struct {
+		name  string
+		names []string
+	}{{"initContainers", a.init}, {"containers", a.main}, {"volumes", a.volumes}, {"imagePullSecrets", a.secrets}} {
+		b = append(b, "{,,,"[i])
+		b = rawjson.AppendQuoted(b, list.name)
+		b = append(b, ':', '[')
+		for j, name := range list.names {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = rawjson.AppendQuoted(b, name)
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"revision":`...)
+	return string(append(rawjson.AppendQuoted(b, revision), '}'))
+}
+
+// label adds the labels other meshes' parts look for, where the pod has none.
+func (p *Program) label(v *vars, metadata *rawjson.Value) *rawjson.Value {
+	labels := metadata.Get("labels")
+	add := newFields(labels, 4)
+	add.ifAbsent(labelTLSMode, "istio")
+	add.ifAbsent(labelCanonicalName, canonical(firstText(labels, v.owner.Name, "app.kubernetes.io/name", "app")))
+	add.ifAbsent(labelCanonicalRevision, canonical(firstText(labels, "latest", "app.kubernetes.io/version", "version")))
+	add.ifAbsent(labelNetwork, p.op.Mesh.Network)
+	return metadata.With("labels", add.object())
+}
+
+func firstText(labels *rawjson.Value, otherwise string, keys ...string) string {
+	for _, key := range keys {
+		if text := labels.Get(key).Text(); text != "" {
+			return text
+		}
+	}
+	return otherwise
+}
+
+// canonical makes a label value of any name.
+func canonical(name string) string {
+	if len(name) > 63 {
+		name = name[:63]
+	}
+	return strings.Trim(name, "-_.")
+}
+
+// annotate writes down what was done, so that it can be undone, done again and told.
+func (p *Program) annotate(v *vars, metadata *rawjson.Value, added additions, own containerLists, reason Reason) *rawjson.Value {
+	annotations := metadata.Get("annotations")
+	add := newFields(annotations, 8)
+	if containers := v.pod.containers(); len(containers) > 0 {
+		for _, c := range containers {
+			if name := nameOf(c); name != istio.ContainerProxy {
+				add.ifAbsent(annotationDefaultContainer, name)
+				add.ifAbsent(annotationDefaultLogsContainer, name)
+				break
+			}
+		}
+	}
+	add.set(istio.AnnotationStatus, added.status(p.spec().Revision))
+	if len(own.init)+len(own.main) > 0 {
+		add.set(istio.AnnotationOverrides, overridesOf(own))
+	}
+	add.set(istio.LabelRevision, p.spec().Revision)
+	add.set(AnnotationInjector, p.injector.Name)
+	add.set(AnnotationInjectorHash, p.hash)
+	add.set(AnnotationReason, string(reason))
+	return metadata.With("annotations", add.object())
+}
+
+// overridesOf saves the user's containers as they came.
+func overridesOf(own containerLists) string {
+	var members []rawjson.Member
+	if len(own.main) > 0 {
+		members = append(members, rawjson.Member{Key: "containers", Value: rawjson.NewList(own.main...)})
+	}
+	if len(own.init) > 0 {
+		members = append(members, rawjson.Member{Key: "initContainers", Value: rawjson.NewList(own.init...)})
+	}
+	return rawjson.NewObject(members...).String()
+}
+
+// fields builds an object with some more string fields than another.
+type fields struct{ members []rawjson.Member }
+
+func newFields(from *rawjson.Value, more int) *fields {
+	f := &fields{members: make([]rawjson.Member, 0, len(from.Members())+more)}
+	f.members = append(f.members, from.Members()...)
+	return f
+}
+
+func (f *fields) at(key string) int {
+	for i := range f.members {
+		if f.members[i].Key == key {
+			return i
+		}
+	}
+	return -1
+}
+
+func (f *fields) ifAbsent(key, value string) {
+	if value != "" && f.at(key) < 0 {
+		f.members = append(f.members, rawjson.Member{Key: key, Value: rawjson.NewString(value)})
+	}
+}
+
+func (f *fields) set(key, value string) {
+	if i := f.at(key); i >= 0 {
+		f.members[i].Value = rawjson.NewString(value)
+		return
+	}
+	f.members = append(f.members, rawjson.Member{Key: key, Value: rawjson.NewString(value)})
+}
+
+func (f *fields) object() *rawjson.Value { return rawjson.NewObject(f.members...) }

@@ -1,0 +1,214 @@
+package inject
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// Program is a compiled Injector: immutable, safe for concurrent use.
+type Program struct {
+	injector    *v1alpha1.Injector
+	op          Operator
+	hash        string
+	excluded    []string
+	templates   map[string]*template
+	image       string
+	capture     Capture
+	captureArgs *rawjson.Value // of pods that change nothing about capture
+	quantities  [4]*resource.Quantity
+	resources   *rawjson.Value // of pods without resource annotations
+}
+
+// CompileError says what is wrong with an Injector, by template. Faults outside templates are under the name "".
+type CompileError struct {
+	Injector  string
+	Templates map[string][]v1alpha1.TemplateError
+}
+
+func (e *CompileError) Error() string {
+	var faults []string
+	for _, name := range slices.Sorted(maps.Keys(e.Templates)) {
+		for _, fault := range e.Templates[name] {
+			faults = append(faults, faultText(name, fault))
+		}
+	}
+	return fmt.Sprintf("compiling injector %q: %s", e.Injector, strings.Join(faults, "; "))
+}
+
+func faultText(template string, fault v1alpha1.TemplateError) string {
+	switch {
+	case template == "":
+		return fault.Message
+	case fault.Line == 0:
+		return fmt.Sprintf("template %q: %s", template, fault.Message)
+	}
+	return fmt.Sprintf("template %q, line %d, column %d: %s", template, fault.Line, fault.Column, fault.Message)
+}
+
+// Compile turns an Injector into a Program. The error is a *CompileError.
+func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
+	inj = inj.DeepCopy()
+	v1alpha1.SetDefaults(inj)
+	faults := map[string][]v1alpha1.TemplateError{}
+	for _, err := range v1alpha1.Validate(inj) {
+		faults[""] = append(faults[""], v1alpha1.TemplateError{Message: err.Error()})
+	}
+	if len(faults) > 0 {
+		return nil, &CompileError{Injector: inj.Name, Templates: faults}
+	}
+	p := newProgram(inj, op)
+	texts, err := templateTexts(inj, op.Templates)
+	if err == nil {
+		p.hash, err = hashOf(inj, op, texts)
+	}
+	var env *cel.Env
+	if err == nil {
+		env, err = newEnv()
+	}
+	if err != nil {
+		faults[""] = []v1alpha1.TemplateError{{Message: err.Error()}}
+		return nil, &CompileError{Injector: inj.Name, Templates: faults}
+	}
+	p.compileTemplates(env, texts, faults)
+	if len(faults) == 0 {
+		p.tryCorpus(faults)
+	}
+	if len(faults) > 0 {
+		return nil, &CompileError{Injector: inj.Name, Templates: faults}
+	}
+	return p, nil
+}
+
+func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
+	spec := &inj.Spec
+	p := &Program{
+		injector:   inj,
+		op:         op,
+		excluded:   spec.ExcludedNamespaces,
+		templates:  map[string]*template{},
+		image:      orText(spec.Proxy.Image, op.SidecarImage),
+		quantities: quantitiesOf(spec.Proxy.Resources),
+		capture: Capture{
+			Mode: spec.Capture.Mode, UID: spec.Proxy.UID, GID: spec.Proxy.UID,
+			IncludeOutboundIPRanges: clean(v1alpha1.CIDRsOrAll, *spec.Capture.IncludeOutboundIPRanges),
+			ExcludeOutboundIPRanges: clean(v1alpha1.CIDRs, spec.Capture.ExcludeOutboundIPRanges),
+			IncludeInboundPorts:     clean(v1alpha1.PortsOrAll, *spec.Capture.IncludeInboundPorts),
+			ExcludeInboundPorts:     clean(v1alpha1.Ports, spec.Capture.ExcludeInboundPorts),
+			IncludeOutboundPorts:    clean(v1alpha1.Ports, spec.Capture.IncludeOutboundPorts),
+			ExcludeOutboundPorts:    clean(v1alpha1.Ports, spec.Capture.ExcludeOutboundPorts),
+		},
+	}
+	for i, q := range p.quantities {
+		if q != nil && i >= limitCPU && q.IsZero() {
+			p.quantities[i] = nil // a limit of 0 is no limit
+		}
+	}
+	p.resources = resourcesValue(p.quantities).Freeze()
+	p.captureArgs = stringList(p.captureFlags(&settings{capture: p.capture})).Freeze()
+	return p
+}
+
+// clean is a list Validate has found good.
+func clean(check func(string) (string, error), list string) string {
+	list, _ = check(list)
+	return list
+}
+
+// templateTexts are all templates by name; an Injector's own shadows the built-in of its name.
+func templateTexts(inj *v1alpha1.Injector, builtin fs.FS) (map[string]string, error) {
+	if builtin == nil {
+		return nil, errors.New("the operator has no built-in templates")
+	}
+	texts := map[string]string{}
+	names, err := fs.Glob(builtin, "*.yaml")
+	if err != nil {
+		return nil, fmt.Errorf("listing the built-in templates: %w", err)
+	}
+	for _, file := range names {
+		text, err := fs.ReadFile(builtin, file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the built-in template %s: %w", file, err)
+		}
+		texts[strings.TrimSuffix(file, ".yaml")] = string(text)
+	}
+	for _, t := range inj.Spec.Templates {
+		texts[t.Name] = t.Inline
+	}
+	return texts, nil
+}
+
+// hashOf names all that can change a rendered pod, except whether its proxy is native.
+func hashOf(inj *v1alpha1.Injector, op Operator, texts map[string]string) (string, error) {
+	text, err := json.Marshal(struct {
+		Name, Revision, Image string
+		Defaults              []string
+		Proxy                 v1alpha1.Proxy
+		Capture               v1alpha1.Capture
+		Mesh                  Mesh
+		Templates             map[string]string
+	}{inj.Name, inj.Spec.Revision, orText(inj.Spec.Proxy.Image, op.SidecarImage), inj.Spec.DefaultTemplates,
+		inj.Spec.Proxy, inj.Spec.Capture, op.Mesh, texts})
+	if err != nil {
+		return "", fmt.Errorf("hashing the injector: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6]), nil
+}
+
+func (p *Program) compileTemplates(env *cel.Env, texts map[string]string, faults map[string][]v1alpha1.TemplateError) {
+	fixed := &vars{program: p, settings: p.baseSettings(false)}
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		t, errs := compileTemplate(env, fixed, name, texts[name])
+		if len(errs) > 0 {
+			faults[name] = errs
+			continue
+		}
+		p.templates[name] = t
+	}
+}
+
+// Hash names everything that can change a rendered pod: 12 hex digits.
+func (p *Program) Hash() string { return p.hash }
+
+// Injector is the name of the Injector this program was compiled from.
+func (p *Program) Injector() string { return p.injector.Name }
+
+// TemplateNames are the templates pods can name.
+func (p *Program) TemplateNames() []string { return slices.Sorted(maps.Keys(p.templates)) }
+
+func (p *Program) spec() *v1alpha1.InjectorSpec { return &p.injector.Spec }
+
+// baseSettings are those of a pod without annotations.
+func (p *Program) baseSettings(native bool) *settings {
+	switch p.spec().NativeSidecar {
+	case v1alpha1.NativeAlways:
+		native = true
+	case v1alpha1.NativeNever:
+		native = false
+	}
+	return &settings{
+		image: p.image, templates: p.spec().DefaultTemplates, native: native,
+		capture: p.capture, resources: p.resources,
+	}
+}
+
+// captureFlags are capture's flags for one pod.
+func (p *Program) captureFlags(s *settings) []string {
+	if p.op.CaptureArgs != nil {
+		return p.op.CaptureArgs(s.capture)
+	}
+	return captureArgs(s.capture)
+}

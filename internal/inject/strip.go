@@ -1,0 +1,91 @@
+package inject
+
+import (
+	"errors"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// writtenAnnotations are ours alone: they go when a pod is stripped and come back when it is injected.
+var writtenAnnotations = []string{
+	istio.AnnotationStatus, istio.AnnotationOverrides, istio.LabelRevision,
+	AnnotationInjector, AnnotationInjectorHash, AnnotationReason,
+}
+
+var errWritten = errors.New("is no JSON object; the injector writes this annotation: remove it")
+
+// strip takes an earlier injection out of a pod: it removes what the status annotation lists and puts the saved
+// containers back. A pod that isn't ours only loses a saved-containers annotation it can't have from us.
+func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
+	annotations := root.Get("metadata", "annotations")
+	overrides, faults := writtenObject(annotations, istio.AnnotationOverrides)
+	if !isInjected(annotations) {
+		if !annotations.Has(istio.AnnotationOverrides) {
+			return root, nil
+		}
+		return withAnnotations(root, annotations.With(istio.AnnotationOverrides, nil)), faults
+	}
+	status, statusFaults := writtenObject(annotations, istio.AnnotationStatus)
+	if faults = append(faults, statusFaults...); faults != nil {
+		return root, faults
+	}
+	spec := root.Get("spec")
+	for _, list := range []string{"initContainers", "containers", "volumes", "imagePullSecrets"} {
+		spec = spec.With(list, without(spec.Get(list), status.Get(list), overrides.Get(list)))
+	}
+	for _, key := range writtenAnnotations {
+		annotations = annotations.With(key, nil)
+	}
+	return withAnnotations(root.With("spec", spec), annotations), nil
+}
+
+// isInjected says whether a pod has a sidecar of ours.
+func isInjected(annotations *rawjson.Value) bool {
+	return annotations.Has(istio.AnnotationStatus) && annotations.Has(AnnotationInjector)
+}
+
+// writtenObject reads an annotation that holds a JSON object; nil if it isn't there.
+func writtenObject(annotations *rawjson.Value, key string) (*rawjson.Value, []Fault) {
+	value := annotations.Get(key)
+	if value == nil {
+		return nil, nil
+	}
+	object, err := rawjson.Parse(value.Text())
+	if err != nil || object.Kind() != rawjson.Object {
+		return nil, []Fault{annotationFault(key, value.Text(), errWritten)}
+	}
+	return object, nil
+}
+
+// without is a list less the items of these names, plus what was saved; nil if nothing is left.
+func without(list, names, saved *rawjson.Value) *rawjson.Value {
+	var items []*rawjson.Value
+	for _, item := range list.Items() {
+		if !hasText(names, nameOf(item)) {
+			items = append(items, item)
+		}
+	}
+	for _, item := range saved.Items() {
+		if item.Kind() == rawjson.Object {
+			items = append(items, item)
+		}
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	return rawjson.NewList(items...)
+}
+
+func hasText(list *rawjson.Value, text string) bool {
+	for _, item := range list.Items() {
+		if item.Text() == text {
+			return true
+		}
+	}
+	return false
+}
+
+func withAnnotations(root, annotations *rawjson.Value) *rawjson.Value {
+	return root.With("metadata", root.Get("metadata").With("annotations", annotations))
+}

@@ -1,0 +1,258 @@
+package inject
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	yaml "go.yaml.in/yaml/v3"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// template is one compiled template: a tree in which what no pod can change is finished JSON. render.go evaluates it.
+type template struct {
+	name string
+	root *tnode
+}
+
+// tnode is one place of a template. Exactly one of fixed, expr, parts, members and items says what stands there.
+type tnode struct {
+	fixed   *rawjson.Value
+	expr    *expression // its value, of its own type
+	splice  bool        // expr gives a list that becomes items of the list it stands in
+	parts   []textPart  // a text with expressions in it
+	members []tmember
+	items   []*tnode
+	kind    rawjson.Kind
+	cond    *expression // $if
+}
+
+type tmember struct {
+	key  string
+	node *tnode
+}
+
+type textPart struct {
+	literal string
+	expr    *expression
+}
+
+// maxErrors bounds what a status shows of one broken template.
+const maxErrors = 16
+
+// compiler turns YAML into a template and collects what is wrong with it.
+type compiler struct {
+	env    *cel.Env
+	fixed  *vars // what is known without a pod
+	errors []v1alpha1.TemplateError
+}
+
+// compileTemplate reads a partial Pod in YAML. A template with errors is nil.
+func compileTemplate(env *cel.Env, fixed *vars, name, text string) (*template, []v1alpha1.TemplateError) {
+	c := &compiler{env: env, fixed: fixed}
+	root := c.document(text)
+	if len(c.errors) > 0 {
+		return nil, c.errors
+	}
+	return &template{name: name, root: root}, nil
+}
+
+func (c *compiler) fail(n *yaml.Node, format string, args ...any) {
+	c.failAt(n.Line, n.Column, format, args...)
+}
+
+func (c *compiler) failAt(line, column int, format string, args ...any) {
+	if len(c.errors) < maxErrors {
+		c.errors = append(c.errors, v1alpha1.TemplateError{
+			Line: int32(line), Column: int32(column), Message: cut(fmt.Sprintf(format, args...), 2*shown),
+		})
+	}
+}
+
+func (c *compiler) document(text string) *tnode {
+	decoder := yaml.NewDecoder(bytes.NewReader([]byte(text)))
+	var doc, second yaml.Node
+	if err := decoder.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			c.failAt(1, 1, "the template is empty; want a partial Pod in YAML")
+			return nil
+		}
+		line, message := yamlError(err)
+		c.failAt(line, 0, "%s", message)
+		return nil
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		c.failAt(1, 1, "the template has more than one document; want one partial Pod")
+		return nil
+	}
+	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		c.failAt(1, 1, "the template is no mapping; want a partial Pod in YAML")
+		return nil
+	}
+	return c.node(doc.Content[0], reflect.TypeFor[podTemplate](), "", false)
+}
+
+// yamlError takes the line out of yaml's message, the only place that has it.
+func yamlError(err error) (line int, message string) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	if n, scanErr := fmt.Sscanf(message, "line %d:", &line); n == 1 && scanErr == nil {
+		_, message, _ = strings.Cut(message, ": ")
+	}
+	return line, message
+}
+
+// node compiles what stands at path, which must fit type t. inList says that lists are spliced.
+func (c *compiler) node(n *yaml.Node, t reflect.Type, path string, inList bool) *tnode {
+	if n.Anchor != "" || n.Kind == yaml.AliasNode {
+		c.fail(n, "%s: anchors and aliases aren't supported; write it out", place(path))
+		return &tnode{}
+	}
+	switch n.Kind {
+	case yaml.MappingNode:
+		return c.mapping(n, t, path)
+	case yaml.SequenceNode:
+		return c.sequence(n, t, path)
+	}
+	return c.scalar(n, t, path, inList)
+}
+
+func place(path string) string {
+	if path == "" {
+		return "the template"
+	}
+	return path
+}
+
+func (c *compiler) mapping(n *yaml.Node, t reflect.Type, path string) *tnode {
+	t = deref(t)
+	if isLeaf(t) || t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+		c.fail(n, "%s wants %s, this is a mapping", place(path), typeName(t))
+		return &tnode{}
+	}
+	node := &tnode{kind: rawjson.Object}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if !c.key(key, path, seen) {
+			continue
+		}
+		if key.Value == "$if" {
+			node.cond = c.condition(value, path)
+			continue
+		}
+		c.member(node, key, value, t, path)
+	}
+	return c.fold(node, len(node.members), func(i int) *tnode { return node.members[i].node })
+}
+
+func (c *compiler) key(key *yaml.Node, path string, seen map[string]bool) bool {
+	switch {
+	case key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || key.Anchor != "":
+		c.fail(key, "%s: want a plain field name", place(path))
+	case strings.Contains(key.Value, "${"):
+		c.fail(key, "%s: a field name can't hold a placeholder", place(path))
+	case seen[key.Value]:
+		c.fail(key, "%s is there twice", join(path, key.Value))
+	default:
+		seen[key.Value] = true
+		return true
+	}
+	return false
+}
+
+func (c *compiler) member(node *tnode, key, value *yaml.Node, t reflect.Type, path string) {
+	at := join(path, key.Value)
+	child, ok := fieldType(t, key.Value)
+	if !ok {
+		message := at + ": unknown field"
+		if near := nearestOf(key.Value, fieldNames(t)); near != "" {
+			message += "; did you mean " + near + "?"
+		}
+		c.fail(key, "%s", message)
+		return
+	}
+	compiled := c.node(value, child, at, false)
+	if path == "" && (key.Value == "apiVersion" || key.Value == "kind") {
+		return // every pod has them
+	}
+	node.members = append(node.members, tmember{key.Value, compiled})
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func nearestOf(name string, names []string) string {
+	best, bestDistance := "", 3
+	for _, other := range names {
+		if d := distance(strings.ToLower(name), strings.ToLower(other)); d < bestDistance {
+			best, bestDistance = other, d
+		}
+	}
+	return best
+}
+
+func (c *compiler) condition(n *yaml.Node, path string) *expression {
+	e := c.lone(n, path+".$if")
+	if e != nil && (e.typ.Kind() != cel.BoolKind || e.optional) {
+		c.fail(n, "%s.$if wants bool, expression gives %s", place(path), celName(e.typ))
+	}
+	return e
+}
+
+// lone compiles a scalar that has to be one placeholder and nothing else.
+func (c *compiler) lone(n *yaml.Node, path string) *expression {
+	parts, err := splitPlaceholders(n.Value)
+	if err != nil || n.Kind != yaml.ScalarNode || len(parts) != 1 || !parts[0].isExpr {
+		c.fail(n, "%s wants one placeholder, such as ${capture.enabled}", place(path))
+		return nil
+	}
+	return c.expression(n, parts[0], path)
+}
+
+func (c *compiler) sequence(n *yaml.Node, t reflect.Type, path string) *tnode {
+	t = deref(t)
+	if t.Kind() != reflect.Slice {
+		c.fail(n, "%s wants %s, this is a list", place(path), typeName(t))
+		return &tnode{}
+	}
+	node := &tnode{kind: rawjson.List}
+	for i, item := range n.Content {
+		node.items = append(node.items, c.node(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i), true))
+	}
+	return c.fold(node, len(node.items), func(i int) *tnode { return node.items[i] })
+}
+
+// fold turns a mapping or list into finished JSON if all of it is finished.
+func (c *compiler) fold(node *tnode, n int, child func(int) *tnode) *tnode {
+	if node.cond != nil || len(c.errors) > 0 {
+		return node
+	}
+	for i := range n {
+		if child(i).fixed == nil {
+			return node
+		}
+	}
+	if node.kind == rawjson.List {
+		items := make([]*rawjson.Value, n)
+		for i := range items {
+			items[i] = child(i).fixed
+		}
+		return &tnode{fixed: rawjson.NewList(items...).Freeze()}
+	}
+	members := make([]rawjson.Member, n)
+	for i, m := range slices.All(node.members) {
+		members[i] = rawjson.Member{Key: m.key, Value: m.node.fixed}
+	}
+	return &tnode{fixed: rawjson.NewObject(members...).Freeze()}
+}
