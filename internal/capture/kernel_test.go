@@ -1,0 +1,290 @@
+//go:build linux
+
+package capture_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/pillion-mesh/pillion/internal/capture"
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
+	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+)
+
+// with opens the namespace of the calling thread for one piece of work.
+func with(work func(capture.System) error) error {
+	rules, err := nft.Open()
+	if err != nil {
+		return err
+	}
+	defer rules.Close()
+	links, err := capture.OpenLinks()
+	if err != nil {
+		return err
+	}
+	defer links.Close()
+	return work(capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: "test"})
+}
+
+// planOf is the plan of a command line in the namespace of the calling thread.
+func planOf(line string, links capture.Links) (*plan.Plan, error) {
+	command, err := plan.Parse(strings.Fields(line), plan.Environment{})
+	if err != nil {
+		return nil, err
+	}
+	families, _, err := capture.Families(command.Options.Families, links)
+	if err != nil {
+		return nil, err
+	}
+	p, _, err := plan.New(command.Options, families)
+	return p, err
+}
+
+// apply makes a command line's plan true in the calling thread's namespace.
+func apply(line string) (p *plan.Plan, result capture.Result, err error) {
+	err = with(func(s capture.System) error {
+		if p, err = planOf(line, s.Links); err != nil {
+			return err
+		}
+		result, err = s.Apply(p, false)
+		return err
+	})
+	return p, result, err
+}
+
+// flow is one connection and what must become of it.
+type flow struct {
+	name     string
+	in       bool // made by the peer
+	uid, gid int
+	src, dst string
+	want     plan.Verdict
+}
+
+const (
+	left     = plan.VerdictLeft
+	inbound  = plan.VerdictInbound
+	outbound = plan.VerdictOutbound
+)
+
+// injected is the command line of an injected pod.
+const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
+
+// scenarios hold what users rely on, by hand; Eval must say the same, and the kernel do it.
+func scenarios() map[string][]flow {
+	return map[string][]flow{
+		injected: {
+			{name: "out", uid: 1000, gid: 1000, dst: "10.77.0.1:80", want: outbound},
+			{name: "out v6", uid: 1000, gid: 1000, dst: "[fd77::1]:80", want: outbound},
+			{name: "out as root", dst: "10.99.0.1:80", want: outbound},
+			{name: "out v6 as root", dst: "[fd99::1]:80", want: outbound},
+			{name: "out to the tunnel port", uid: 1000, gid: 1000, dst: "10.77.0.1:15008", want: outbound},
+			{name: "proxy out", uid: 1337, gid: 1337, dst: "10.77.0.1:80", want: left},
+			{name: "proxy out v6", uid: 1337, gid: 1337, dst: "[fd77::1]:80", want: left},
+			{name: "proxy by its group alone", uid: 1000, gid: 1337, dst: "10.77.0.1:80", want: left},
+			{name: "hairpin", uid: 1337, gid: 1337, dst: "10.77.0.2:8080", want: inbound},
+			{name: "hairpin v6", uid: 1337, gid: 1337, dst: "[fd77::2]:8080", want: inbound},
+			{name: "hairpin by group alone", uid: 1000, gid: 1337, dst: "10.77.0.2:8080", want: inbound},
+			{name: "hairpin to the tunnel port", uid: 1337, gid: 1337, dst: "10.77.0.2:15008", want: left},
+			{name: "proxy to localhost", uid: 1337, gid: 1337, dst: "127.0.0.1:8080", want: left},
+			{name: "proxy to localhost v6", uid: 1337, gid: 1337, dst: "[::1]:8080", want: left},
+			{name: "passthrough", uid: 1337, gid: 1337, src: "127.0.0.6", dst: "10.77.0.2:8080", want: left},
+			{name: "passthrough v6", uid: 1337, gid: 1337, src: "::6", dst: "[fd77::2]:8080", want: left},
+			{name: "own address", uid: 1000, gid: 1000, dst: "10.77.0.2:8080", want: left},
+			{name: "own address v6", uid: 1000, gid: 1000, dst: "[fd77::2]:8080", want: left},
+			{name: "localhost", uid: 1000, gid: 1000, dst: "127.0.0.1:8080", want: left},
+			{name: "another localhost", uid: 1000, gid: 1000, dst: "127.0.0.2:8080", want: left},
+			{name: "localhost v6", uid: 1000, gid: 1000, dst: "[::1]:8080", want: left},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: inbound},
+			{name: "in v6", in: true, dst: "[fd77::2]:8080", want: inbound},
+			{name: "in to the tunnel port", in: true, dst: "10.77.0.2:15008", want: left},
+			{name: "in to the status port", in: true, dst: "10.77.0.2:15020", want: left},
+			{name: "in to the readiness port", in: true, dst: "10.77.0.2:15021", want: left},
+			{name: "in to the statistics port", in: true, dst: "[fd77::2]:15090", want: left},
+		},
+		injected + " -x 10.99.0.0/16,fd99::/64 -o 9000-9010 -c eth1 --exclude-outbound-uids 106-108 --exclude-inbound-ip-ranges 10.78.0.0/24,fd77::1": {
+			{name: "excluded destination", uid: 1000, dst: "10.99.0.1:80", want: left},
+			{name: "excluded destination v6", uid: 1000, dst: "[fd99::1]:80", want: left},
+			{name: "other destination", uid: 1000, dst: "10.77.0.1:80", want: outbound},
+			{name: "excluded port", uid: 1000, dst: "10.77.0.1:9000", want: left},
+			{name: "excluded port of the proxy to itself", uid: 1337, gid: 1337, dst: "10.77.0.2:9000", want: left},
+			{name: "excluded interface, out", uid: 1000, dst: "10.78.0.1:80", want: left},
+			{name: "excluded interface, in", in: true, dst: "10.78.0.2:8080", want: left},
+			{name: "excluded UID", uid: 107, dst: "10.77.0.1:80", want: left},
+			{name: "UID after the excluded ones", uid: 109, dst: "10.77.0.1:80", want: outbound},
+			{name: "excluded source v6", in: true, dst: "[fd77::2]:8080", want: left},
+			{name: "other source", in: true, dst: "10.77.0.2:8080", want: inbound},
+		},
+		"-u 1337,1338 -g 2000 -i 10.77.0.0/24,fd99::/64 -q 443 -b 8080,9000-9010": {
+			{name: "included destination", uid: 1000, dst: "10.77.0.1:80", want: outbound},
+			{name: "destination not included", uid: 1000, dst: "10.99.0.1:80", want: left},
+			{name: "destination not included v6", uid: 1000, dst: "[fd77::1]:80", want: left},
+			{name: "included destination v6", uid: 1000, dst: "[fd99::1]:80", want: outbound},
+			{name: "included port", uid: 1000, dst: "10.99.0.1:443", want: outbound},
+			{name: "included port v6", uid: 1000, dst: "[fd77::1]:443", want: outbound},
+			{name: "second proxy UID", uid: 1338, dst: "10.77.0.1:80", want: left},
+			{name: "hairpin of the second proxy UID", uid: 1338, dst: "10.77.0.2:8081", want: inbound},
+			{name: "proxy group", uid: 1000, gid: 2000, dst: "10.77.0.1:80", want: left},
+			{name: "UID's number as a group", uid: 1000, gid: 1337, dst: "10.77.0.1:80", want: outbound},
+			{name: "listed port", in: true, dst: "10.77.0.2:8080", want: inbound},
+			{name: "port in a listed range v6", in: true, dst: "[fd77::2]:9000", want: inbound},
+			{name: "port not listed", in: true, dst: "10.77.0.2:8081", want: left},
+		},
+		injected + " --ip-families ipv4": {
+			{name: "out", uid: 1000, dst: "10.77.0.1:80", want: outbound},
+			{name: "out v6", uid: 1000, dst: "[fd77::1]:80", want: left},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: inbound},
+			{name: "in v6", in: true, dst: "[fd77::2]:8080", want: left},
+			{name: "hairpin v6", uid: 1337, gid: 1337, dst: "[fd77::2]:8080", want: left},
+		},
+		injected + " --ip-families ipv6": {
+			{name: "out", uid: 1000, dst: "10.77.0.1:80", want: left},
+			{name: "out v6", uid: 1000, dst: "[fd77::1]:80", want: outbound},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: left},
+			{name: "in v6", in: true, dst: "[fd77::2]:8080", want: inbound},
+		},
+		"-i 127.0.0.0/8,10.77.0.0/16": {
+			{name: "localhost lifted", uid: 1000, dst: "127.0.0.1:8080", want: outbound},
+			{name: "own address lifted", uid: 1000, dst: "10.77.0.2:8080", want: outbound},
+			{name: "localhost v6 not lifted", uid: 1000, dst: "[::1]:8080", want: left},
+			{name: "nothing captured inbound", in: true, dst: "10.77.0.2:8080", want: left},
+			{name: "proxy to localhost", uid: 1337, gid: 1337, dst: "127.0.0.1:8080", want: left},
+		},
+		"-b *": {
+			{name: "nothing captured outbound", uid: 1000, dst: "10.77.0.1:80", want: left},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: inbound},
+			{name: "hairpin", uid: 1337, gid: 1337, dst: "10.77.0.2:8080", want: inbound},
+		},
+		"-m NONE -i * -b *": {
+			{name: "out", uid: 1000, dst: "10.77.0.1:80", want: left},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: left},
+			{name: "hairpin", uid: 1337, gid: 1337, dst: "10.77.0.2:8080", want: left},
+		},
+	}
+}
+
+// servedPod is a pod with everything listening that flows may reach.
+func servedPod(t *testing.T) *nstest.Pod {
+	pod := nstest.NewPod(t)
+	pod.Serve(t, 15001, 15006, 8080, 8081, 9000, 15008, 15020, 15021, 15090)
+	pod.Peer.Serve(t, 80, 443, 9000, 15008)
+	return pod
+}
+
+// The scenarios share a pod: each apply must converge from whatever the one before left.
+func TestKernelDoesWhatEvalSays(t *testing.T) {
+	pod := servedPod(t)
+	for line, flows := range scenarios() {
+		t.Run(line, func(t *testing.T) {
+			var p *plan.Plan
+			pod.Must(t, func() (err error) {
+				p, _, err = apply(line)
+				return err
+			})
+			for _, f := range flows {
+				t.Run(f.name, func(t *testing.T) { f.check(t, pod, p) })
+			}
+		})
+	}
+}
+
+func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
+	dial := nstest.Dial{UID: f.uid, GID: f.gid, Dst: netip.MustParseAddrPort(f.dst)}
+	if f.src != "" {
+		dial.Src = netip.MustParseAddr(f.src)
+	}
+	from := pod.Namespace
+	if f.in {
+		from = pod.Peer
+	}
+	var got nstest.Answer
+	from.Must(t, func() (err error) {
+		got, err = nstest.Connect(dial)
+		return err
+	})
+	trace := p.Eval(f.packet(got.Local))
+	if trace.Verdict != f.want {
+		t.Errorf("Eval says %s by %q, want %s", trace.Verdict, trace.Decided, f.want)
+	}
+	if got.Port != trace.Port {
+		t.Errorf("the connection arrived at port %d, Eval says %d by %q", got.Port, trace.Port, trace.Decided)
+	}
+	if trace.Verdict != left && got.Original != dial.Dst {
+		t.Errorf("SO_ORIGINAL_DST is %s, want %s", got.Original, dial.Dst)
+	}
+	if trace.Verdict == left && got.Original.IsValid() && got.Original != dial.Dst {
+		t.Errorf("SO_ORIGINAL_DST is %s: somebody rewrote a connection that is left alone", got.Original)
+	}
+}
+
+// packet is the flow as Eval sees it; the client's address is the kernel's choice.
+func (f flow) packet(local netip.AddrPort) plan.Packet {
+	dst := netip.MustParseAddrPort(f.dst)
+	iface := nstest.Eth0
+	switch {
+	case strings.HasPrefix(f.dst, "10.78."):
+		iface = nstest.Eth1
+	case !f.in && (dst.Addr().IsLoopback() || dst.Addr().String() == nstest.PodV4 || dst.Addr().String() == nstest.PodV6):
+		iface = "lo"
+	}
+	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: local, Dst: dst}
+	if f.in {
+		packet.Hook, packet.In = plan.Prerouting, iface
+		return packet
+	}
+	packet.Out, packet.Owner = iface, &plan.Owner{UID: uint32(f.uid), GID: uint32(f.gid)}
+	return packet
+}
+
+// Clients connect without pause while the plan is written again and again: what both plans capture never escapes.
+func TestNoConnectionEscapesWhileReapplying(t *testing.T) {
+	pod := servedPod(t)
+	lines := [2]string{injected, injected + " -x 10.99.0.0/16 -o 9000 --exclude-outbound-uids 5"}
+	pod.Must(t, func() error {
+		_, _, err := apply(lines[0])
+		return err
+	})
+	stop, connected := make(chan struct{}), make(chan int, 2)
+	var clients []<-chan error
+	for _, dst := range []string{"10.77.0.1:80", "[fd77::1]:80"} {
+		clients = append(clients, pod.Thread(func() error { return hammer(dst, stop, connected) }))
+	}
+	for i := range 50 {
+		pod.Must(t, func() error {
+			_, _, err := apply(lines[(i+1)%2])
+			return err
+		})
+	}
+	close(stop)
+	for _, client := range clients {
+		if err := <-client; err != nil {
+			t.Error(err)
+		}
+		if n := <-connected; n == 0 {
+			t.Error("a client never connected: the test proves nothing")
+		}
+	}
+}
+
+func hammer(dst string, stop <-chan struct{}, connected chan<- int) error {
+	n := 0
+	defer func() { connected <- n }()
+	for {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		got, err := nstest.Connect(nstest.Dial{UID: 1000, GID: 1000, Dst: netip.MustParseAddrPort(dst)})
+		if err != nil {
+			return fmt.Errorf("connection %d: %w", n, err)
+		}
+		if got.Port != 15001 {
+			return fmt.Errorf("connection %d to %s escaped to port %d", n, dst, got.Port)
+		}
+		n++
+	}
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+package nstest
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Addresses of the pod and its peer. Everything that isn't the pod's is routed to the peer.
+const (
+	PodV4, PodV6     = "10.77.0.2", "fd77::2"
+	PeerV4, PeerV6   = "10.77.0.1", "fd77::1"
+	OtherV4, OtherV6 = "10.99.0.1", "fd99::1" // the peer's too, of another range
+	SecondV4         = "10.78.0.1"            // the peer's, over the second cable
+)
+
+// Interfaces of the pod.
+const (
+	Eth0 = "eth0"
+	Eth1 = "eth1"
+)
+
+// Pod is a namespace as a pod has it, and the peer it talks to.
+type Pod struct {
+	*Namespace
+	Peer *Namespace
+}
+
+// NewPod makes both, wired and addressed.
+func NewPod(t testing.TB) *Pod {
+	t.Helper()
+	p := &Pod{Namespace: New(t), Peer: New(t)}
+	p.Must(t, func() error {
+		return errors.Join(p.cable(Eth0, "10.77.0.2/24", "fd77::2/64"), p.cable(Eth1, "10.78.0.2/24", "fd78::2/64"), up("lo"))
+	})
+	p.Peer.Must(t, func() error {
+		return errors.Join(up("lo"), address(Eth0, "10.77.0.1/24", "fd77::1/64"), address(Eth1, "10.78.0.1/24", "fd78::1/64"),
+			address("lo", OtherV4+"/32", OtherV6+"/128"))
+	})
+	p.Must(t, func() error { return errors.Join(route("0.0.0.0/0", PeerV4), route("::/0", PeerV6)) })
+	return p
+}
+
+// cable makes a pair of interfaces of one name, one end here, one at the peer's.
+func (p *Pod) cable(name string, addresses ...string) error {
+	veth := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: name, PeerNamespace: netlink.NsFd(p.Peer.handle.Fd())}
+	veth.Name = name
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("adding veth %s: %w", name, err)
+	}
+	return address(name, addresses...)
+}
+
+func address(name string, addresses ...string) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("finding %s: %w", name, err)
+	}
+	for _, text := range addresses {
+		a, err := netlink.ParseAddr(text)
+		if err != nil {
+			return err
+		}
+		if a.IP.To4() == nil {
+			a.Flags = unix.IFA_F_NODAD // usable at once
+		}
+		if err := netlink.AddrAdd(link, a); err != nil {
+			return fmt.Errorf("adding %s to %s: %w", text, name, err)
+		}
+	}
+	return netlink.LinkSetUp(link)
+}
+
+func up(name string) error { return address(name) }
+
+func route(to, via string) error {
+	dst, err := netlink.ParseIPNet(to)
+	if err != nil {
+		return err
+	}
+	return netlink.RouteAdd(&netlink.Route{Dst: dst, Gw: netip.MustParseAddr(via).AsSlice()})
+}

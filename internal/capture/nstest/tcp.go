@@ -1,0 +1,172 @@
+//go:build linux
+
+package nstest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// wait bounds every step of a connection; on loopback and veth they take microseconds.
+const wait = 5 * time.Second
+
+// Serve listens on ports of both families in the namespace until the test ends. To whoever connects it says which port
+// took the connection and where it was meant to go, and closes.
+func (n *Namespace) Serve(t testing.TB, ports ...uint16) {
+	t.Helper()
+	for _, port := range ports {
+		for _, network := range []string{"tcp4", "tcp6"} {
+			n.Must(t, func() error {
+				listener, err := net.Listen(network, fmt.Sprintf(":%d", port))
+				if err != nil {
+					return err
+				}
+				ended := make(chan struct{})
+				go func() { defer close(ended); answer(listener, port) }()
+				t.Cleanup(func() { listener.Close(); <-ended })
+				return nil
+			})
+		}
+	}
+}
+
+func answer(listener net.Listener, port uint16) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		original, err := originalDst(conn.(*net.TCPConn))
+		if err != nil {
+			original = netip.AddrPort{}
+		}
+		_ = conn.SetDeadline(time.Now().Add(wait))
+		fmt.Fprintf(conn, "%d %s %s\n", port, original, conn.RemoteAddr())
+		conn.Close()
+	}
+}
+
+// originalDst asks conntrack where a connection was meant to go before it was redirected.
+func originalDst(conn *net.TCPConn) (dst netip.AddrPort, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return dst, err
+	}
+	v4 := conn.LocalAddr().(*net.TCPAddr).IP.To4() != nil
+	controlErr := raw.Control(func(fd uintptr) { dst, err = socketOriginalDst(int(fd), v4) })
+	return dst, errors.Join(err, controlErr)
+}
+
+// socketOriginalDst is SO_ORIGINAL_DST of IPv4 and IP6T_SO_ORIGINAL_DST of IPv6: both are option 80, and answer with a
+// socket address.
+func socketOriginalDst(fd int, v4 bool) (netip.AddrPort, error) {
+	if v4 {
+		mreq, err := unix.GetsockoptIPv6Mreq(fd, unix.SOL_IP, unix.SO_ORIGINAL_DST)
+		if err != nil {
+			return netip.AddrPort{}, err
+		}
+		b := mreq.Multiaddr
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3])), nil
+	}
+	info, err := unix.GetsockoptIPv6MTUInfo(fd, unix.SOL_IPV6, unix.SO_ORIGINAL_DST)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	port := *(*[2]byte)(unsafe.Pointer(&info.Addr.Port))
+	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr), uint16(port[0])<<8|uint16(port[1])), nil
+}
+
+// Dial is one connection to make.
+type Dial struct {
+	UID, GID int
+	Src      netip.Addr // zero: the kernel's choice
+	Dst      netip.AddrPort
+}
+
+// Answer is what the listener that got the connection says.
+type Answer struct {
+	Port     uint16         // of the listener
+	Original netip.AddrPort // as conntrack knows it, zero if it knows nothing
+	Local    netip.AddrPort // the client's own address
+}
+
+// Connect makes a connection on the calling thread, which must be in the namespace. The socket belongs to UID and GID:
+// the kernel looks at the file-system ids of the thread that makes it.
+func Connect(d Dial) (a Answer, err error) {
+	fd, err := d.socket()
+	if err != nil {
+		return a, err
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, sockaddr(d.Dst)); err != nil {
+		return a, fmt.Errorf("connecting to %s: %w", d.Dst, err)
+	}
+	if a.Local, err = local(fd); err != nil {
+		return a, err
+	}
+	buffer := make([]byte, 256)
+	n, err := unix.Read(fd, buffer)
+	if err != nil {
+		return a, fmt.Errorf("reading from %s: %w", d.Dst, err)
+	}
+	line, _ := bufio.NewReader(strings.NewReader(string(buffer[:n]))).ReadString('\n')
+	var original, remote string
+	if _, err := fmt.Sscan(line, &a.Port, &original, &remote); err != nil {
+		return a, fmt.Errorf("answer %q: %w", line, err)
+	}
+	a.Original, _ = netip.ParseAddrPort(original)
+	return a, nil
+}
+
+func (d Dial) socket() (fd int, err error) {
+	if err := errors.Join(unix.Setfsgid(d.GID), unix.Setfsuid(d.UID)); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, unix.Setfsuid(os.Getuid()), unix.Setfsgid(os.Getgid())) }()
+	family := unix.AF_INET6
+	if d.Dst.Addr().Is4() {
+		family = unix.AF_INET
+	}
+	if fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return 0, err
+	}
+	timeout := unix.NsecToTimeval(wait.Nanoseconds())
+	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout))
+	if err == nil && d.Src.IsValid() {
+		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(d.Src, 0)))
+	}
+	if err != nil {
+		unix.Close(fd)
+	}
+	return fd, err
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
+	}
+	return &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
+}
+
+func local(fd int) (netip.AddrPort, error) {
+	name, err := unix.Getsockname(fd)
+	switch a := name.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), err
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)), err
+	}
+	return netip.AddrPort{}, errors.Join(err, syscall.EAFNOSUPPORT)
+}
