@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pillion-mesh/pillion/test/cluster/cluster"
+	"github.com/pillion-mesh/pillion/test/cluster/images"
 	"github.com/pillion-mesh/pillion/test/cluster/progress"
 )
 
@@ -97,9 +98,12 @@ func kubeconfigCommand(o *cluster.Options) *cobra.Command {
 
 func loadCommand(o *cluster.Options) *cobra.Command {
 	return &cobra.Command{
-		Use: "load-image FILE…", Short: "Import docker or OCI archives into the node", Args: usageArgs(cobra.MinimumNArgs(1)),
+		Use: "load-image [FILE…]", Short: "Import docker or OCI archives into the node; without FILE, this checkout's images",
 		RunE: func(c *cobra.Command, files []string) error {
 			return with(c.Context(), o, func(up *cluster.Cluster) error {
+				if len(files) == 0 {
+					return loadProject(c.Context(), up)
+				}
 				for _, file := range files {
 					if err := up.LoadArchive(c.Context(), file); err != nil {
 						return err
@@ -109,6 +113,17 @@ func loadCommand(o *cluster.Options) *cobra.Command {
 			})
 		},
 	}
+}
+
+func loadProject(ctx context.Context, up *cluster.Cluster) error {
+	return progress.New(os.Stderr).Step("build and load images", func(note func(string)) error {
+		note("go build")
+		all, err := images.All(ctx)
+		if err != nil {
+			return err
+		}
+		return up.LoadImages(ctx, all...)
+	})
 }
 
 func execCommand(o *cluster.Options) *cobra.Command {

@@ -11,15 +11,18 @@ import (
 
 // Command is a command run inside the node, or with API-only beside it: kubectl is in its PATH and KUBECONFIG set.
 func (c *Cluster) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	return c.command(ctx, []string{"-n", "-m", "-p"}, name, args...)
+}
+
+func (c *Cluster) command(ctx context.Context, namespaces []string, name string, args ...string) *exec.Cmd {
 	path := c.Dir.Path("bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")
 	line := []string{"env", "PATH=" + path, "KUBECONFIG=" + c.insideKubeconfig(), "KUBECACHEDIR=" + c.Dir.Path("kubectl-cache"),
 		"CONTAINERD_ADDRESS=" + containerdSocket, "CONTAINERD_NAMESPACE=k8s.io", name}
 	line = append(line, args...)
 	if !c.Record.APIOnly {
-		line = append(enter(c.Record.Init.PID, "-n", "-m", "-p"), line...)
+		line = append(enter(c.Record.Init.PID, namespaces...), line...)
 	}
-	command := exec.CommandContext(ctx, line[0], line[1:]...)
-	return command
+	return exec.CommandContext(ctx, line[0], line[1:]...)
 }
 
 // insideKubeconfig leads to the API server by its address inside: the one outside isn't there.

@@ -5,6 +5,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"net"
 	"syscall"
 
 	"github.com/pillion-mesh/pillion/test/cluster/state"
@@ -23,3 +24,7 @@ func (i *boot) startNode(context.Context) error { return errLinuxOnly }
 func outsidePID(state.Record, int) int { return 0 }
 
 func snapshotterFor(state.Dir) string { return "native" }
+
+func containerPID(string) int { return 0 }
+
+func listenInNode(state.Record) (net.Listener, error) { return nil, errLinuxOnly }
