@@ -70,10 +70,10 @@ const (
 	CaptureNone     CaptureMode = "NONE"
 )
 
-// InjectorSpec is what users write.
+// InjectorSpec is what users write. Its rules see it before the defaults too: the API server tests them on "{}".
 //
-// +kubebuilder:validation:XValidation:rule="self.revision != 'default' || !has(self.isDefault) || self.isDefault",message="isDefault: revision \"default\" is the default Injector; remove isDefault or choose another revision"
-// +kubebuilder:validation:XValidation:rule="self.policy != 'OptOut' || (has(self.isDefault) ? self.isDefault : self.revision == 'default')",message="policy: OptOut works in the default Injector only; set isDefault: true or use OptIn"
+// +kubebuilder:validation:XValidation:rule="has(self.revision) && self.revision != 'default' || !has(self.isDefault) || self.isDefault",message="isDefault: revision \"default\" is the default Injector; remove isDefault or choose another revision"
+// +kubebuilder:validation:XValidation:rule="!has(self.policy) || self.policy != 'OptOut' || (has(self.isDefault) ? self.isDefault : !has(self.revision) || self.revision == 'default')",message="policy: OptOut works in the default Injector only; set isDefault: true or use OptIn"
 type InjectorSpec struct {
 	// Revision is the value of the label istio.io/rev that selects this Injector. It can't change.
 	//
