@@ -1,0 +1,83 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// Defaults of Istio's mesh configuration and Envoy's TCP proxy.
+const (
+	defaultConnectTimeout = 10 * time.Second
+	defaultIdleTimeout    = time.Hour
+)
+
+// Settings are what Static needs to know.
+type Settings struct {
+	OutboundPort, InboundPort uint16        // 0: Istio's
+	ConnectTimeout            time.Duration // 0: 10s
+	IdleTimeout               time.Duration // 0: 1h; below zero: none
+}
+
+func (s Settings) withDefaults() Settings {
+	if s.OutboundPort == 0 {
+		s.OutboundPort = istio.PortOutbound
+	}
+	if s.InboundPort == 0 {
+		s.InboundPort = istio.PortInbound
+	}
+	if s.ConnectTimeout == 0 {
+		s.ConnectTimeout = defaultConnectTimeout
+	}
+	if s.IdleTimeout == 0 {
+		s.IdleTimeout = defaultIdleTimeout
+	}
+	s.IdleTimeout = max(s.IdleTimeout, 0)
+	return s
+}
+
+// Static returns the configuration that needs no control plane: every connection is carried to its original
+// destination, and one that was made to the capture port itself is closed, because dialling it would loop.
+func Static(s Settings) *Runtime {
+	s = s.withDefaults()
+	return &Runtime{
+		Listeners: []Listener{outboundListener(s), inboundListener(s)},
+		Clusters:  staticClusters(s),
+	}
+}
+
+func outboundListener(s Settings) Listener {
+	return Listener{
+		Name: VirtualOutbound, Port: s.OutboundPort, Direction: Outbound,
+		Chains:  []Chain{blackhole(ChainOutboundBlackhole, s.OutboundPort)},
+		Default: passthrough(ChainOutboundCatchAll, PassthroughCluster, s.IdleTimeout),
+	}
+}
+
+func inboundListener(s Settings) Listener {
+	return Listener{
+		Name: VirtualInbound, Port: s.InboundPort, Direction: Inbound,
+		Chains:  []Chain{blackhole(ChainInboundBlackhole, s.InboundPort)},
+		Default: passthrough(ChainInboundCatchAll, InboundPassthroughCluster, s.IdleTimeout),
+	}
+}
+
+func blackhole(name string, port uint16) Chain {
+	return Chain{Name: name, DestinationPort: port, TCP: TCPProxy{StatPrefix: BlackHoleCluster, Cluster: BlackHoleCluster}}
+}
+
+func passthrough(name, cluster string, idle time.Duration) *Chain {
+	return &Chain{Name: name, TCP: TCPProxy{StatPrefix: cluster, Cluster: cluster, IdleTimeout: idle}}
+}
+
+func staticClusters(s Settings) map[string]*Cluster {
+	return map[string]*Cluster{
+		PassthroughCluster: {Name: PassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout},
+		InboundPassthroughCluster: {
+			Name: InboundPassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout,
+			SourceV4: netip.MustParseAddr(istio.PassthroughV4), SourceV6: netip.MustParseAddr(istio.PassthroughV6),
+		},
+		BlackHoleCluster: {Name: BlackHoleCluster, Kind: FixedHosts},
+	}
+}

@@ -1,0 +1,98 @@
+package tcp
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// pair is the two flows between a downstream and an upstream connection.
+type pair struct {
+	down, up       *net.TCPConn
+	request, reply *flow // down → up, up → down
+
+	open  atomic.Int32 // flows that have not seen their end of data
+	first sync.Once
+	cause error // why the pair ended, nil after both ends of data; written once before the connections are closed
+}
+
+func newPair(down, up *net.TCPConn, spliced *atomic.Uint64, pipes *pipePool) (*pair, error) {
+	request, err := newFlow(down, up, spliced, pipes)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := newFlow(up, down, spliced, pipes)
+	if err != nil {
+		return nil, err
+	}
+	p := &pair{down: down, up: up, request: request, reply: reply}
+	p.open.Store(2)
+	return p, nil
+}
+
+// run relays until both directions have ended or one connection is reset, then closes both. guard runs each direction
+// so that a panic in it is handled by the owner.
+func (p *pair) run(guard func(func())) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		guard(func() { p.direction(p.reply) })
+	}()
+	guard(func() { p.direction(p.request) })
+	<-done
+	p.end(nil)
+	return p.cause
+}
+
+// direction runs one flow and passes its end on: FIN as FIN, RST as RST. A panic ends the pair on its way out.
+func (p *pair) direction(f *flow) {
+	finished := false
+	defer func() {
+		if !finished {
+			p.end(errPanic)
+		}
+	}()
+	err := f.run()
+	if err == nil {
+		err = p.endOfData(f)
+	}
+	if err != nil {
+		p.end(err)
+	}
+	finished = true
+}
+
+var errPanic = errors.New("panic")
+
+// endOfData closes dst's write side after src has ended, and watches src while the other direction goes on.
+func (p *pair) endOfData(f *flow) error {
+	if err := f.dst.CloseWrite(); err != nil {
+		return &errReset{f.dst, err}
+	}
+	if p.open.Add(-1) == 0 {
+		p.end(nil)
+		return nil
+	}
+	return f.awaitReset()
+}
+
+// end closes both connections, the first time it is called; a reset is passed on to the other side.
+func (p *pair) end(cause error) {
+	p.first.Do(func() {
+		p.cause = cause
+		var reset *errReset
+		if errors.As(cause, &reset) {
+			_ = p.other(reset.conn).SetLinger(0)
+		}
+		_ = p.down.Close()
+		_ = p.up.Close()
+	})
+}
+
+func (p *pair) other(conn *net.TCPConn) *net.TCPConn {
+	if conn == p.down {
+		return p.up
+	}
+	return p.down
+}

@@ -1,0 +1,172 @@
+// Package tcp forwards connections as bytes. A downstream connection with its chain comes in; an upstream connection,
+// counters and one access log line come out. Proxy.Serve is one connection's life: read proxy.go first, then pair.go
+// (two directions and how they end), relay.go (one direction), splice.go (the same inside the kernel), idle.go.
+package tcp
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
+)
+
+// Dialer opens upstream connections; *upstream.Dialer is one.
+type Dialer interface {
+	Dial(ctx context.Context, c *config.Cluster, dst netip.AddrPort) (*net.TCPConn, error)
+}
+
+// Logger takes finished connections; *telemetry.AccessLog is one.
+type Logger interface{ Log(*telemetry.Entry) }
+
+// Options are what a Proxy needs.
+type Options struct {
+	Dialer Dialer
+	Store  *telemetry.Store
+	Log    Logger
+	Now    func() time.Time
+	// Guard runs a direction of a connection and keeps its panic from ending the process.
+	Guard func(func())
+}
+
+// Proxy forwards connections until Close.
+type Proxy struct {
+	Options
+	pipes  *pipePool
+	ctx    context.Context // ends dials
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	closed   bool
+	sweeper  chan struct{} // closed when the idle sweep has ended
+}
+
+// New returns a Proxy; its Close must be called.
+func New(o Options) *Proxy {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Proxy{Options: o, pipes: newPipePool(), ctx: ctx, cancel: cancel,
+		sessions: map[*session]struct{}{}, sweeper: make(chan struct{})}
+	go p.sweep()
+	return p
+}
+
+// Conn is one accepted connection and what is known of it.
+type Conn struct {
+	Down        *net.TCPConn
+	Start       time.Time
+	OriginalDst netip.AddrPort
+	Direction   config.Direction
+	Chain       *config.Chain
+	Cluster     *config.Cluster
+}
+
+// Serve carries one connection to its end and closes it.
+func (p *Proxy) Serve(c Conn) {
+	defer c.Down.Close()
+	s := newSession(p, c)
+	if !p.add(s) {
+		return
+	}
+	defer p.finish(s)
+	up, err := p.Dialer.Dial(p.ctx, c.Cluster, c.OriginalDst)
+	if err != nil {
+		s.failed(err)
+		return
+	}
+	defer up.Close()
+	s.connected(up)
+	s.relay(up)
+}
+
+// Active is the number of connections being carried.
+func (p *Proxy) Active() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.sessions)
+}
+
+// FlushCounters brings the counters of bytes up to date with connections that are still open.
+func (p *Proxy) FlushCounters() {
+	for _, s := range p.list() {
+		s.report()
+	}
+}
+
+// Close ends all connections and waits for them to be gone from the list or for ctx.
+func (p *Proxy) Close(ctx context.Context) {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	<-p.sweeper
+	for _, s := range p.list() {
+		s.shut("sidecar_shutdown", telemetry.LocalReset)
+	}
+	p.waitEmpty(ctx)
+	p.pipes.close()
+}
+
+func (p *Proxy) waitEmpty(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for p.Active() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Proxy) add(s *session) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.sessions[s] = struct{}{}
+	return true
+}
+
+// finish logs before it takes the session off the list, so that a closed Proxy has logged all of them.
+func (p *Proxy) finish(s *session) {
+	s.report()
+	s.ended()
+	p.Log.Log(s.entry())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.sessions, s)
+}
+
+func (p *Proxy) list() []*session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]*session, 0, len(p.sessions))
+	for s := range p.sessions {
+		list = append(list, s)
+	}
+	return list
+}
+
+// dialFlags says in Envoy's terms why a dial failed.
+func dialFlags(err error) telemetry.Flags {
+	switch {
+	case errors.Is(err, upstream.ErrNoHost):
+		return telemetry.NoHealthyUpstream
+	case errors.Is(err, upstream.ErrSelfDial):
+		return telemetry.NoClusterFound
+	default:
+		return telemetry.UpstreamConnectionFailure
+	}
+}
+
+func isTimeout(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}

@@ -1,0 +1,196 @@
+package tcp
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
+)
+
+// session is one connection's state: its counters, what its log line will say.
+type session struct {
+	proxy *Proxy
+	conn  Conn
+
+	cluster *telemetry.Cluster
+	prefix  *telemetry.TCPPrefix
+	series  *telemetry.Series
+
+	mu          sync.Mutex
+	pair        *pair // nil until connected
+	upLocal     netip.AddrPort
+	upRemote    netip.AddrPort
+	flags       telemetry.Flags
+	termination string
+	reportedIn  uint64 // bytes from downstream already in the counters
+	reportedOut uint64
+
+	// Of the idle sweep alone.
+	lastMoved uint64
+	lastSeen  time.Time
+	nextLook  time.Time
+}
+
+func newSession(p *Proxy, c Conn) *session {
+	s := &session{proxy: p, conn: c, lastSeen: c.Start}
+	s.cluster = p.Store.Cluster(c.Cluster.Name)
+	s.prefix = p.Store.TCPPrefix(c.Chain.TCP.StatPrefix)
+	s.prefix.CxTotal.Add(1)
+	return s
+}
+
+// failed records that no upstream connection came to be.
+func (s *session) failed(err error) {
+	switch {
+	case errors.Is(err, upstream.ErrNoHost):
+		s.cluster.CxNoneHealthy.Add(1)
+	case errors.Is(err, upstream.ErrSelfDial):
+		s.proxy.Store.Server.SelfDials.Add(1)
+	default:
+		s.cluster.CxTotal.Add(1)
+		s.cluster.CxDestroy.Add(1)
+		s.cluster.CxConnectFail.Add(1)
+		if isTimeout(err) {
+			s.cluster.CxConnectLimit.Add(1)
+		}
+	}
+	s.setEnd("", dialFlags(err))
+	if dialFlags(err) == telemetry.UpstreamConnectionFailure {
+		s.mu.Lock()
+		s.upRemote = s.conn.OriginalDst
+		s.mu.Unlock()
+	}
+	s.openSeries(dialFlags(err))
+}
+
+func (s *session) connected(up *net.TCPConn) {
+	s.cluster.CxTotal.Add(1)
+	s.cluster.CxActive.Add(1)
+	s.openSeries(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.upLocal, s.upRemote = addrPort(up.LocalAddr()), addrPort(up.RemoteAddr())
+}
+
+func (s *session) openSeries(flags telemetry.Flags) {
+	s.series = s.proxy.Store.Series(s.conn.Direction.Reporter(), s.conn.Cluster.Name, flags)
+	s.series.Opened.Add(1)
+}
+
+// relay moves bytes until the connection ends. If the Proxy was closed meanwhile, it ends at once.
+func (s *session) relay(up *net.TCPConn) {
+	defer s.cluster.CxDestroy.Add(1)
+	defer s.cluster.CxActive.Add(-1)
+	p, err := newPair(s.conn.Down, up, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes)
+	if err != nil {
+		s.setEnd("", telemetry.LocalReset)
+		return
+	}
+	s.mu.Lock()
+	s.pair = p
+	shut := s.termination != ""
+	s.mu.Unlock()
+	if shut {
+		p.end(errShut)
+	}
+	s.resetFlags(p.run(s.proxy.Guard))
+}
+
+var errShut = errors.New("closed by the sidecar")
+
+// shut ends a connection from outside its goroutines.
+func (s *session) shut(why string, flags telemetry.Flags) {
+	s.setEnd(why, flags)
+	s.mu.Lock()
+	p := s.pair
+	s.mu.Unlock()
+	if p != nil {
+		p.end(errShut)
+	}
+}
+
+func (s *session) setEnd(why string, flags telemetry.Flags) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.termination == "" {
+		s.termination = why
+		s.flags |= flags
+	}
+}
+
+// resetFlags says which side reset the connection.
+func (s *session) resetFlags(cause error) {
+	var reset *errReset
+	switch {
+	case cause == nil, errors.Is(cause, errShut):
+	case errors.As(cause, &reset) && reset.conn == s.conn.Down:
+		s.setEnd("", telemetry.DownstreamReset)
+	case errors.As(cause, &reset):
+		s.setEnd("", telemetry.UpstreamReset)
+	default:
+		s.setEnd("", telemetry.LocalReset)
+	}
+}
+
+// bytes are what came from and went to the downstream so far.
+func (s *session) bytes() (in, out uint64) {
+	s.mu.Lock()
+	p := s.pair
+	s.mu.Unlock()
+	if p == nil {
+		return 0, 0
+	}
+	return p.request.moved.Load(), p.reply.moved.Load()
+}
+
+// report adds what was moved since the last report to the shared counters.
+func (s *session) report() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pair == nil {
+		return
+	}
+	in, out := s.pair.request.moved.Load(), s.pair.reply.moved.Load()
+	newIn, newOut := in-s.reportedIn, out-s.reportedOut
+	s.reportedIn, s.reportedOut = in, out
+	s.prefix.RxBytes.Add(newIn)
+	s.prefix.TxBytes.Add(newOut)
+	s.cluster.TxBytes.Add(newIn)
+	s.cluster.RxBytes.Add(newOut)
+	s.series.Received.Add(newIn)
+	s.series.Sent.Add(newOut)
+}
+
+// ended counts the close under the flags the connection ended with.
+func (s *session) ended() {
+	s.mu.Lock()
+	flags := s.flags
+	s.mu.Unlock()
+	s.proxy.Store.Series(s.conn.Direction.Reporter(), s.conn.Cluster.Name, flags).Closed.Add(1)
+}
+
+func (s *session) entry() *telemetry.Entry {
+	in, out := s.bytes()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &telemetry.Entry{
+		Start: s.conn.Start, Duration: s.proxy.Now().Sub(s.conn.Start),
+		Flags: s.flags, Termination: s.termination,
+		Received: in, Sent: out,
+		UpstreamCluster: s.conn.Cluster.Name, UpstreamHost: s.upRemote, UpstreamLocal: s.upLocal,
+		DownstreamLocal: s.conn.OriginalDst, DownstreamRemote: addrPort(s.conn.Down.RemoteAddr()),
+	}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,110 @@
+// Package upstream connects to hosts of clusters. A cluster and the connection's original destination come in; a TCP
+// connection or one of this package's errors goes out. It never connects to the sidecar itself.
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// Errors a dial can end with besides those of the network.
+var (
+	ErrNoHost   = errors.New("the cluster has no hosts")
+	ErrSelfDial = errors.New("the destination is a port of this sidecar")
+)
+
+// Dialer opens upstream connections. The zero value is not usable; see NewDialer.
+type Dialer struct {
+	ownPorts   []uint16
+	localAddrs func() ([]net.Addr, error)
+}
+
+// OwnPorts are the ports of the sidecar that the proxy must never dial on a local address, whatever it is told:
+// traffic would loop, or reach the operations API under the proxy's identity.
+var OwnPorts = [...]uint16{
+	istio.PortAdmin, istio.PortOutbound, istio.PortInbound, istio.PortStatus,
+	istio.PortReady, istio.PortDNS, istio.PortProxyStats,
+}
+
+// NewDialer returns a Dialer that refuses ownPorts on the addresses localAddrs lists.
+func NewDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *Dialer {
+	return &Dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs}
+}
+
+// Dial connects to a host of c; for an original-destination cluster that is dst.
+func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst netip.AddrPort) (*net.TCPConn, error) {
+	if c.Kind != config.OriginalDst {
+		return nil, ErrNoHost
+	}
+	self, err := d.isSelf(dst)
+	if err != nil {
+		return nil, err
+	}
+	if self {
+		return nil, ErrSelfDial
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	return dial(ctx, c.Source(dst.Addr()), dst)
+}
+
+// dial turns keep-alive probes off: a silent upstream is the idle timeout's business, and the system calls that set
+// them up would cost every connection.
+func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort) (*net.TCPConn, error) {
+	dialer := net.Dialer{KeepAlive: -1}
+	var local netip.AddrPort
+	if source.IsValid() {
+		local = netip.AddrPortFrom(source, 0)
+		dialer.Control = bindWithoutPort
+	}
+	return dialer.DialTCP(ctx, "tcp", local, dst)
+}
+
+// bindWithoutPort lets the kernel choose the source port at connect, per 4-tuple. Without it every connection from
+// 127.0.0.6 would take a port away from all other destinations.
+func bindWithoutPort(_, _ string, raw syscall.RawConn) error {
+	var set error
+	if err := raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	}); err != nil {
+		return err
+	}
+	if set != nil {
+		return fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", set)
+	}
+	return nil
+}
+
+func (d *Dialer) isSelf(dst netip.AddrPort) (bool, error) {
+	if !slices.Contains(d.ownPorts, dst.Port()) {
+		return false, nil
+	}
+	addr := dst.Addr().Unmap().WithZone("")
+	if addr.IsLoopback() || addr.IsUnspecified() {
+		return true, nil
+	}
+	addrs, err := d.localAddrs()
+	if err != nil {
+		return false, fmt.Errorf("listing local addresses: %w", err)
+	}
+	return slices.ContainsFunc(addrs, func(a net.Addr) bool { return isAddr(a, addr) }), nil
+}
+
+func isAddr(a net.Addr, want netip.Addr) bool {
+	prefix, ok := a.(*net.IPNet)
+	if !ok {
+		return false
+	}
+	got, ok := netip.AddrFromSlice(prefix.IP)
+	return ok && got.Unmap() == want
+}
