@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// Settings are everything a user can set, of agent and proxy, validated. Environment first, then flags; what isn't set
+// has Istio's default.
+type Settings struct {
+	PodName, PodNamespace, PodIP                   string
+	Workload, App, Version                         string // for metrics
+	CanonicalService, CanonicalRevision, ClusterID string
+
+	OutboundPort, InboundPort, StatusPort, ReadyPort, StatsPort uint16
+
+	TerminationGrace time.Duration // of the pod
+	MinimumDrain     time.Duration
+	ExitOnZero       bool // leave when no connection is left
+	QuitFromApp      bool // the application may end the sidecar
+
+	LogLevel, ProxyLogLevel string
+	LogFormat               string
+	Concurrency             int   // 0: not limited by a flag
+	MaxConns                int64 // 0: by RLIMIT_NOFILE
+
+	// RunDir holds the Unix sockets; it must be on a writable volume.
+	RunDir string
+}
+
+// DefaultRunDir is on the volume istio-envoy, in memory.
+const DefaultRunDir = "/etc/istio/proxy/run"
+
+func defaults() Settings {
+	return Settings{
+		OutboundPort: istio.PortOutbound, InboundPort: istio.PortInbound,
+		StatusPort: istio.PortStatus, ReadyPort: istio.PortReady, StatsPort: istio.PortProxyStats,
+		TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true,
+		LogLevel: "info", ProxyLogLevel: "warning", LogFormat: "json", RunDir: DefaultRunDir,
+	}
+}
+
+// AgentSocket and ProxySocket are the paths of the Unix sockets.
+func (s Settings) AgentSocket() string { return filepath.Join(s.RunDir, "agent.sock") }
+
+// ProxySocket is where the proxy serves its metrics to the agent.
+func (s Settings) ProxySocket() string { return filepath.Join(s.RunDir, "proxy.sock") }
+
+// OwnPorts are the ports that must never be dialled on the pod's own addresses, as configured.
+func (s Settings) OwnPorts() []uint16 {
+	return []uint16{istio.PortAdmin, istio.PortDNS, s.OutboundPort, s.InboundPort, s.StatusPort, s.ReadyPort, s.StatsPort}
+}
+
+// Load reads flags and environment (os.Environ's form). ignored are flags it doesn't know; it returns all mistakes at
+// once.
+func Load(args, environ []string) (s Settings, ignored []string, err error) {
+	s = defaults()
+	r := &reader{env: parseEnviron(environ)}
+	s.fromEnv(r)
+	flags, ignored := parseFlags(args, r)
+	s.fromFlags(r, flags)
+	return s, ignored, r.result()
+}
+
+func (s *Settings) fromEnv(r *reader) {
+	r.text("POD_NAME", &s.PodName)
+	r.text("POD_NAMESPACE", &s.PodNamespace)
+	r.address("INSTANCE_IP", &s.PodIP)
+	r.text("ISTIO_META_WORKLOAD_NAME", &s.Workload)
+	r.text("ISTIO_META_CLUSTER_ID", &s.ClusterID)
+	r.text("CANONICAL_SERVICE", &s.CanonicalService)
+	r.text("CANONICAL_REVISION", &s.CanonicalRevision)
+	r.port("ENVOY_STATUS_PORT", &s.ReadyPort)
+	r.port("ENVOY_PROMETHEUS_PORT", &s.StatsPort)
+	r.duration("PILLION_TERMINATION_GRACE", &s.TerminationGrace)
+	r.duration("MINIMUM_DRAIN_DURATION", &s.MinimumDrain)
+	r.boolean("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", &s.ExitOnZero)
+	r.boolean("PILLION_QUIT_FROM_APP", &s.QuitFromApp)
+	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
+	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
+	s.App, s.Version = s.CanonicalService, s.CanonicalRevision
+}
+
+func (s *Settings) fromFlags(r *reader, f flags) {
+	if level, set := f["log_output_level"]; set {
+		s.LogLevel = r.level("--log_output_level", scopeLevel(level, "default", s.LogLevel))
+	}
+	if level, set := f["log-level"]; set {
+		s.LogLevel = r.level("--log-level", level)
+	}
+	if level, set := f["proxyLogLevel"]; set {
+		s.ProxyLogLevel = r.level("--proxyLogLevel", scopeLevel(level, "", s.ProxyLogLevel))
+	}
+	if f["log_as_json"] == "false" {
+		s.LogFormat = "text"
+	}
+	if n, set := f["concurrency"]; set {
+		r.concurrency(n, &s.Concurrency)
+	}
+}
+
+// scopeLevel picks a scope's level out of Istio's "level,scope:level,…".
+func scopeLevel(list, scope, otherwise string) string {
+	for part := range strings.SplitSeq(list, ",") {
+		name, level, named := strings.Cut(part, ":")
+		switch {
+		case !named:
+			otherwise = name
+		case name == scope || name == "all":
+			return level
+		}
+	}
+	return otherwise
+}
