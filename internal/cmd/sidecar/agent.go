@@ -1,0 +1,62 @@
+package sidecar
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+
+	"github.com/pillion-mesh/pillion/internal/agent"
+	"github.com/pillion-mesh/pillion/internal/log"
+	"github.com/pillion-mesh/pillion/internal/version"
+)
+
+// runAgent is PID 1 of the sidecar container.
+func runAgent(args []string, p Process) int {
+	settings, logger, err := load(args, p, func(s agent.Settings) string { return s.LogLevel })
+	if err != nil {
+		return fail(p, exitUsage, err)
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	a, err := agent.New(agent.Options{
+		Settings: settings, Limits: agent.DefaultLimits, Log: logger, CGroup: "/sys/fs/cgroup",
+		Command: agent.Command{Args: proxyCommand(settings), Env: p.Environ},
+	})
+	if err != nil {
+		return fail(p, 1, err)
+	}
+	logger.Info("Agent started", "version", version.Get().String(), "uid", os.Getuid(), "pod", settings.PodNamespace+"/"+settings.PodName)
+	if os.Getuid() == 0 {
+		logger.Info("The agent runs as root: capture tells the sidecar's traffic by its UID, so use UID 1337")
+	}
+	if err := a.Run(signals); err != nil {
+		return fail(p, 1, err)
+	}
+	return 0
+}
+
+// proxyCommand starts the proxy; what isn't here it reads from the same environment as the agent.
+func proxyCommand(s agent.Settings) []string {
+	return []string{"pillion-sidecar", "proxy", "--log-level=" + s.ProxyLogLevel}
+}
+
+// load reads settings and makes the process's logger. Its lines go to stderr; stdout is the access log's.
+func load(args []string, p Process, level func(agent.Settings) string) (agent.Settings, logr.Logger, error) {
+	settings, ignored, err := agent.Load(args, p.Environ)
+	if err != nil {
+		return settings, logr.Logger{}, err
+	}
+	logger, err := log.New(p.Stderr, log.Options{Level: level(settings), Format: settings.LogFormat})
+	if err == nil && len(ignored) > 0 {
+		logger.Info("Unknown flags ignored", "flags", ignored)
+	}
+	return settings, logger, err
+}
+
+func fail(p Process, code int, err error) int {
+	fmt.Fprintf(p.Stderr, "pillion-sidecar: %v\n", err)
+	return code
+}
