@@ -1,5 +1,6 @@
 // Package webhook is the HTTP edge of admission: an AdmissionReview comes in, one goes out. It decides nothing; that is
-// package inject's. Read handler.go first.
+// package inject's. Read handler.go first; review.go reads and writes AdmissionReviews, report.go says what happened in
+// warnings, audit annotations, events, the log and metrics.
 package webhook
 
 import (
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
@@ -23,32 +23,41 @@ type EventSink interface {
 	Event(Event)
 }
 
-// Event is one Kubernetes Event on the workload of a pod, or on the pod's namespace if it has no owner.
+// Event is one Kubernetes Event on the workload of a pod.
 type Event struct {
 	Namespace string
-	Owner     inject.Owner
+	Owner     inject.Owner // of kind Pod if the pod has no controller; its name may only be a prefix
 	Injector  string
 	Type      string // Normal or Warning
-	Reason    string // SidecarDenied, SidecarSkipped, SidecarWarning
+	Reason    string // one of the Event constants
 	Message   string
 }
 
+// Reasons of Events.
+const (
+	EventDenied  = "SidecarDenied"
+	EventSkipped = "SidecarSkipped" // only of pods that asked
+	EventWarning = "SidecarWarning"
+)
+
 // Options are what a handler needs.
 type Options struct {
-	Set        func() *inject.Set // the set in use; nil or a nil result answers "not ready"
+	Set        func() *inject.Set // the set in use; nil until there is one
 	Namespaces NamespaceSource
-	Native     func(nodeName string) bool // whether that node, or every node for "", can run native sidecars
-	Events     EventSink
+	Native     func(nodeName string) bool // whether that node, or every node for "", can run native sidecars; nil: no
+	Events     EventSink                  // nil: none are recorded
 	Log        logr.Logger
 	Metrics    *Metrics
-	Timeout    time.Duration // used where the request names none; default 10 s
+	Timeout    time.Duration // of requests that name none; default 10 s, as the API server's
 }
 
-// Metrics of the handler.
-type Metrics struct{}
-
-// NewMetrics registers the metrics.
-func NewMetrics(r prometheus.Registerer) *Metrics { return &Metrics{} }
+// maxBody bounds a request. The API server's own limit on an object is 3 MiB, and a review holds up to two.
+const maxBody = 8 << 20
 
 // New returns the handler for POST /inject[/<key>/<value>]….
-func New(o Options) http.Handler { return http.NotFoundHandler() }
+func New(o Options) http.Handler {
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	return &handler{o}
+}

@@ -1,11 +1,9 @@
 package inject
 
 import (
-	"maps"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -24,21 +22,10 @@ type Match struct {
 // matches. Of our own there is at most one. A selector that doesn't parse matches nothing: the API server wouldn't have
 // taken it.
 func Select(configs []admissionregistrationv1.MutatingWebhookConfiguration, ns Namespace, podLabels map[string]string) []Match {
-	nsLabels := labels.Set(maps.Clone(ns.Labels))
-	if nsLabels == nil {
-		nsLabels = labels.Set{}
-	}
-	if ns.Name != "" {
-		nsLabels[corev1.LabelMetadataName] = ns.Name
-	}
 	var matches []Match
-	for i := range configs {
-		c := &configs[i]
-		for j := range c.Webhooks {
-			w := &c.Webhooks[j]
-			if selects(w.NamespaceSelector, nsLabels) && selects(w.ObjectSelector, podLabels) {
-				matches = append(matches, match(c, w.Name))
-			}
+	for _, e := range Evaluate(configs, ns, podLabels) {
+		if e.Selected() {
+			matches = append(matches, e.Match)
 		}
 	}
 	return matches

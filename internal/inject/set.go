@@ -52,7 +52,7 @@ func (s *Set) Decide(r Request) Decision { return s.subject(&r).decision }
 // get, and it doesn't catch panics: whoever serves many callers does.
 func (s *Set) Inject(ctx context.Context, r Request) Result {
 	subject := s.subject(&r)
-	result := Result{Decision: subject.decision, Owner: r.Owner}
+	result := Result{Decision: subject.decision, Owner: r.Owner, PodName: subject.pod.name()}
 	if result.Owner == (Owner{}) {
 		result.Owner = subject.pod.owner()
 	}
@@ -65,7 +65,7 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 	}
 	pod, err := subject.program.injected(ctx, subject.original, v, result.Reason())
 	if err != nil {
-		return Result{Decision: failed(subject.decision, err), Owner: result.Owner}
+		return Result{Decision: failed(subject.decision, err), Owner: result.Owner, PodName: result.PodName}
 	}
 	result.Warnings = append(result.Warnings, subject.settings.warnings...)
 	result.pod = pod

@@ -1,0 +1,208 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+type handler struct{ Options }
+
+// namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
+// namespace's name only.
+const namespaceWait = 500 * time.Millisecond
+
+// failure is an HTTP error: the API server's failurePolicy applies to it, unlike to a refusal.
+type failure struct {
+	code    int
+	reason  inject.Reason
+	message string
+}
+
+// ServeHTTP answers one AdmissionReview. Whatever happens, the API server gets an answer and a panic ends here.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	o := outcome{start: start}
+	defer func() {
+		if p := recover(); p != nil {
+			h.Log.Error(fmt.Errorf("panic: %v", p), "admission panicked", "uid", o.request.UID, "stack", string(debug.Stack()))
+			o.fail(&failure{http.StatusInternalServerError, inject.ReasonInternal, "the injector failed on this pod; its log has the cause"})
+			h.send(w, &o)
+		}
+		h.tell(&o)
+	}()
+	if f := h.serve(r, &o); f != nil {
+		o.fail(f)
+	}
+	h.send(w, &o)
+}
+
+// serve reads the request, has it decided, and puts the answer into o.
+func (h *handler) serve(r *http.Request, o *outcome) *failure {
+	if f := h.readReview(r, o); f != nil {
+		return f
+	}
+	if answer := o.review.unfit(); answer != nil {
+		o.answer = answer
+		o.refused(inject.ReasonBodyInvalid)
+		return nil
+	}
+	set := h.Set()
+	if set == nil {
+		return &failure{http.StatusServiceUnavailable, inject.ReasonInjectorUnknown, "no injector is compiled yet; see the status of the Injectors"}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.deadline(r))
+	defer cancel()
+	h.fill(ctx, o)
+	o.result = set.Inject(ctx, o.request)
+	o.decided = true
+	return o.conclude()
+}
+
+// deadline leaves a fifth of the API server's own for the way back.
+func (h *handler) deadline(r *http.Request) time.Duration {
+	timeout := h.Timeout
+	if asked, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && asked > 0 && asked < time.Minute {
+		timeout = asked
+	}
+	return timeout * 4 / 5
+}
+
+// readReview checks the HTTP request and reads the AdmissionReview in it.
+func (h *handler) readReview(r *http.Request, o *outcome) *failure {
+	if err := parsePath(r.URL.Path, &o.request); err != nil {
+		return &failure{http.StatusNotFound, inject.ReasonBodyInvalid, err.Error()}
+	}
+	if r.Method != http.MethodPost {
+		return &failure{http.StatusMethodNotAllowed, inject.ReasonBodyInvalid, "want POST"}
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return &failure{http.StatusUnsupportedMediaType, inject.ReasonBodyInvalid, "want Content-Type application/json"}
+	}
+	body, f := readBody(r)
+	if f != nil {
+		return f
+	}
+	review, err := decodeReview(body)
+	if err != nil {
+		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, err.Error()}
+	}
+	o.review = review
+	return nil
+}
+
+func readBody(r *http.Request) (string, *failure) {
+	tooLarge := &failure{http.StatusRequestEntityTooLarge, inject.ReasonBodyInvalid, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
+	if r.ContentLength > maxBody {
+		return "", tooLarge
+	}
+	var b strings.Builder
+	b.Grow(int(max(r.ContentLength, 512)))
+	n, err := io.Copy(&b, io.LimitReader(r.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
+	case n > maxBody:
+		return "", tooLarge
+	case n == 0:
+		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
+	}
+	return b.String(), nil
+}
+
+// fill completes the request with what the review and the cluster say.
+func (h *handler) fill(ctx context.Context, o *outcome) {
+	o.request.UID, o.request.DryRun = o.review.uid, o.review.dryRun
+	o.request.Pod = []byte(o.review.object)
+	o.request.Namespace = h.namespace(ctx, o.review.namespace)
+	if h.Native != nil {
+		o.request.Native = h.Native(nodeName(o.review.object))
+	}
+}
+
+// nodeName is set on pods that choose their node, such as a DaemonSet's in some clusters.
+func nodeName(object string) string {
+	if !strings.Contains(object, `"nodeName"`) {
+		return ""
+	}
+	pod, err := rawjson.ParseTo(object, 2)
+	if err != nil {
+		return ""
+	}
+	return pod.Get("spec", "nodeName").Text()
+}
+
+func (h *handler) namespace(ctx context.Context, name string) inject.Namespace {
+	if h.Namespaces == nil {
+		return inject.Namespace{Name: name}
+	}
+	ctx, cancel := context.WithTimeout(ctx, namespaceWait)
+	defer cancel()
+	ns, err := h.Namespaces.Namespace(ctx, name)
+	if err != nil {
+		h.Log.V(1).Info("namespace not found, going on with its name", "ns", name, "error", err.Error())
+		return inject.Namespace{Name: name}
+	}
+	ns.Name = name
+	return ns
+}
+
+// conclude turns the result into an answer, or into a failure that failurePolicy applies to.
+func (o *outcome) conclude() *failure {
+	d := &o.result.Decision
+	switch d.Outcome {
+	case inject.OutcomeInject:
+		o.answer = &answer{allowed: true, patch: o.result.Patch}
+	case inject.OutcomeSkip:
+		o.answer = &answer{allowed: true}
+	case inject.OutcomeDeny:
+		o.answer = refusal(http.StatusUnprocessableEntity, "Invalid", d.Message(), d.Faults)
+	default:
+		if d.Reason() == inject.ReasonBodyInvalid {
+			o.answer = refusal(http.StatusBadRequest, "BadRequest", d.Message(), nil)
+			return nil
+		}
+		return &failure{statusOf(d.Reason()), d.Reason(), d.Message()}
+	}
+	o.note()
+	return nil
+}
+
+func statusOf(reason inject.Reason) int {
+	switch reason {
+	case inject.ReasonInjectorUnknown:
+		return http.StatusNotFound
+	case inject.ReasonDeadline:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// send writes the answer, or the failure as text: the API server puts that into its own message.
+func (h *handler) send(w http.ResponseWriter, o *outcome) {
+	if o.sent {
+		return
+	}
+	o.sent = true
+	var err error
+	if o.failure != nil {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(o.failure.code)
+		_, err = io.WriteString(w, o.failure.message+"\n")
+	} else {
+		w.Header().Set("Content-Type", "application/json")
+		_, err = w.Write(o.answer.encode(&o.review))
+	}
+	if err != nil && !errors.Is(err, http.ErrHandlerTimeout) {
+		h.Log.V(1).Info("answer not sent", "uid", o.request.UID, "error", err.Error())
+	}
+}
