@@ -56,41 +56,72 @@ func (c *comparison) chains(want *plan.Ruleset) {
 	}
 }
 
-// rules compares one chain in order. A rule is known by the id its comment starts with.
+// rules compares one chain in order. What the kernel lists is paired with what is wanted: the same rule first, then by
+// the id its comment starts with; what finds no partner is surplus.
 func (c *comparison) rules(want plan.Chain) {
 	have := c.have.rules[want.Name]
+	partner := pair(want.Rules, have)
 	var kept []string // ids that both sides have, in the kernel's order
-	for _, h := range have {
-		id, _, _ := strings.Cut(h.comment, ":")
-		if i := ruleIndex(want, id); i < 0 || slices.Contains(kept, id) {
-			c.note(plan.Surplus, strings.TrimSpace("rule "+id), "", describe(h))
-		} else {
-			kept = append(kept, id)
-			c.rule(want.Rules[i], h)
+	for i, h := range have {
+		if partner[i] < 0 {
+			c.note(plan.Surplus, strings.TrimSpace("rule "+ruleID(h)), "", describe(h))
+			continue
+		}
+		w := want.Rules[partner[i]]
+		kept = append(kept, w.ID)
+		if !sameRule(w, h) {
+			c.note(plan.Altered, "rule "+w.ID, w.String(), describe(h))
 		}
 	}
+	c.order(want.Rules, kept)
+}
+
+// order notes what is missing, and what stands in another's place.
+func (c *comparison) order(want []plan.Rule, kept []string) {
 	place := 0
-	for _, w := range want.Rules {
-		switch {
-		case !slices.Contains(kept, w.ID):
+	for _, w := range want {
+		if !slices.Contains(kept, w.ID) {
 			c.note(plan.Missing, "rule "+w.ID, w.String(), "")
-		case kept[place] != w.ID:
+			continue
+		}
+		if kept[place] != w.ID {
 			c.note(plan.Moved, "rule "+w.ID, w.String(), kept[place]+" in its place")
-			place++
-		default:
-			place++
+		}
+		place++
+	}
+}
+
+// pair finds for each of the kernel's rules the index of the wanted one it stands for, -1 if none.
+func pair(want []plan.Rule, have []rule) []int {
+	partner := make([]int, len(have))
+	for i := range partner {
+		partner[i] = -1
+	}
+	for _, fits := range []func(plan.Rule, rule) bool{sameRule, sameID} {
+		for w, wanted := range want {
+			if slices.Contains(partner, w) {
+				continue
+			}
+			for h, listed := range have {
+				if partner[h] < 0 && fits(wanted, listed) {
+					partner[h] = w
+					break
+				}
+			}
 		}
 	}
+	return partner
 }
 
-func ruleIndex(c plan.Chain, id string) int {
-	return slices.IndexFunc(c.Rules, func(r plan.Rule) bool { return r.ID == id })
+func ruleID(r rule) string {
+	id, _, _ := strings.Cut(r.comment, ":")
+	return id
 }
 
-func (c *comparison) rule(want plan.Rule, have rule) {
-	if !sameExprs(have.exprs, encode(want)) || have.comment != want.Comment() {
-		c.note(plan.Altered, "rule "+want.ID, want.String(), describe(have))
-	}
+func sameID(want plan.Rule, have rule) bool { return ruleID(have) == want.ID }
+
+func sameRule(want plan.Rule, have rule) bool {
+	return have.comment == want.Comment() && sameExprs(have.exprs, encode(want))
 }
 
 func describe(r rule) string {
