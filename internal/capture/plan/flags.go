@@ -47,8 +47,8 @@ type Environment struct {
 	LookupUID func(user string) (uid uint32, ok bool) // for $ENVOY_USER
 }
 
-// flag is one line of the command line's table.
-type flag struct {
+// option is one line of the command line's table.
+type option struct {
 	long, short string
 	env         string // "-" = none
 	value       string // what it takes, for the usage text; "" = boolean
@@ -57,13 +57,13 @@ type flag struct {
 }
 
 // flags is the table of everything the command line takes, in the order of the usage text.
-func flags() []flag {
+func flags() []option {
 	return append(istioFlags(), append(ownFlags(), explainFlags()...)...)
 }
 
 // istioFlags have Istio's names, variables and meaning.
-func istioFlags() []flag {
-	return []flag{
+func istioFlags() []option {
+	return []option{
 		{"envoy-port", "p", "-", "PORT", "port of the proxy that takes outbound connections", port(func(c *Command) *uint16 { return &c.Options.OutboundPort })},
 		{"inbound-capture-port", "z", "", "PORT", "port of the proxy that takes inbound connections", port(func(c *Command) *uint16 { return &c.Options.InboundPort })},
 		{"inbound-tunnel-port", "e", "", "PORT", "HBONE's port, never captured", port(func(c *Command) *uint16 { return &c.Options.TunnelPort })},
@@ -105,8 +105,8 @@ func istioFlags() []flag {
 }
 
 // ownFlags are Pillion's; their variables start with PILLION_CAPTURE_.
-func ownFlags() []flag {
-	return []flag{
+func ownFlags() []option {
+	return []option{
 		{"backend", "", ownEnv("BACKEND"), "NAME", "auto or nftables", setBackend},
 		{"ip-families", "", ownEnv("IP_FAMILIES"), "NAME", "auto, ipv4, ipv6 or dual", setFamilies},
 		{"exclude-outbound-uids", "", ownEnv("EXCLUDE_OUTBOUND_UIDS"), "UIDS", "UIDs or ranges whose connections are left alone", ranges(0, maxID, func(c *Command) *[]Range { return &c.Options.ExcludeOutboundUIDs })},
@@ -125,8 +125,8 @@ func ownFlags() []flag {
 }
 
 // explainFlags describe the packet explain follows.
-func explainFlags() []flag {
-	return []flag{
+func explainFlags() []option {
+	return []option{
 		{"as", "", "-", "FORM", "explain: nftables or plan", oneOf(func(c *Command) *string { return &c.As }, "nftables", "plan")},
 		{"output", "", "-", "FORM", "explain a packet: text or json", oneOf(func(c *Command) *string { return &c.Output }, "text", "json")},
 		{"uid", "", "-", "UID", "explain: owner of the packet", id(func(c *Command) *uint32 { return &c.Query.UID })},
@@ -139,7 +139,7 @@ func explainFlags() []flag {
 func ownEnv(name string) string { return "PILLION_CAPTURE_" + name }
 
 // variable is the flag's environment variable, "" if it has none.
-func (f flag) variable() string {
+func (f option) variable() string {
 	switch f.env {
 	case "-":
 		return ""
@@ -151,7 +151,7 @@ func (f flag) variable() string {
 }
 
 // name is how messages and the usage text call the flag.
-func (f flag) name() string {
+func (f option) name() string {
 	switch {
 	case f.long == "":
 		return f.env

@@ -46,7 +46,7 @@ func (c *Command) subcommand(args []string) (rest []string, errs []error) {
 }
 
 // assign gives a flag its value: the command line's, else the environment's. An empty variable counts as unset.
-func (c *Command) assign(f flag, given map[string][]string, env Environment) error {
+func (c *Command) assign(f option, given map[string][]string, env Environment) error {
 	source, values := "flag "+f.name(), given[f.long]
 	if f.long == "" || len(values) == 0 {
 		source, values = "environment "+f.variable(), nil
@@ -93,7 +93,7 @@ func (c *Command) scan(args []string) (map[string][]string, error) {
 }
 
 // take reads one flag and its value.
-func take(table map[string]flag, arg string, args []string) (f flag, value string, rest []string, err error) {
+func take(table map[string]option, arg string, args []string) (f option, value string, rest []string, err error) {
 	name, value, attached := cutFlag(arg)
 	f, known := table[name]
 	if !known {
@@ -123,8 +123,8 @@ func cutFlag(arg string) (name, value string, attached bool) {
 }
 
 // index finds flags by "--long" and "-s".
-func index() map[string]flag {
-	table := map[string]flag{}
+func index() map[string]option {
+	table := map[string]option{}
 	for _, f := range flags() {
 		if f.long != "" {
 			table["--"+f.long] = f

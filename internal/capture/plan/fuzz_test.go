@@ -1,0 +1,119 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func FuzzPorts(f *testing.F) {
+	for _, s := range []string{"", "80", "80,443", "8000-8100,8050", "1-65535", "0", "65536", "080", "80,,", "-", "1-", "90-80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := parseRanges(s, 1, 65535)
+		if err != nil {
+			return
+		}
+		for i, r := range list {
+			if r.Lo < 1 || r.Hi > 65535 || r.Lo > r.Hi || (i > 0 && r.Lo <= list[i-1].Hi+1) {
+				t.Errorf("%q: %v", s, list)
+			}
+		}
+		again, err := parseRanges(join(list), 1, 65535)
+		if err != nil || !slices.Equal(list, again) {
+			t.Errorf("%q: %v reads back as %v, %v", s, list, again, err)
+		}
+	})
+}
+
+func FuzzUIDs(f *testing.F) {
+	for _, s := range []string{"0", "106-108", "4294967294", "4294967295", "1337,1338", "x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := parseRanges(s, 0, maxID)
+		if err != nil {
+			return
+		}
+		again, err := parseRanges(join(list), 0, maxID)
+		if err != nil || !slices.Equal(list, again) {
+			t.Errorf("%q: %v reads back as %v, %v", s, list, again, err)
+		}
+	})
+}
+
+func FuzzCIDRs(f *testing.F) {
+	for _, s := range []string{"10.0.0.0/8", "10.1.2.3/8,10.0.0.0/16", "1.2.3.4", "fd00::/64,::1", "::ffff:1.2.3.4", "fe80::1%lo", "0.0.0.0/0,::/0", "1.2.3.4/33"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := parsePrefixes(s)
+		if err != nil {
+			return
+		}
+		for i, a := range list {
+			if a != a.Masked() || a.Addr().Is4In6() || slices.ContainsFunc(list[i+1:], a.Overlaps) {
+				t.Errorf("%q: %v", s, list)
+			}
+		}
+		again, err := parsePrefixes(join(list))
+		if err != nil || !slices.Equal(list, again) {
+			t.Errorf("%q: %v reads back as %v, %v", s, list, again, err)
+		}
+	})
+}
+
+// Whatever parses must plan or be refused with a reason, write its rules, evaluate, and give the same plan again
+// through Args.
+func FuzzFlags(f *testing.F) {
+	for _, s := range []string{
+		"-i * -b * -d 15090,15021,15020", "explain tcp 1.1.1.1:1 2.2.2.2:2 --uid 3", "-m NONE", "verify -x 10.0.0.0/8 -c eth0 -o 1-2",
+		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		var args []string
+		vars := map[string]string{}
+		for _, word := range strings.Fields(line) {
+			if name, value, ok := strings.Cut(word, "="); ok && strings.HasPrefix(word, "$") {
+				vars[name[1:]] = value
+				continue
+			}
+			args = append(args, word)
+		}
+		c, err := Parse(args, Environment{Vars: vars})
+		if err != nil {
+			return
+		}
+		for _, families := range []Families{{V4: true}, {V6: true}, {V4: true, V6: true}} {
+			p, _, err := New(c.Options, families)
+			if err != nil {
+				return
+			}
+			holds(t, c, p)
+		}
+	})
+}
+
+func holds(t *testing.T, c *Command, p *Plan) {
+	if text := p.Rules().Text("fuzz"); !p.Empty() && !strings.HasPrefix(text, "table inet pillion {") {
+		t.Errorf("text %q", text)
+	}
+	owner := &Owner{UID: 1000, GID: 1000}
+	for _, dst := range []string{"10.0.0.1:80", "[fd00::1]:80", "127.0.0.1:80"} {
+		to := netip.MustParseAddrPort(dst)
+		p.Eval(Packet{Hook: Output, Proto: TCP, Src: to, Dst: to, Out: "lo", Owner: owner})
+		p.Eval(Packet{Hook: Prerouting, Proto: TCP, Src: to, Dst: to, In: "eth0"})
+	}
+	again, err := Parse(Args(c.Options), Environment{})
+	if err != nil {
+		t.Fatalf("%v: %v", Args(c.Options), err)
+	}
+	again.Options.Loopback = c.Options.Loopback // has a variable only
+	if q, _, err := New(again.Options, p.Families); err != nil || q.Fingerprint() != p.Fingerprint() {
+		t.Errorf("%v: another plan, %v", Args(c.Options), err)
+	}
+}

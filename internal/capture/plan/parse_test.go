@@ -1,0 +1,267 @@
+package plan
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func compare() cmp.Options {
+	return cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()}
+}
+
+func parse(t *testing.T, line string, vars map[string]string) *Command {
+	t.Helper()
+	c, err := Parse(strings.Fields(line), Environment{Vars: vars})
+	if err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	return c
+}
+
+func prefixes4(texts ...string) (list []netip.Prefix) {
+	for _, s := range texts {
+		list = append(list, netip.MustParsePrefix(s))
+	}
+	return list
+}
+
+// Every flag that shapes the plan, in each of its spellings and by its variable.
+func TestFlags(t *testing.T) {
+	for _, f := range []struct {
+		short, long, env, value string
+		want                    func(*Options)
+	}{
+		{"-p", "--envoy-port", "", "1", func(o *Options) { o.OutboundPort = 1 }},
+		{"-z", "--inbound-capture-port", "INBOUND_CAPTURE_PORT", "65535", func(o *Options) { o.InboundPort = 65535 }},
+		{"-e", "--inbound-tunnel-port", "INBOUND_TUNNEL_PORT", "7", func(o *Options) { o.TunnelPort = 7 }},
+		{"-u", "--proxy-uid", "PROXY_UID", "1338,1337,1338", func(o *Options) { o.ProxyUIDs = []uint32{1337, 1338} }},
+		{"-g", "--proxy-gid", "PROXY_GID", "4294967294", func(o *Options) { o.ProxyGIDs = []uint32{4294967294} }},
+		{"-m", "--istio-inbound-interception-mode", "ISTIO_INBOUND_INTERCEPTION_MODE", "NONE", func(o *Options) { o.Interception = ModeNone }},
+		{"-m", "--istio-inbound-interception-mode", "ISTIO_INBOUND_INTERCEPTION_MODE", "REDIRECT", func(*Options) {}},
+		{"-b", "--istio-inbound-ports", "ISTIO_INBOUND_PORTS", "*", func(o *Options) { o.InboundPorts = Ports{All: true} }},
+		{"-b", "--istio-inbound-ports", "ISTIO_INBOUND_PORTS", "8000-8100,80,81", func(o *Options) { o.InboundPorts = Ports{List: []Range{{80, 81}, {8000, 8100}}} }},
+		{"-d", "--istio-local-exclude-ports", "ISTIO_LOCAL_EXCLUDE_PORTS", "15090,15021,15020", func(o *Options) { o.ExcludeInboundPorts = []Range{{15020, 15021}, {15090, 15090}} }},
+		{"-c", "--istio-exclude-interfaces", "ISTIO_EXCLUDE_INTERFACES", "eth1,eth0,eth1", func(o *Options) { o.ExcludeInterfaces = []string{"eth0", "eth1"} }},
+		{"-i", "--istio-service-cidr", "ISTIO_SERVICE_CIDR", "*", func(o *Options) { o.OutboundCIDRs = Prefixes{All: true} }},
+		{"-i", "--istio-service-cidr", "ISTIO_SERVICE_CIDR", "10.1.2.3/8,10.9.0.0/16,1.2.3.4,fd00::1/64", func(o *Options) {
+			o.OutboundCIDRs.List = prefixes4("1.2.3.4/32", "10.0.0.0/8", "fd00::/64")
+		}},
+		{"-x", "--istio-service-exclude-cidr", "ISTIO_SERVICE_EXCLUDE_CIDR", "10.0.0.0/8", func(o *Options) { o.ExcludeOutboundCIDRs = prefixes4("10.0.0.0/8") }},
+		{"-q", "--istio-outbound-ports", "ISTIO_OUTBOUND_PORTS", "443", func(o *Options) { o.OutboundPorts = []Range{{443, 443}} }},
+		{"-o", "--istio-local-outbound-ports-exclude", "ISTIO_LOCAL_OUTBOUND_PORTS_EXCLUDE", "1-65535", func(o *Options) { o.ExcludeOutboundPorts = []Range{{1, 65535}} }},
+		{"", "--exclude-outbound-uids", "PILLION_CAPTURE_EXCLUDE_OUTBOUND_UIDS", "0,106-108", func(o *Options) { o.ExcludeOutboundUIDs = []Range{{0, 0}, {106, 108}} }},
+		{"", "--exclude-inbound-ip-ranges", "PILLION_CAPTURE_EXCLUDE_INBOUND_IP_RANGES", "10.0.0.0/8", func(o *Options) { o.ExcludeInboundFrom = prefixes4("10.0.0.0/8") }},
+		{"", "--ip-families", "PILLION_CAPTURE_IP_FAMILIES", "dual", func(o *Options) { o.Families = FamilyDual }},
+		{"", "--dns-port", "PILLION_CAPTURE_DNS_PORT", "53", func(o *Options) { o.DNSPort = 53 }},
+		{"", "", "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "127.0.0.0/8", func(o *Options) { o.Loopback = netip.MustParsePrefix("127.0.0.0/8") }},
+		{"", "--backend", "PILLION_CAPTURE_BACKEND", "nftables", func(*Options) {}},
+		{"", "--native-nftables", "NATIVE_NFTABLES", "true", func(*Options) {}},
+		{"", "--dual-stack", "ISTIO_DUAL_STACK", "true", func(*Options) {}},
+		{"", "--redirect-dns", "ISTIO_META_DNS_CAPTURE", "false", func(*Options) {}},
+		{"", "--drop-invalid", "INVALID_DROP", "0", func(*Options) {}},
+	} {
+		want := Defaults()
+		f.want(&want)
+		var lines [][]string
+		if f.short != "" {
+			lines = append(lines, []string{f.short, f.value}, []string{f.short + f.value}, []string{f.short + "=" + f.value}, []string{f.short, f.value, "--log_as_json"})
+		}
+		if f.long != "" {
+			lines = append(lines, []string{f.long + "=" + f.value}, []string{"apply", f.long + "=" + f.value})
+		}
+		for _, line := range lines {
+			c, err := Parse(line, Environment{})
+			if err != nil {
+				t.Errorf("%v: %v", line, err)
+				continue
+			}
+			if d := cmp.Diff(want, c.Options, compare()); d != "" {
+				t.Errorf("%v: %s", line, d)
+			}
+		}
+		if f.env == "" {
+			continue
+		}
+		c, err := Parse(nil, Environment{Vars: map[string]string{f.env: f.value}})
+		if err != nil {
+			t.Errorf("$%s: %v", f.env, err)
+		} else if d := cmp.Diff(want, c.Options, compare()); d != "" {
+			t.Errorf("$%s: %s", f.env, d)
+		}
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c := parse(t, "", nil)
+	want := &Command{Name: "apply", Record: RecordDefault, Output: "text", Options: Options{
+		Interception: ModeRedirect, OutboundPort: 15001, InboundPort: 15006, TunnelPort: 15008, DNSPort: 15053,
+		ProxyUIDs: []uint32{1337}, Loopback: netip.MustParsePrefix("127.0.0.1/32"), Families: FamilyAuto,
+	}}
+	if d := cmp.Diff(want, c, compare()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestCommandLineWinsOverEnvironment(t *testing.T) {
+	vars := map[string]string{"ISTIO_INBOUND_PORTS": "80", "ISTIO_SERVICE_CIDR": "", "PROXY_UID": "1"}
+	c := parse(t, "-b 81", vars)
+	if c.Options.InboundPorts.String() != "81" || c.Options.ProxyUIDs[0] != 1 {
+		t.Errorf("got -b %s -u %v", c.Options.InboundPorts, c.Options.ProxyUIDs)
+	}
+	c, err := Parse([]string{"-b", ""}, Environment{Vars: vars})
+	if err != nil || !c.Options.InboundPorts.None() {
+		t.Errorf("an empty flag must win over the variable: %v, %v", c, err)
+	}
+}
+
+func TestProxyUIDIsThatOfEnvoyUser(t *testing.T) {
+	lookup := func(name string) (uint32, bool) {
+		uid, ok := map[string]uint32{"istio-proxy": 7, "other": 8}[name]
+		return uid, ok
+	}
+	for user, want := range map[string]uint32{"": 7, "other": 8, "nobody-knows": 1337} {
+		c, err := Parse(nil, Environment{Vars: map[string]string{"ENVOY_USER": user}, LookupUID: lookup})
+		if err != nil || c.Options.ProxyUIDs[0] != want {
+			t.Errorf("ENVOY_USER=%q: %v, %v; want UID %d", user, c, err, want)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for line, want := range map[string]func(*Command){
+		"apply":                                func(*Command) {},
+		"verify":                               func(c *Command) { c.Name = "verify" },
+		"diff":                                 func(c *Command) { c.Name = "diff" },
+		"clean":                                func(c *Command) { c.Name = "clean" },
+		"--cleanup-only":                       func(c *Command) { c.Name = "clean" },
+		"--help":                               func(c *Command) { c.Name = "help" },
+		"-h":                                   func(c *Command) { c.Name = "help" },
+		"-n":                                   func(c *Command) { c.DryRun = true },
+		"--dry-run=false --reconcile":          func(*Command) {},
+		"--skip-rule-apply --run-validation":   func(c *Command) { c.SkipApply, c.Validate = true, true },
+		"--force-apply --network-namespace /n": func(c *Command) { c.Force, c.Namespace = true, "/n" },
+		"--record /tmp/x":                      func(c *Command) { c.Record, c.RecordAsk = "/tmp/x", true },
+		"--record=":                            func(c *Command) { c.Record = "" },
+		"--cni-mode -t 1337 -r 133":            func(*Command) {},
+		"--log_output_level=default:info":      func(*Command) {},
+		"explain tcp 1.1.1.1:1 2.2.2.2:2":      func(c *Command) { c.Name, c.Positional = "explain", []string{"tcp", "1.1.1.1:1", "2.2.2.2:2"} },
+		"explain --uid 5 --gid 6 --in -- -x": func(c *Command) {
+			c.Name, c.Query, c.Positional = "explain", Query{Inbound: true, UID: 5, GID: 6}, []string{"-x"}
+		},
+		"explain --iface eth0 --output json": func(c *Command) { c.Name, c.Query.Interface, c.Output = "explain", "eth0", "json" },
+		"--probe-timeout 5s --mode all":      func(c *Command) { c.Warnings = []string{"probes aren't built yet; the rules are compared instead"} },
+		"--iptables-probe-port 15002 --arming early": func(c *Command) {
+			c.Warnings = []string{"probes aren't built yet; the rules are compared instead"}
+		},
+	} {
+		expected := parse(t, "", nil)
+		want(expected)
+		if d := cmp.Diff(expected, parse(t, line, nil), compare()); d != "" {
+			t.Errorf("%s: %s", line, d)
+		}
+	}
+}
+
+// Every refusal names the flag or variable, the value, and what is wanted.
+func TestRefusals(t *testing.T) {
+	for _, r := range []struct{ line, env, want string }{
+		{"-p 0", "", `flag -p --envoy-port: "0": "0" is not a number from 1 to 65535`},
+		{"-p 70000", "", `"70000" is not a number from 1 to 65535`},
+		{"-p", "", `flag -p --envoy-port: its value is missing; want PORT`},
+		{"-p 080", "", `"080" is not a number`},
+		{"-z +1", "", `"+1" is not a number`},
+		{"", "INBOUND_CAPTURE_PORT=x", `environment INBOUND_CAPTURE_PORT: "x": "x" is not a number from 1 to 65535`},
+		{"-u root", "", `flag -u --proxy-uid: "root": "root" is not a number from 0 to 4294967294`},
+		{"-u 4294967295", "", `not a number from 0 to 4294967294`},
+		{"-m TPROXY", "", `flag -m --istio-inbound-interception-mode: "TPROXY": TPROXY isn't built yet; want REDIRECT or NONE`},
+		{"-m redirect", "", `"redirect": want REDIRECT or NONE`},
+		{"", "ISTIO_INBOUND_INTERCEPTION_MODE=x", `environment ISTIO_INBOUND_INTERCEPTION_MODE: "x": want REDIRECT or NONE`},
+		{"-b 80,,81", "", `item 2 is empty`},
+		{"-b 90-80", "", `"90-80" runs backwards`},
+		{"-b *,80", "", `"*" is not a number from 1 to 65535`},
+		{"-i 10.0.0.0/33", "", `"10.0.0.0/33" is not an IP address or CIDR`},
+		{"-i ::ffff:1.2.3.4", "", `"::ffff:1.2.3.4" is not an IP address or CIDR`},
+		{"-i fe80::1%eth0", "", `is not an IP address or CIDR`},
+		{"-x *", "", `flag -x --istio-service-exclude-cidr: "*": want CIDRs; to capture nothing leave -i empty`},
+		{"-c eth0/1", "", `"eth0/1" is not an interface name`},
+		{"-c averyverylongname", "", `is not an interface name`},
+		{"-k virbr0", "", `flag -k --kube-virt-interfaces: "virbr0": this isn't built yet; want ""`},
+		{"--redirect-dns", "", `flag --redirect-dns: "true": this isn't built yet; want "false"`},
+		{"", "ISTIO_META_DNS_CAPTURE=true", `environment ISTIO_META_DNS_CAPTURE: "true": this isn't built yet`},
+		{"--capture-all-dns", "", `flag --capture-all-dns`},
+		{"--drop-invalid", "", `flag --drop-invalid`},
+		{"", "INVALID_DROP=1", `environment INVALID_DROP`},
+		{"--mode listed", "", `flag --mode: "listed": this isn't built yet; want "all"`},
+		{"--arming late", "", `flag --arming: "late": this isn't built yet; want "early"`},
+		{"--dialect tsf", "", `flag --dialect`},
+		{"--bypass out", "", `flag --bypass`},
+		{"--proxy-mark 1", "", `flag --proxy-mark`},
+		{"--pod-ips 1.2.3.4", "", `flag --pod-ips`},
+		{"--listed-inbound 1.2.3.4:5", "", `flag --listed-inbound`},
+		{"--listed-outbound 1.2.3.4", "", `flag --listed-outbound`},
+		{"", "ISTIO_OUTBOUND_OWNER_GROUPS=1", `environment ISTIO_OUTBOUND_OWNER_GROUPS: "1": this isn't built yet; want "*"`},
+		{"", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=1", `environment ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE`},
+		{"--backend pf", "", `flag --backend: "pf": want auto or nftables`},
+		{"--ip-families both", "", `flag --ip-families: "both": want auto, ipv4, ipv6 or dual`},
+		{"--dual-stack=maybe", "", `flag --dual-stack: "maybe": want true or false`},
+		{"--dry-run=2", "", `flag -n --dry-run: "2": want true or false`},
+		{"--probe-timeout 5", "", `flag --probe-timeout: "5": want a duration such as 5s`},
+		{"-t x", "", `want a number below 4294967296`},
+		{"explain --as istio", "", `flag --as: "istio": want one of nftables, plan`},
+		{"--nonsense", "", `flag --nonsense is unknown`},
+		{"-Q", "", `flag -Q is unknown`},
+		{"aply", "", `subcommand "aply" is unknown; want one of apply`},
+		{"watch", "", `subcommand watch isn't built yet`},
+		{"apply now", "", `argument "now": apply takes none`},
+		{"-p 0 -z 0 -m X", "", `flag -z --inbound-capture-port: "0"`},
+		{"-p 0 -z 0 -m X", "", `flag -m --istio-inbound-interception-mode: "X"`},
+	} {
+		vars := map[string]string{}
+		if name, value, ok := strings.Cut(r.env, "="); ok {
+			vars[name] = value
+		}
+		_, err := Parse(strings.Fields(r.line), Environment{Vars: vars})
+		if err == nil || !strings.Contains(err.Error(), r.want) {
+			t.Errorf("%s %s:\ngot  %v\nwant %s", r.line, r.env, err, r.want)
+		}
+		if errors.Is(err, ErrNoBackend) {
+			t.Errorf("%s %s: not a matter of the backend", r.line, r.env)
+		}
+	}
+}
+
+func TestBackendsNotBuilt(t *testing.T) {
+	for _, line := range []string{"--backend iptables", "--force-iptables-binary legacy", "--force-iptables-binary=nft"} {
+		if _, err := Parse(strings.Fields(line), Environment{}); !errors.Is(err, ErrNoBackend) {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestTooLongAList(t *testing.T) {
+	_, err := Parse([]string{"-x", strings.Repeat("1.2.3.4,", 4096) + "1.2.3.4"}, Environment{})
+	if err == nil || !strings.Contains(err.Error(), "4097 items are more than the 4096 allowed") {
+		t.Error(err)
+	}
+}
+
+// The help text tells of every flag, and no two flags share a name or variable.
+func TestUsageNamesEveryFlagOnce(t *testing.T) {
+	usage, seen := Usage(), map[string]bool{}
+	for _, f := range flags() {
+		if !strings.Contains(usage, f.name()) {
+			t.Errorf("%s isn't in the usage text", f.name())
+		}
+		for _, name := range []string{f.long, f.short, f.variable()} {
+			if name != "" && seen[name] {
+				t.Errorf("%s is used twice", name)
+			}
+			seen[name] = true
+		}
+	}
+}
