@@ -108,7 +108,19 @@ func Down(ctx context.Context, name string, p *progress.Printer) error {
 		return err
 	}
 	defer lock.Remove()
-	return p.Step("down "+name, func(func(string)) error { return remove(ctx, dir) })
+	if err := p.Step("down "+name, func(func(string)) error { return remove(ctx, dir) }); err != nil {
+		return err
+	}
+	use, err := dir.Use(ctx)
+	if err != nil {
+		return err
+	}
+	if !use.Last() {
+		use.Release() // a test will find its cluster gone
+		return nil
+	}
+	use.Remove()
+	return nil
 }
 
 // Clean does that for every cluster of this machine, whatever state it's in.

@@ -159,7 +159,8 @@ func nodeReady(ctx context.Context, client kubernetes.Interface) error {
 func (i *boot) serviceVIP() func(context.Context) error {
 	config := rest.CopyConfig(i.config)
 	config.Host = "https://" + component.APIService + ":443"
-	config.Timeout = 2 * time.Second
+	// Before kube-proxy's rules are there nobody answers a dial; don't wait for that one.
+	config.Dial = (&net.Dialer{Timeout: 100 * time.Millisecond}).DialContext
 	return func(ctx context.Context) error { return ready(ctx, config) }
 }
 

@@ -20,6 +20,9 @@ import (
 // startTimeout bounds everything after the programs are built.
 const startTimeout = 2 * time.Minute
 
+// maxPath leaves room for the kubelet's longest socket below the state folder; the kernel takes 107 bytes.
+const maxPath = 70
+
 // Up returns the running cluster that fits o, or starts it. Progress goes to w.
 func Up(ctx context.Context, o Options, w io.Writer) (*Cluster, error) {
 	dir, err := state.For(o.DefaultName())
@@ -53,9 +56,6 @@ func Join(ctx context.Context, o Options, w io.Writer) (*Cluster, func(context.C
 	}
 	c, err := up(ctx, o, dir, progress.New(w))
 	if err != nil {
-		if use.Last() {
-			err = errors.Join(err, remove(context.WithoutCancel(ctx), dir))
-		}
 		use.Release()
 		return nil, nil, err
 	}
@@ -104,6 +104,9 @@ func up(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (*Cl
 		return nil, err
 	}
 	if err := start(ctx, o, layout, program, p); err != nil {
+		if o.ForTests { // otherwise the logs stay for whoever reads the error, until the next up, down or clean
+			err = errors.Join(err, remove(context.WithoutCancel(ctx), dir))
+		}
 		return nil, err
 	}
 	return Open(ctx, dir.Name())
@@ -139,6 +142,9 @@ func nodePossible(dir state.Dir) error {
 		if strings.HasPrefix(string(dir), hidden+"/") {
 			return fmt.Errorf("state folder %s: the node has a %s of its own; set %s to another folder", dir, hidden, state.BaseEnv)
 		}
+	}
+	if len(dir) > maxPath {
+		return fmt.Errorf("state folder %s: the paths of sockets in it become too long; set %s to a shorter one", dir, state.BaseEnv)
 	}
 	return nil
 }

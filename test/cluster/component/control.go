@@ -69,6 +69,8 @@ func (l Layout) ControllerManagerCommand() supervise.Command {
 		"--secure-port=" + strconv.Itoa(l.Ports.ControllerManager),
 		"--kubeconfig=" + l.Kubeconfig("controller-manager"),
 		"--leader-elect=false",
+		"--kube-api-qps=1000", "--kube-api-burst=2000", // the default of 20 costs seconds at the start
+		"--flex-volume-plugin-dir=" + l.Dir.Path("volume-plugins"),
 		"--use-service-account-credentials=true",
 		"--root-ca-file=" + l.cert("ca"),
 		"--service-account-private-key-file=" + l.key("service-accounts"),
@@ -83,7 +85,8 @@ func (l Layout) ControllerManagerCommand() supervise.Command {
 
 // Scheduler elects no leader either.
 func (l Layout) Scheduler() supervise.Command {
-	return l.kube("kube-scheduler", "--bind-address=127.0.0.1", "--kubeconfig="+l.Kubeconfig("scheduler"), "--leader-elect=false")
+	return l.kube("kube-scheduler", "--bind-address=127.0.0.1", "--kubeconfig="+l.Kubeconfig("scheduler"), "--leader-elect=false",
+		"--kube-api-qps=1000", "--kube-api-burst=2000")
 }
 
 // AuditPolicy logs what tests want to see afterwards: pods with their bodies, other writes by name.

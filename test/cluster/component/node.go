@@ -38,6 +38,8 @@ evictionHard: {imagefs.available: 0%%, memory.available: 0%%, nodefs.available: 
 failCgroupV1: false
 failSwapOn: false
 imageGCHighThresholdPercent: 100
+kubeAPIBurst: 1000
+kubeAPIQPS: 500
 localStorageCapacityIsolation: false
 makeIPTablesUtilChains: false
 podLogsDir: %[5]s

@@ -62,6 +62,23 @@ func Start(t testing.TB, o Options) *Cluster {
 			t.Errorf("taking the test cluster down: %v", err)
 		}
 	})
+	return wrap(t, c)
+}
+
+// Open returns the cluster called name, which somebody else started and takes down.
+func Open(t testing.TB, name string) *Cluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c, err := cluster.Open(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrap(t, c)
+}
+
+func wrap(t testing.TB, c *cluster.Cluster) *Cluster {
+	t.Helper()
 	client, err := kubernetes.NewForConfig(c.Config)
 	if err != nil {
 		t.Fatalf("making a client: %v", err)
