@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -105,9 +106,8 @@ func readBody(r *http.Request) (string, *failure) {
 	if r.ContentLength > maxBody {
 		return "", tooLarge
 	}
-	var b strings.Builder
-	b.Grow(int(max(r.ContentLength, 512)))
-	n, err := io.Copy(&b, io.LimitReader(r.Body, maxBody+1))
+	buffer := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	n, err := buffer.ReadFrom(io.LimitReader(r.Body, maxBody+1))
 	switch {
 	case err != nil:
 		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
@@ -116,7 +116,7 @@ func readBody(r *http.Request) (string, *failure) {
 	case n == 0:
 		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
 	}
-	return b.String(), nil
+	return buffer.String(), nil
 }
 
 // fill completes the request with what the review and the cluster say.

@@ -22,7 +22,8 @@ func Parse(text string) (*Value, error) { return ParseTo(text, maxDepth) }
 // ParseTo reads a document down to this depth; what lies deeper is checked and stays text (Raw), without members and
 // items.
 func ParseTo(text string, depth int) (*Value, error) {
-	p := parser{text: text, deep: depth, values: make([]Value, 0, len(text)/28+8)}
+	p := parser{text: text, deep: depth}
+	p.reserve()
 	p.space()
 	v := p.value(0)
 	p.space()
@@ -33,6 +34,20 @@ func ParseTo(text string, depth int) (*Value, error) {
 		return nil, p.err
 	}
 	return v, nil
+}
+
+// reserve makes room for all there can be: a value after each comma and opening bracket, a member at each colon. Only
+// text inside of strings makes it too much.
+func (p *parser) reserve() {
+	if p.deep < maxDepth {
+		p.values = make([]Value, 0, 32) // an envelope
+		return
+	}
+	values := 1 + strings.Count(p.text, ",") + strings.Count(p.text, "{") + strings.Count(p.text, "[")
+	members := strings.Count(p.text, ":")
+	p.values = make([]Value, 0, values)
+	p.members.free = make([]Member, 0, min(members, values))
+	p.items.free = make([]*Value, 0, max(8, values-members))
 }
 
 // parser allocates values, members and items in blocks: one small document is a handful of allocations.
@@ -59,7 +74,7 @@ func (b *block[T]) finish(from int) []T {
 		return nil
 	}
 	if cap(b.free)-len(b.free) < n {
-		b.free = make([]T, 0, max(64, n, 2*cap(b.free)))
+		b.free = make([]T, 0, max(32, n))
 	}
 	at := len(b.free)
 	b.free = append(b.free, b.stack[from:]...)
@@ -200,7 +215,7 @@ func (p *parser) next(end byte) bool {
 	if p.err != nil || p.peek() == end {
 		return p.err == nil
 	}
-	if !p.expect(',', "want , or "+string(end)) {
+	if !p.expect(',', "want a comma or the end of the list or object") {
 		return false
 	}
 	p.space()

@@ -1,0 +1,155 @@
+// Command inject measures admission: one AdmissionReview through the whole HTTP handler, logger and metrics included. It
+// prints a figure a line: CPU time of the process (getrusage: all threads, collector included), allocations and bytes
+// of one request.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/inject/injecttest"
+	"github.com/pillion-mesh/pillion/internal/log"
+	"github.com/pillion-mesh/pillion/templates"
+	"github.com/pillion-mesh/pillion/webhook"
+)
+
+// Rounds of each case: the median round is printed, since other processes disturb some.
+const (
+	rounds = 11
+	warmUp = 500
+)
+
+type benchCase struct {
+	name     string
+	native   bool
+	pod      string
+	requests int // in a round
+	patched  bool
+}
+
+func main() {
+	if err := run(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench inject:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out io.Writer) error {
+	set, err := injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injector("default", "default"))
+	if err != nil {
+		return err
+	}
+	optedOut := strings.Replace(injecttest.TypicalPod(5), `"labels":{`, `"labels":{"sidecar.istio.io/inject":"false",`, 1)
+	for _, c := range []benchCase{
+		{"typical", false, injecttest.TypicalPod(5), 1000, true},
+		{"native", true, injecttest.TypicalPod(5), 1000, true},
+		{"skip", false, optedOut, 3000, false},
+		{"env2000", false, injecttest.TypicalPod(2000), 100, true},
+	} {
+		if err := measure(out, set, c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+func measure(out io.Writer, set *inject.Set, c benchCase) error {
+	logger, err := log.New(io.Discard, log.Options{Level: "info"})
+	if err != nil {
+		return err
+	}
+	h := webhook.New(webhook.Options{
+		Set: func() *inject.Set { return set }, Native: func(string) bool { return c.native },
+		Log: logger, Metrics: webhook.NewMetrics(prometheus.NewRegistry()),
+	})
+	send := sender(h, injecttest.Review(c.pod))
+	if err := check(send(), c.patched); err != nil {
+		return err
+	}
+	for range warmUp {
+		send()
+	}
+	var cpu []float64
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		start := cpuTime()
+		for range c.requests {
+			send()
+		}
+		cpu = append(cpu, float64((cpuTime()-start).Nanoseconds())/1e3/float64(c.requests))
+	}
+	runtime.ReadMemStats(&after)
+	slices.Sort(cpu)
+	n := uint64(rounds * c.requests)
+	fmt.Fprintf(out, "inject/%s cpu_us %.1f\n", c.name, cpu[rounds/2])
+	fmt.Fprintf(out, "inject/%s allocs %d\n", c.name, (after.Mallocs-before.Mallocs)/n)
+	fmt.Fprintf(out, "inject/%s bytes %d\n", c.name, (after.TotalAlloc-before.TotalAlloc)/n)
+	return nil
+}
+
+// sender posts the same review over and over without the cost of making a request; it returns the answer's body.
+func sender(h http.Handler, body []byte) func() []byte {
+	reader := bytes.NewReader(body)
+	request := httptest.NewRequest(http.MethodPost, "/inject/injector/default/entry/namespace?timeout=5s", reader)
+	request.Header.Set("Content-Type", "application/json")
+	w := &response{header: http.Header{}}
+	return func() []byte {
+		reader.Reset(body)
+		request.Body = io.NopCloser(reader)
+		w.body = w.body[:0]
+		h.ServeHTTP(w, request)
+		return w.body
+	}
+}
+
+type response struct {
+	header http.Header
+	body   []byte
+}
+
+func (r *response) Header() http.Header { return r.header }
+func (r *response) WriteHeader(int)     {}
+func (r *response) Write(b []byte) (int, error) {
+	r.body = append(r.body, b...)
+	return len(b), nil
+}
+
+// check makes sure that what is measured is what the case says.
+func check(body []byte, patched bool) error {
+	var review struct {
+		Response struct {
+			Allowed bool
+			Patch   []byte
+		}
+	}
+	if err := json.Unmarshal(body, &review); err != nil {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if !review.Response.Allowed || (review.Response.Patch != nil) != patched {
+		return fmt.Errorf("the answer is not what is to be measured: %s", body)
+	}
+	return nil
+}
+
+func cpuTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
