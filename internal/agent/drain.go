@@ -94,5 +94,5 @@ func (e *ending) drained(elapsed, deadline time.Duration) bool {
 	if elapsed >= deadline {
 		return true
 	}
-	return e.settings.ExitOnZero && elapsed >= e.settings.MinimumDrain && e.children.Status().Active == 0
+	return e.settings.ExitOnZero && elapsed >= e.settings.MinimumDrain && e.children.Status().Drained
 }

@@ -60,6 +60,7 @@ type epoch struct {
 	lastBeat time.Time
 	killAt   time.Time // zero: nothing is ending
 	active   int
+	drained  bool // a BEAT counted after DRAIN said that no connection is left
 	version  string
 }
 
@@ -76,6 +77,7 @@ func (e *epoch) receive(m control.Message, now time.Time) ([]action, error) {
 	switch {
 	case m.Type == control.Beat && e.state >= Serving:
 		e.lastBeat, e.active = now, m.Active
+		e.drained = m.Draining && m.Active == 0
 		return nil, nil
 	case m.Type == control.Hello && e.state == Starting && m.Epoch == e.n:
 		e.state, e.version = Warming, m.Version

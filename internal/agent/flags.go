@@ -10,9 +10,9 @@ type flags map[string]string
 
 // Flags that take a value. The second row has no effect here; templates made for Istio set them.
 var valueFlags = []string{
-	"log-level", "log_output_level", "proxyLogLevel", "concurrency",
+	"log-level", "log_output_level", "proxyLogLevel", "concurrency", "run-dir", "restart-epoch", "control-fd",
 	"domain", "meshConfig", "proxyComponentLogLevel", "drainDuration", "parentShutdownDuration", "discoveryAddress",
-	"stsPort", "templateFile", "outlierLogPath", "serviceCluster", "restart-epoch", "control-fd", "tokenManagerPlugin",
+	"stsPort", "templateFile", "outlierLogPath", "serviceCluster", "tokenManagerPlugin",
 }
 
 // Flags that may stand without a value.

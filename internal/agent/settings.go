@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"path/filepath"
 	"strings"
 	"time"
@@ -97,6 +98,7 @@ func (s *Settings) fromFlags(r *reader, f flags) {
 	if f["log_as_json"] == "false" {
 		s.LogFormat = "text"
 	}
+	s.RunDir = cmp.Or(f["run-dir"], s.RunDir)
 	if n, set := f["concurrency"]; set {
 		r.concurrency(n, &s.Concurrency)
 	}

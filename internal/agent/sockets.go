@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +38,11 @@ func (o *Sockets) all(s Settings) error {
 	if err := makeRunDir(s.RunDir); err != nil {
 		return err
 	}
-	for _, port := range []uint16{s.OutboundPort, s.InboundPort, s.StatsPort} {
-		if err := o.forProxy(port); err != nil {
+	for _, socket := range []struct {
+		name string
+		port uint16
+	}{{"15001", s.OutboundPort}, {"15006", s.InboundPort}, {"15090", s.StatsPort}} {
+		if err := o.forProxy(socket.name, socket.port); err != nil {
 			return err
 		}
 	}
@@ -68,17 +70,16 @@ func (o *Sockets) forAgent(s Settings) (err error) {
 	return err
 }
 
-func (o *Sockets) forProxy(port uint16) error {
+// forProxy opens a port for the proxy. In the control protocol a socket is called after the port Istio knows its job
+// by, whatever port it really has, and its family.
+func (o *Sockets) forProxy(name string, port uint16) error {
 	families, fds, err := wildcards(port)
 	for i, fd := range fds {
-		o.Names = append(o.Names, nameOf(port, families[i]))
+		o.Names = append(o.Names, name+"/"+families[i])
 		o.FDs = append(o.FDs, fd)
 	}
 	return err
 }
-
-// nameOf is a socket's name in the control protocol: the port Istio knows its job by, and the family.
-func nameOf(port uint16, family string) string { return strconv.Itoa(int(port)) + "/" + family }
 
 // Close closes them all.
 func (o *Sockets) Close() {

@@ -56,6 +56,7 @@ type ChildStatus struct {
 	LastBeat time.Time
 	Healthy  bool
 	Active   int    // application connections
+	Drained  bool   // no connection was left after the child had been told to drain
 	Starts   uint64 // since the agent started
 	Exits    uint64
 	LastExit string
@@ -172,7 +173,7 @@ func servedFor(e *epoch) time.Duration {
 
 func (r *run) ended(n int, why, lastWords string) {
 	r.update(func(s *ChildStatus) {
-		s.PID, s.State, s.Healthy, s.Active = 0, Exited, false, 0
+		s.PID, s.State, s.Healthy, s.Active, s.Drained = 0, Exited, false, 0, true
 		s.Exits++
 		s.LastExit = why
 	})
@@ -228,7 +229,8 @@ func (r *run) untilNext(e *epoch) time.Duration {
 func (r *run) publish(e *epoch, c child) {
 	healthy := e.healthy(time.Now())
 	r.update(func(s *ChildStatus) {
-		s.PID, s.State, s.LastBeat, s.Healthy, s.Active = c.PID(), e.state, e.lastBeat, healthy, e.active
+		s.PID, s.State, s.LastBeat, s.Healthy = c.PID(), e.state, e.lastBeat, healthy
+		s.Active, s.Drained = e.active, e.drained
 	})
 }
 

@@ -199,7 +199,7 @@ func (c *Child) beat() error {
 	if !c.accepted {
 		return nil
 	}
-	return c.send(Message{Type: Beat, Epoch: c.Epoch, Active: c.service.Active()})
+	return c.send(Message{Type: Beat, Epoch: c.Epoch, Active: c.service.Active(), Draining: c.interval == drainInterval})
 }
 
 // send doesn't fail because the agent is slow: it may be stopped by a debugger, and traffic must go on.

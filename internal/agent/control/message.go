@@ -29,7 +29,7 @@ const (
 	Hello     Type = "HELLO"     // first: Epoch, PID, Version
 	Ready     Type = "READY"     // warm: it could accept now
 	Accepting Type = "ACCEPTING" // its accept loops run
-	Beat      Type = "BEAT"      // each second, more often while draining: Active
+	Beat      Type = "BEAT"      // each second, more often while draining: Active, Draining
 )
 
 // Messages of the agent.
@@ -48,6 +48,8 @@ type Message struct {
 	Version string `json:"version,omitempty"`
 	// Active is the number of application connections the child carries.
 	Active int `json:"active,omitempty"`
+	// Draining says that the BEAT was counted after DRAIN.
+	Draining bool `json:"draining,omitempty"`
 	// Sockets are the names of the descriptors that come with the message, in their order.
 	Sockets []string `json:"sockets,omitempty"`
 	// DeadlineMillis is how long the child has from now; 0 means without end.
