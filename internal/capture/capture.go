@@ -74,8 +74,11 @@ func (s System) Apply(p *plan.Plan, force bool) (Result, error) {
 }
 
 // Clean removes everything Apply makes. It is safe to repeat.
-func (s System) Clean() (Result, error) {
-	return s.Apply(&plan.Plan{In: plan.Inbound{Via: plan.None}, Out: plan.Outbound{Via: plan.None}}, false)
+func (s System) Clean() (Result, error) { return s.Apply(Nothing(), false) }
+
+// Nothing is the plan of a clean namespace.
+func Nothing() *plan.Plan {
+	return &plan.Plan{Mode: plan.All, In: plan.Inbound{Via: plan.None}, Out: plan.Outbound{Via: plan.None}}
 }
 
 // Diff lists what Apply would change. It changes nothing.

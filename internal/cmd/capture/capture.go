@@ -89,10 +89,10 @@ func (r *run) finish(err error, stderr io.Writer) int {
 		r.evidence.Error = err.Error() + hint
 		fmt.Fprintln(stderr, "pillion-capture: "+r.evidence.Error)
 	}
-	if r.command == nil || r.command.Name == "explain" || (r.command.Name == "diff" && code == exitDiff) {
-		return code
+	if r.command != nil && r.command.Name == "explain" {
+		return code // it did nothing
 	}
-	if code == exitDone && r.record != nil {
+	if code == exitDone && r.record != nil && r.command.Record != "" {
 		code = r.save(stderr)
 	}
 	if err := r.evidence.Write(stderr); err != nil && code == exitDone {

@@ -34,13 +34,14 @@ func (r *run) do() error {
 		return kernel(err)
 	}
 	defer done()
+	if r.command.Name == "clean" {
+		return r.clean(system)
+	}
 	p, err := r.plan(system)
 	if err != nil {
 		return err
 	}
 	switch r.command.Name {
-	case "clean":
-		return r.clean(system)
 	case "verify":
 		return r.verify(system, p)
 	case "diff":
@@ -102,9 +103,12 @@ func (r *run) apply(system capture.System, p *plan.Plan) error {
 }
 
 func (r *run) clean(system capture.System) error {
-	if err := r.note(system.Clean()); err != nil {
+	nothing := capture.Nothing()
+	r.evidence.Describe(nothing)
+	if err := r.note(system.Apply(nothing, false)); err != nil {
 		return err
 	}
+	r.record = nothing
 	if r.evidence.Changed > 0 {
 		r.evidence.Result = capture.ResultCleaned
 	}
