@@ -13,6 +13,7 @@ import (
 const (
 	exitFailed = 1
 	exitUsage  = 64 // wrong usage; the nearest command or flag is named
+	exitInput  = 65 // a file can't be read or parsed
 )
 
 // exitError is an error with an exit code of its own. With a nil err the command has said everything already.
@@ -44,6 +45,8 @@ func exitCode(err error) int {
 func usageError(format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
+
+func inputError(err error) error { return &exitError{code: exitInput, err: err} }
 
 // noArguments is cobra.NoArgs with our exit code.
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -19,6 +19,8 @@ import (
 // commands are the subcommands, in the order of the help text.
 func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
+		newInject(streams),
+		newCheckInject(streams),
 		newOperator(streams),
 		newVersion(streams),
 	}

@@ -90,7 +90,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		return nil, err
 	}
 	controller, err = injector.New(injector.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Operator: o.injectOperator(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Operator: o.InjectOperator(),
 		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
@@ -126,7 +126,8 @@ func (o Options) certificateOptions() servingcert.Options {
 		Hosts: o.ServingHosts, CADuration: o.CADuration, LeafDuration: o.LeafDuration}
 }
 
-func (o Options) injectOperator() inject.Operator {
+// InjectOperator is what injection has to know of this operator.
+func (o Options) InjectOperator() inject.Operator {
 	mesh := inject.Mesh{ID: o.MeshID, TrustDomain: o.TrustDomain, ClusterID: o.ClusterID, ClusterDomain: o.ClusterDomain,
 		Network:          o.Network,
 		DiscoveryAddress: fmt.Sprintf("%s.%s.svc:15012", o.Service, o.Namespace),
