@@ -10,7 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Namespace makes a fresh namespace for t, with labels if given, and deletes it at the end. Without a controller manager
+// Namespace makes a fresh namespace for t, with labels if given, and deletes it at the end. If t failed, it first keeps
+// evidence: see EvidenceEnv. Without a controller manager
 // its content stays until the cluster goes.
 func (c *Cluster) Namespace(t testing.TB, labels ...map[string]string) string {
 	t.Helper()
@@ -27,6 +28,9 @@ func (c *Cluster) Namespace(t testing.TB, labels ...map[string]string) string {
 		t.Fatalf("making a namespace: %v", err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			c.evidence(t, made.Name)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		now := int64(0)
