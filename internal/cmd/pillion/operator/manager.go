@@ -14,10 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -46,22 +48,34 @@ func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manage
 	if err != nil {
 		return nil, err
 	}
-	lease, renew, period, grace := leaseDuration, renewDeadline, retryPeriod, managerGrace
+	lock, err := lease(o, config)
+	if err != nil {
+		return nil, err
+	}
+	duration, renew, period, grace := leaseDuration, renewDeadline, retryPeriod, managerGrace
 	return manager.New(config, manager.Options{
-		Scheme:                        scheme,
-		Logger:                        log,
-		Metrics:                       server.Options{BindAddress: "0"}, // served by ops, which outlives the manager
-		LeaderElection:                true,
-		LeaderElectionID:              o.Lease,
-		LeaderElectionNamespace:       o.Namespace,
-		LeaderElectionReleaseOnCancel: true,
-		LeaseDuration:                 &lease,
-		RenewDeadline:                 &renew,
-		RetryPeriod:                   &period,
-		GracefulShutdownTimeout:       &grace,
-		Cache:                         cacheOptions(o, labels.NewSelector().Add(*ours)),
-		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}}},
+		Scheme:           scheme,
+		Logger:           log,
+		Metrics:          server.Options{BindAddress: "0"}, // served by ops, which outlives the manager
+		LeaderElection:   true,
+		LeaderElectionID: o.Lease,
+
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true,
+		LeaseDuration:                       &duration,
+		RenewDeadline:                       &renew,
+		RetryPeriod:                         &period,
+		GracefulShutdownTimeout:             &grace,
+		Cache:                               cacheOptions(o, labels.NewSelector().Add(*ours)),
+		Client:                              client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}}},
 	})
+}
+
+// lease is the one replicas compete for, held in this replica's name. The rest makes a restarted container another
+// candidate than the one that died.
+func lease(o Options, config *rest.Config) (resourcelock.Interface, error) {
+	identity := resourcelock.ResourceLockConfig{Identity: o.PodName + "_" + string(uuid.NewUUID())}
+	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, o.Lease, identity, config, renewDeadline)
 }
 
 // cacheOptions keep the informers small: one Secret, our own webhook configurations, and of nodes and namespaces what

@@ -1,0 +1,154 @@
+package operator
+
+import (
+	"fmt"
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+)
+
+const defaultConfiguration = "pillion-injector-default"
+
+// change is one thing somebody does to our webhook configuration.
+type change struct {
+	name  string
+	do    func(*admissionv1.MutatingWebhookConfiguration)
+	event []string // its reason, then words of it. Who removes a field leaves no trace in managedFields
+}
+
+var changes = []change{
+	{"failurePolicy", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[0].FailurePolicy = new(admissionv1.Ignore)
+	},
+		[]string{"WebhookRepaired", "failurePolicy of rev.namespace.injector.pillion.dev", "gardener"}},
+	{"selector", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[2].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+	}, []string{"WebhookRepaired", "namespaceSelector of namespace.injector.pillion.dev", "gardener"}},
+	{"empty caBundle", func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[1].ClientConfig.CABundle = nil },
+		[]string{"BundleRepaired", "caBundle of rev.object.injector.pillion.dev"}},
+	{"entry removed", func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks = c.Webhooks[1:] },
+		[]string{"WebhookRepaired", "entry of rev.namespace.injector.pillion.dev"}},
+	{"entry added", func(c *admissionv1.MutatingWebhookConfiguration) {
+		more := *c.Webhooks[0].DeepCopy()
+		more.Name = "more.injector.pillion.dev"
+		c.Webhooks = append(c.Webhooks, more)
+	}, []string{"WebhookRepaired", "entry of more.injector.pillion.dev", "gardener"}},
+	{"match condition added", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[3].MatchConditions = append(c.Webhooks[3].MatchConditions, admissionv1.MatchCondition{Name: "never", Expression: "false"})
+	}, []string{"WebhookRepaired", "matchConditions of object.injector.pillion.dev", "gardener"}},
+	{"label removed", func(c *admissionv1.MutatingWebhookConfiguration) { delete(c.Labels, "pillion.dev/injector") }, []string{"WebhookRepaired", "labels"}},
+}
+
+func TestWebhookConfigurationIsPutBack(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	r := e.start("a")
+	e.ready(r)
+	e.serving("default")
+	before, err := e.configuration(defaultConfiguration)
+	must(t, err)
+	for _, c := range changes {
+		e.eventually(c.name+": written by somebody else", func() error {
+			live, err := e.configuration(defaultConfiguration)
+			if err != nil {
+				return err
+			}
+			c.do(live)
+			return e.client.Update(e.ctx(), live, client.FieldOwner("gardener"))
+		})
+		e.same(c.name, before)
+		e.event(c.event[0], c.event[1:]...)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func TestDeletedWebhookConfigurationComesBack(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	r := e.start("a")
+	e.ready(r)
+	e.serving("default")
+	before, err := e.configuration(defaultConfiguration)
+	must(t, err)
+	must(t, e.client.Delete(e.ctx(), before.DeepCopy()))
+	e.same("deleted", before)
+	e.event("WebhookRepaired", defaultConfiguration, "somebody had deleted it")
+	if value, err := r.metric(e.ctx(), `pillion_webhook_repairs_total{configuration="pillion-injector-default",field="object"}`); err != nil || value != "1" {
+		t.Errorf("pillion_webhook_repairs_total is %q, want 1 (%v)", value, err)
+	}
+}
+
+func TestContestedConfigurationIsLeftForAMinute(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	e.ready(e.start("a"))
+	e.serving("default")
+	e.eventually("somebody who doesn't give up is noticed", func() error {
+		live, err := e.configuration(defaultConfiguration)
+		if err != nil {
+			return err
+		}
+		live.Webhooks[0].TimeoutSeconds = new(int32(29))
+		if err := e.client.Update(e.ctx(), live, client.FieldOwner("stubborn")); err != nil {
+			return err
+		}
+		inj := &v1alpha1.Injector{}
+		if err := e.client.Get(e.ctx(), client.ObjectKey{Name: "default"}, inj); err != nil {
+			return err
+		}
+		for _, c := range inj.Status.Conditions {
+			if c.Type == v1alpha1.ConditionWebhooksReady && c.Reason == "Contested" && containsAll(c.Message, []string{"stubborn", "timeoutSeconds"}) {
+				return nil
+			}
+		}
+		return fmt.Errorf("conditions: %+v", inj.Status.Conditions)
+	})
+}
+
+func TestUnclaimedConfigurationIsDeleted(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	canary := e.injector(canaryName)
+	e.ready(e.start("a"))
+	e.serving("canary")
+	must(t, e.client.Delete(e.ctx(), canary))
+	e.gone("pillion-injector-canary")
+	if _, err := e.configuration(defaultConfiguration); err != nil {
+		t.Errorf("the other Injector's went too: %v", err)
+	}
+}
+
+func canaryName(i *v1alpha1.Injector) { i.Name, i.Spec.Revision = "canary", "canary" }
+
+// gone waits until a configuration doesn't exist.
+func (e *env) gone(name string) {
+	e.t.Helper()
+	e.eventually(name+" is gone", func() error {
+		if _, err := e.configuration(name); client.IgnoreNotFound(err) != nil || err == nil {
+			return fmt.Errorf("it is there (%v)", err)
+		}
+		return nil
+	})
+}
+
+// same waits until the live configuration means what it did before.
+func (e *env) same(what string, before *admissionv1.MutatingWebhookConfiguration) {
+	e.t.Helper()
+	e.eventually(what+": put back", func() error {
+		live, err := e.configuration(before.Name)
+		if err != nil {
+			return err
+		}
+		if !equality.Semantic.DeepEqual(live.Webhooks, before.Webhooks) || !equality.Semantic.DeepEqual(live.Labels, before.Labels) {
+			return fmt.Errorf("it is %+v", live.Webhooks)
+		}
+		return nil
+	})
+}
