@@ -38,7 +38,7 @@ func spans(s *plan.Set) []span {
 func number(s *plan.Set, n uint32) []byte {
 	switch {
 	case s.Kind == plan.KindPort:
-		return binary.BigEndian.AppendUint16(nil, uint16(n)) //nolint:gosec // the plan has valid ports only
+		return binary.BigEndian.AppendUint16(nil, uint16(n))
 	case s.Kind == plan.KindProto:
 		return []byte{byte(n)}
 	case s.Interval():

@@ -67,7 +67,7 @@ func (e *encoder) cond(c plan.Cond) {
 
 func (e *encoder) port(c plan.Cond) {
 	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
-	e.compare(c, binary.BigEndian.AppendUint16(nil, uint16(c.Number))) //nolint:gosec // the plan has valid ports only
+	e.compare(c, binary.BigEndian.AppendUint16(nil, uint16(c.Number)))
 }
 
 // owner compares a number the kernel keeps in host order; ranges need it in network order.
@@ -187,5 +187,5 @@ func set(table *nftables.Table, s *plan.Set, id int) *nftables.Set {
 	if (s.Kind == plan.KindUID || s.Kind == plan.KindGID || s.Kind == plan.KindInterface) && !s.Interval() {
 		order = binaryutil.NativeEndian
 	}
-	return &nftables.Set{Table: table, ID: uint32(id), Name: s.Name, KeyType: types[s.Kind], Interval: s.Interval(), KeyByteOrder: order} //nolint:gosec // a handful of sets
+	return &nftables.Set{Table: table, ID: uint32(id), Name: s.Name, KeyType: types[s.Kind], Interval: s.Interval(), KeyByteOrder: order}
 }

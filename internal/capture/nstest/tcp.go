@@ -4,6 +4,7 @@ package nstest
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -28,7 +29,7 @@ func (n *Namespace) Serve(t testing.TB, ports ...uint16) {
 	for _, port := range ports {
 		for _, network := range []string{"tcp4", "tcp6"} {
 			n.Must(t, func() error {
-				listener, err := net.Listen(network, fmt.Sprintf(":%d", port))
+				listener, err := new(net.ListenConfig).Listen(context.Background(), network, fmt.Sprintf(":%d", port))
 				if err != nil {
 					return err
 				}
@@ -108,7 +109,7 @@ func Connect(d Dial) (a Answer, err error) {
 	if err != nil {
 		return a, err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.Connect(fd, sockaddr(d.Dst)); err != nil {
 		return a, fmt.Errorf("connecting to %s: %w", d.Dst, err)
 	}
@@ -148,7 +149,7 @@ func (d Dial) socket() (fd int, err error) {
 		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(d.Src, 0)))
 	}
 	if err != nil {
-		unix.Close(fd)
+		err = errors.Join(err, unix.Close(fd))
 	}
 	return fd, err
 }

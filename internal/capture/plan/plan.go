@@ -1,6 +1,7 @@
 // Package plan decides what happens to a pod's connections: command line and environment in, a Plan out, and from it
 // the rules every backend programs (Rules) and the way of one packet through them (Eval). It changes nothing and reads
-// nothing of the machine; it builds on every OS. Read plan.go for the model, then build.go and rules.go.
+// nothing of the machine; it builds on every OS. Read plan.go for the model, then build.go, rules.go
+// and stages.go; flags.go is the command line.
 package plan
 
 import (

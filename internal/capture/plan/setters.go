@@ -40,7 +40,7 @@ func oneOf(field func(*Command) *string, allowed ...string) setter {
 func port(field func(*Command) *uint16) setter {
 	return func(c *Command, value string) error {
 		n, err := parseNumber(value, 1, 65535)
-		*field(c) = uint16(n) //nolint:gosec // at most 65535
+		*field(c) = uint16(n)
 		return err
 	}
 }

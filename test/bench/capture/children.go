@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,7 +17,6 @@ import (
 // clone, and those of the last that are threads are told by their thread group. The caller must be locked to its thread.
 func countChildren(binary string, args []string) (int, error) {
 	cmd := exec.Command(binary, args...)
-	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return 0, err

@@ -135,12 +135,12 @@ func inProcess() (time.Duration, error) {
 		if err != nil {
 			return err
 		}
-		defer rules.Close()
+		defer func() { _ = rules.Close() }()
 		links, err := capture.OpenLinks()
 		if err != nil {
 			return err
 		}
-		defer links.Close()
+		defer func() { _ = links.Close() }()
 		command, err := plan.Parse(injected(), plan.Environment{})
 		if err != nil {
 			return err

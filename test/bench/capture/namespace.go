@@ -44,7 +44,7 @@ func fresh() error {
 	if err != nil {
 		return err
 	}
-	defer links.Close()
+	defer func() { _ = links.Close() }()
 	return errors.Join(links.AddToLoopback(netip.MustParsePrefix("10.20.0.7/32")), links.AddToLoopback(netip.MustParsePrefix("fd20::7/128")))
 }
 

@@ -1,0 +1,58 @@
+package plan
+
+import (
+	"errors"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// ErrNoBackend marks a command line that asks for a backend this build doesn't have.
+var ErrNoBackend = errors.New("no usable backend")
+
+// Command is one parsed command line.
+type Command struct {
+	Name    string // apply, verify, explain, diff, clean, help
+	Options Options
+
+	DryRun     bool   // print the rules, change nothing
+	SkipApply  bool   // only verify
+	Validate   bool   // verify after applying
+	Force      bool   // rewrite even if equal
+	Namespace  string // path of the network namespace; "" = the one we're in
+	Record     string // where the evidence goes; "" = nowhere
+	RecordAsk  bool   // Record was asked for: not writing it is an error
+	As, Output string // of explain
+	Query      Query  // of explain: identity and interface of the packet
+	Positional []string
+	Warnings   []string
+}
+
+// Query is what explain's flags say about a packet; its addresses are positional.
+type Query struct {
+	Inbound   bool
+	Interface string
+	UID, GID  uint32
+}
+
+// RecordDefault is where the agent looks for what capture did.
+const RecordDefault = "/etc/istio/proxy/capture.json"
+
+// Environment is what parsing may ask of the outside.
+type Environment struct {
+	Vars      map[string]string
+	LookupUID func(user string) (uid uint32, ok bool) // for $ENVOY_USER
+}
+
+// defaultUIDs are the proxy's UIDs if nobody sets them.
+func defaultUIDs(env Environment) []uint32 {
+	user := env.Vars["ENVOY_USER"]
+	if user == "" {
+		user = "istio-proxy"
+	}
+	if env.LookupUID != nil {
+		if uid, ok := env.LookupUID(user); ok {
+			return []uint32{uid}
+		}
+	}
+	return []uint32{istio.ProxyUID}
+}
