@@ -124,9 +124,9 @@ func (s System) converge(p *plan.Plan, force bool) (Result, error) {
 		}
 	}
 	if refused == nil {
-		refused = fmt.Errorf("%w after writing them %d times; another program changes table inet %s: %s", ErrDiffers, attempts, plan.TableName, left[0])
+		return result, fmt.Errorf("%w after writing them %d times; another program changes table inet %s: %s", ErrDiffers, attempts, plan.TableName, left[0])
 	}
-	return result, refused
+	return result, fmt.Errorf("%w; nothing was changed: %d differences from the plan remain, first: %s", refused, len(left), left[0])
 }
 
 // countRules counts rules, not the chains, lists and counters that go with them; what concerns no rule counts as one.

@@ -21,6 +21,7 @@ type Command struct {
 	Namespace  string // path of the network namespace; "" = the one we're in
 	Record     string // where the evidence goes; "" = nowhere
 	RecordAsk  bool   // Record was asked for: not writing it is an error
+	Why        string // what chose the backend
 	As, Output string // of explain
 	Query      Query  // of explain: identity and interface of the packet
 	Positional []string

@@ -43,7 +43,7 @@ func istioFlags() []option {
 		{"reconcile", "", "", "", "accepted; every run converges", accepted(checkBool)},
 		{"cleanup-only", "", "", "", "the same as subcommand clean", setCleanup},
 		{"force-apply", "", "", "", "write the rules even if they're there", boolean(func(c *Command) *bool { return &c.Force })},
-		{"native-nftables", "", "", "", "accepted; the same as --backend nftables", accepted(checkBool)},
+		{"native-nftables", "", "", "", "the same as --backend nftables", setNative},
 		{"istio-inbound-tproxy-mark", "t", "", "MARK", "for TPROXY", accepted(checkNumber)},
 		{"istio-inbound-tproxy-route-table", "r", "", "TABLE", "for TPROXY", accepted(checkNumber)},
 		{"log_output_level", "", "-", "LEVEL", "accepted; one line is written, always", accepted(checkAny)},

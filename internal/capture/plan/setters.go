@@ -139,9 +139,12 @@ func setFamilies(c *Command, value string) error {
 	return errors.New("want auto, ipv4, ipv6 or dual")
 }
 
-func setBackend(_ *Command, value string) error {
+func setBackend(c *Command, value string) error {
 	switch value {
-	case "auto", "nftables":
+	case "auto":
+		return nil
+	case "nftables":
+		c.Why = "asked for"
 		return nil
 	case "iptables":
 		return fmt.Errorf("%w: the iptables backend isn't built yet; want auto or nftables", ErrNoBackend)
@@ -168,6 +171,14 @@ func setCleanup(c *Command, value string) error {
 	clean, err := parseBool(value)
 	if clean {
 		c.Name = "clean"
+	}
+	return err
+}
+
+func setNative(c *Command, value string) error {
+	native, err := parseBool(value)
+	if native {
+		c.Why = "asked for"
 	}
 	return err
 }

@@ -40,6 +40,7 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 	r := &run{command: command, stdout: stdout, open: open}
 	r.evidence = capture.Evidence{Message: "capture", Backend: "nftables", Why: "default", Foreign: []string{}, Warnings: []string{}}
 	if err == nil {
+		r.evidence.Why = command.Why
 		err = capture.In(command.Namespace, r.do)
 	}
 	r.evidence.MS = float64(time.Since(started).Microseconds()) / 1000

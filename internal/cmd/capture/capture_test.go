@@ -69,7 +69,7 @@ func TestLifeOfOneNamespace(t *testing.T) {
 		call("--skip-rule-apply "+line).expect(t, "nothing", 0, "unchanged", "nothing was done")
 		call(line).expect(t, "apply", 0, "applied", `"in":"redirect:15006","out":"redirect:15001","dns":"off"`)
 		call(line).expect(t, "second apply", 0, "unchanged", `"changed":0`)
-		call("--force-apply "+line).expect(t, "forced apply", 0, "applied")
+		call("--force-apply --native-nftables "+line).expect(t, "forced apply", 0, "applied", `"why":"asked for"`)
 		call("--run-validation "+line).expect(t, "validation", 0, "unchanged")
 		call("verify "+line).expect(t, "verify", 0, "verified")
 		call("diff "+line).expect(t, "diff", 0, "unchanged")
