@@ -113,8 +113,10 @@ func probe(ctx context.Context, interval, url string, out io.Writer) error {
 		}
 		select {
 		case <-ctx.Done():
-			return json.NewEncoder(out).Encode(count)
 		case <-tick.C:
+		}
+		if ctx.Err() != nil {
+			return json.NewEncoder(out).Encode(count)
 		}
 	}
 }
