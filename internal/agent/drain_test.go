@@ -1,0 +1,106 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fakeChildren record when they were stopped.
+type fakeChildren struct {
+	mu      sync.Mutex
+	drains  []time.Duration
+	stopped time.Time
+	busy    time.Time // connections until then; zero: for ever
+	none    bool
+}
+
+func (c *fakeChildren) Drain(deadline time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drains = append(c.drains, deadline)
+}
+
+func (c *fakeChildren) Stop(time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped.IsZero() {
+		c.stopped = time.Now()
+	}
+}
+
+func (c *fakeChildren) Status() ChildStatus {
+	return ChildStatus{Drained: c.none || !c.busy.IsZero() && !time.Now().Before(c.busy)}
+}
+
+// TestTerminate is the timetable of SIGTERM, in synctest's time.
+func TestTerminate(t *testing.T) {
+	for _, c := range []struct {
+		name                 string
+		grace, minimum, busy time.Duration
+		exitOnZero           bool
+		leaves               time.Duration
+	}{
+		{"no connection leaves after the minimum", 30 * time.Second, 5 * time.Second, 0, true, 5 * time.Second},
+		{"connections are waited for", 30 * time.Second, 5 * time.Second, 12 * time.Second, true, 12 * time.Second},
+		{"not longer than the grace period", 30 * time.Second, 5 * time.Second, time.Hour, true, 27 * time.Second},
+		{"never early if told so", 30 * time.Second, 5 * time.Second, 0, false, 27 * time.Second},
+		{"the minimum doesn't outlast the grace period", 6 * time.Second, 5 * time.Second, 0, true, 3 * time.Second},
+		{"no grace", 0, 5 * time.Second, time.Hour, true, 0},
+		{"grace shorter than the reserve", 2 * time.Second, 5 * time.Second, time.Hour, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				children := &fakeChildren{busy: began.Add(c.busy)}
+				e := newTestEnding(children, Settings{TerminationGrace: c.grace, MinimumDrain: c.minimum, ExitOnZero: c.exitOnZero})
+				if !e.terminate(context.Background()) {
+					t.Fatal("the first SIGTERM counts as the second")
+				}
+				e.wait.Wait()
+				if got := children.stopped.Sub(began); got < c.leaves || got > c.leaves+drainPoll {
+					t.Errorf("left after %v, want %v", got, c.leaves)
+				}
+				if e.terminate(context.Background()) {
+					t.Error("the second SIGTERM counts as the first")
+				}
+				if !e.draining.Load() {
+					t.Error("not draining")
+				}
+			})
+		})
+	}
+}
+
+func newTestEnding(children *fakeChildren, s Settings) *ending {
+	return &ending{settings: s, draining: new(atomic.Bool), children: children}
+}
+
+func TestPreparedLeavesAtOnce(t *testing.T) {
+	children := &fakeChildren{}
+	e := newTestEnding(children, Settings{TerminationGrace: time.Hour, ExitOnZero: true})
+	e.prepare()
+	e.prepare()
+	if len(children.drains) != 1 || children.drains[0] != 0 || !children.stopped.IsZero() {
+		t.Fatalf("after /drain: %+v", children)
+	}
+	e.terminate(context.Background())
+	if children.stopped.IsZero() {
+		t.Error("SIGTERM after /drain doesn't end the proxy at once")
+	}
+}
+
+func TestQuitDoesNotDrain(t *testing.T) {
+	children := &fakeChildren{}
+	e := newTestEnding(children, Settings{})
+	e.quit()
+	if len(children.drains) != 0 || children.stopped.IsZero() {
+		t.Errorf("after /quitquitquit: %+v", children)
+	}
+	if e.terminate(context.Background()) {
+		t.Error("SIGTERM after /quitquitquit starts draining")
+	}
+}
