@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -13,6 +14,8 @@ import (
 
 // explainEntry says whether a webhook entry's selectors match a pod, and which requirement decided.
 func explainEntry(w *admissionregistrationv1.MutatingWebhook, ns inject.Namespace, pod map[string]string) (bool, string) {
+	// The API server adds this label to every namespace; one that doesn't exist yet will have it.
+	ns.Labels = labels.Merge(ns.Labels, labels.Set{corev1.LabelMetadataName: ns.Name})
 	if ok, why := explainSelector("namespace", w.NamespaceSelector, ns.Labels); !ok {
 		return false, why
 	}
@@ -36,6 +39,9 @@ func explainSelector(of string, s *metav1.LabelSelector, set map[string]string) 
 			return false, fmt.Sprintf("its %s selector is invalid: %v", of, err)
 		}
 		if !selector.Matches(labels.Set(set)) {
+			if r.Key == corev1.LabelMetadataName && r.Operator == metav1.LabelSelectorOpNotIn {
+				return false, fmt.Sprintf("namespace %s is excluded", set[r.Key])
+			}
 			return false, fmt.Sprintf("%s label %s; it wants %s", of, present(r.Key, set), wants(r))
 		}
 	}
