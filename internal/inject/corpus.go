@@ -16,11 +16,12 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
-// corpus are the pods every program is tried on before it serves: one for each thing templates may stumble over.
+// corpus are the pods every program is tried on before it serves: one for each thing templates may stumble over. All
+// have a container: the API takes no pod without.
 var corpus = []struct{ name, metadata, spec string }{
 	{"smallest", ``, `"containers":[{"name":"app"}]`},
-	{"no containers", ``, `"containers":[]`},
-	{"no spec fields", `"name":"p"`, ``},
+	{"resources", ``, `"containers":[{"name":"app","resources":{"limits":{"cpu":"1"},"requests":{"cpu":"500m"}}}]`},
+	{"environment", ``, `"containers":[{"name":"app","env":[{"name":"A","value":"$(B)"},{"name":"B","valueFrom":{"fieldRef":{"fieldPath":"spec.nodeName"}}}]}]`},
 	{"named", `"name":"web-0","namespace":"shop"`, `"containers":[{"name":"app","image":"web:1"}]`},
 	{"generated name", `"generateName":"web-5d8f9-"`, `"containers":[{"name":"app"}]`},
 	{"longest name", `"name":"` + strings.Repeat("a", 253) + `"`, `"containers":[{"name":"` + strings.Repeat("b", 63) + `"}]`},

@@ -1,9 +1,12 @@
 package inject
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -13,9 +16,10 @@ import (
 // what the labels lack.
 func (s *Set) explainNotCalled(sub *subject, podLabels map[string]string) {
 	ns := sub.request.Namespace
-	anywhere := ns
-	anywhere.Name = "" // the entry that would match if the namespace weren't excluded by name
-	if matches := Select(s.configs, anywhere, podLabels); len(matches) > 0 && ns.Labels["kubernetes.io/metadata.name"] == "" {
+	// The entry that would match if the namespace weren't excluded by its name.
+	anywhere := Namespace{Labels: maps.Clone(ns.Labels)}
+	delete(anywhere.Labels, corev1.LabelMetadataName)
+	if matches := Select(s.configs, anywhere, podLabels); len(matches) > 0 {
 		sub.decision.Injector = matches[0].Injector
 		sub.program = s.programs[matches[0].Injector]
 	}

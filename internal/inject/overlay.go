@@ -36,7 +36,7 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	overlaySpec = overlaySpec.With("initContainers", nil).With("containers", nil)
 	spec := withList(withList(merge(v.pod.spec, overlaySpec, podSchema.field("spec")), "initContainers", lists.init), "containers", lists.main)
 	if again {
-		spec = standingOrder(original, standingOrder(original, spec, "volumes"), "imagePullSecrets")
+		spec = standingOrder(original, spec, "volumes")
 	}
 	metadata := merge(v.pod.metadata, overlay.Get("metadata"), nil)
 	metadata = p.label(v, metadata)

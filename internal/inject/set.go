@@ -88,8 +88,8 @@ func (s *Set) subject(r *Request) *subject {
 	sub := &subject{request: r, op: &s.op}
 	sub.decision.Injector, sub.decision.Entry = r.Injector, r.Entry
 	root, err := rawjson.Parse(string(r.Pod))
-	if err == nil && root.Kind() != rawjson.Object {
-		err = errors.New("the pod is no JSON object")
+	if err == nil {
+		err = checkShape(root)
 	}
 	if err != nil {
 		sub.fail(ReasonBodyInvalid, "reading the pod: %v", err)

@@ -32,7 +32,12 @@ func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
 	}
 	spec := root.Get("spec")
 	for _, list := range []string{"initContainers", "containers", "volumes", "imagePullSecrets"} {
-		spec = spec.With(list, without(spec.Get(list), status.Get(list), overrides.Get(list)))
+		left := without(spec.Get(list), status.Get(list), overrides.Get(list))
+		if len(left) > 0 || list == "containers" && spec.Has(list) {
+			spec = spec.With(list, rawjson.NewList(left...))
+		} else {
+			spec = spec.With(list, nil)
+		}
 	}
 	for _, key := range writtenAnnotations {
 		annotations = annotations.With(key, nil)
@@ -58,9 +63,8 @@ func writtenObject(annotations *rawjson.Value, key string) (*rawjson.Value, []Fa
 	return object, nil
 }
 
-// without is a list less the items of these names, plus what was saved; nil if nothing is left.
-func without(list, names, saved *rawjson.Value) *rawjson.Value {
-	var items []*rawjson.Value
+// without is a list less the items of these names, plus what was saved.
+func without(list, names, saved *rawjson.Value) (items []*rawjson.Value) {
 	for _, item := range list.Items() {
 		if !hasText(names, nameOf(item)) {
 			items = append(items, item)
@@ -71,10 +75,7 @@ func without(list, names, saved *rawjson.Value) *rawjson.Value {
 			items = append(items, item)
 		}
 	}
-	if len(items) == 0 {
-		return nil
-	}
-	return rawjson.NewList(items...)
+	return items
 }
 
 func hasText(list *rawjson.Value, text string) bool {

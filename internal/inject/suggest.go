@@ -7,11 +7,17 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
+// maxUnknown bounds the search for what was meant: nobody is shown more warnings, and a pod may have thousands of keys.
+const maxUnknown = 16
+
 // unknownKeys warns of annotations that look like ours and aren't: a misspelt one is otherwise silently without effect.
 func unknownKeys(pod *rawjson.Value) (warnings []string) {
 	for _, m := range pod.Members() {
 		if !looksOurs(m.Key) || isAnnotation(m.Key) {
 			continue
+		}
+		if len(warnings) == maxUnknown {
+			break
 		}
 		message := fmt.Sprintf("annotation %q is unknown and has no effect", m.Key)
 		if near := nearest(m.Key); near != "" {
@@ -42,8 +48,9 @@ func isAnnotation(key string) bool {
 
 func nearest(key string) string {
 	best, bestDistance := "", 3
+	key = strings.ToLower(key)
 	for i := range annotations {
-		if d := distance(key, annotations[i].Key); d < bestDistance {
+		if d := distance(key, strings.ToLower(annotations[i].Key)); d < bestDistance {
 			best, bestDistance = annotations[i].Key, d
 		}
 	}

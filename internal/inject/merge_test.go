@@ -1,0 +1,126 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// TestMergeIsStrategic compares merge with the API machinery's strategic merge patch on random pods. The order of keyed
+// lists is left out: there the two agree on what, not on where.
+func TestMergeIsStrategic(t *testing.T) {
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		base, overlay := randomPod(r), randomPod(r)
+		want, err := strategicpatch.StrategicMergePatch([]byte(base), []byte(overlay), corev1.Pod{})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		b, errB := rawjson.Parse(base)
+		o, errO := rawjson.Parse(overlay)
+		if errB != nil || errO != nil {
+			t.Fatal(errB, errO)
+		}
+		got := merge(b, o, podSchema).String()
+		if a, c := sortedLists(t, got), sortedLists(t, string(want)); a != c {
+			t.Fatalf("seed %d:\n%s\n+ %s\n= %s\nwant %s", seed, base, overlay, a, c)
+		}
+	}
+}
+
+// sortedLists is a document with every list of objects in the order of its items' text.
+func sortedLists(t *testing.T, text string) string {
+	t.Helper()
+	var doc any
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(sortLists(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func sortLists(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, item := range v {
+			v[k] = sortLists(item)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = sortLists(item)
+		}
+		if len(v) > 0 {
+			if _, objects := v[0].(map[string]any); objects {
+				slices.SortFunc(v, func(a, b any) int {
+					x, _ := json.Marshal(a)
+					y, _ := json.Marshal(b)
+					return bytes.Compare(x, y)
+				})
+			}
+		}
+	}
+	return v
+}
+
+// randomPod is part of a pod, of few names so that two of them meet.
+func randomPod(r *rand.Rand) string {
+	pick := func(format string, n int) string {
+		var items []string
+		for i := range 3 {
+			if r.IntN(2) == 0 {
+				items = append(items, fmt.Sprintf(format, i, r.IntN(n)))
+			}
+		}
+		out := ""
+		for i, item := range items {
+			if i > 0 {
+				out += ","
+			}
+			out += item
+		}
+		return out
+	}
+	container := func(name string) string {
+		return fmt.Sprintf(`{"name":%q,"image":"i%d","args":["a%d"],"env":[%s],"ports":[%s],"volumeMounts":[%s],"resources":{"limits":{%s}}}`,
+			name, r.IntN(2), r.IntN(3), pick(`{"name":"E%d","value":"%d"}`, 2), pick(`{"containerPort":8%d,"name":"p%d"}`, 2),
+			pick(`{"mountPath":"/m%d","name":"v%d"}`, 2), pick(`"l%d":"%d"`, 3))
+	}
+	return fmt.Sprintf(`{"metadata":{"labels":{%s}},"spec":{"nodeName":"n%d","containers":[%s,%s],"volumes":[%s],"imagePullSecrets":[{"name":"s%d"}],"tolerations":[{"key":"k%d"}],"nodeSelector":{%s}}}`,
+		pick(`"l%d":"%d"`, 3), r.IntN(3), container(fmt.Sprintf("c%d", r.IntN(2))), container(fmt.Sprintf("d%d", r.IntN(2))),
+		pick(`{"name":"v%d","emptyDir":{"medium":"m%d"}}`, 2), r.IntN(2), r.IntN(2), pick(`"n%d":"%d"`, 3))
+}
+
+// TestPatchesLeadThere makes random pods into each other.
+func TestPatchesLeadThere(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		from, errF := rawjson.Parse(randomPod(r))
+		to, errT := rawjson.Parse(randomPod(r))
+		if errF != nil || errT != nil {
+			t.Fatal(errF, errT)
+		}
+		patch := makePatch(from, to)
+		if patch == nil {
+			continue
+		}
+		got, err := applyForTest(from.String(), patch)
+		if err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, patch)
+		}
+		result, err := rawjson.Parse(got)
+		if err != nil || !rawjson.Equal(result, to) {
+			t.Fatalf("seed %d: %s\n+ %s\n= %s\nwant %s", seed, from, patch, got, to)
+		}
+	}
+}
