@@ -1,0 +1,282 @@
+package servingcert
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+)
+
+// world is an API server and a clock for some replicas.
+type world struct {
+	t      *testing.T
+	api    client.WithWatch
+	now    time.Time
+	leader string
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, api: fake.NewClientBuilder().Build(), now: start, leader: "a"}
+}
+
+func (w *world) replica(name string) *Controller {
+	w.t.Helper()
+	c, err := New(Options{Service: "pillion", Namespace: "pillion-system", ClusterDomain: "cluster.local"}, Deps{
+		Client: w.api, Live: w.api, Leader: func() bool { return w.leader == name }, Now: func() time.Time { return w.now },
+		Jitter: func() float64 { return 0.5 }, Log: logr.Discard(), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+func (w *world) step(replicas ...*Controller) {
+	w.t.Helper()
+	for _, c := range replicas {
+		if err := c.Step(context.Background()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) secret() *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{}
+	if err := w.api.Get(context.Background(), client.ObjectKey{Namespace: "pillion-system", Name: "pillion-serving-ca"}, s); err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// publish puts a replica's bundle into a webhook configuration, as the injector controller does.
+func (w *world) publish(caBundle []byte) {
+	w.t.Helper()
+	ctx := context.Background()
+	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-default",
+		Labels: map[string]string{LabelInjector: "default"}},
+		Webhooks: []admissionv1.MutatingWebhook{{Name: "namespace.injector.pillion.dev", ClientConfig: admissionv1.WebhookClientConfig{CABundle: caBundle,
+			Service: &admissionv1.ServiceReference{Namespace: "pillion-system", Name: "pillion"}}}}}
+	if err := w.api.Create(ctx, configuration.DeepCopy()); err == nil {
+		return
+	}
+	live := &admissionv1.MutatingWebhookConfiguration{}
+	w.must(w.api.Get(ctx, client.ObjectKeyFromObject(configuration), live))
+	live.Webhooks = configuration.Webhooks
+	w.must(w.api.Update(ctx, live))
+}
+
+// trusted checks the one rule: a bundle covers the leaf a replica serves.
+func (w *world) trusted(caBundle []byte, c *Controller) {
+	w.t.Helper()
+	e := entry{server: "pillion.pillion-system.svc", caBundle: caBundle}
+	w.must(e.verify(c.leaf.Load(), w.now))
+}
+
+func TestReplicasShareTheCAAndNotTheLeaf(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica("a"), w.replica("b")
+	w.step(a, b)
+	if !bytes.Equal(a.Bundle(), b.Bundle()) {
+		t.Error("the bundles differ")
+	}
+	if a.leaf.Load().crt.Equal(b.leaf.Load().crt) {
+		t.Error("the leaves don't")
+	}
+	s := w.secret()
+	if len(s.Data) != 2 || s.Annotations[annotationPhase] != "Steady" || s.Annotations[annotationRotation] != "0" {
+		t.Errorf("Secret: data %v, annotations %v", len(s.Data), s.Annotations)
+	}
+}
+
+func TestDeletedAndSpoiltSecretsComeBackFromMemory(t *testing.T) {
+	w := newWorld(t)
+	a := w.replica("a")
+	w.step(a)
+	before, leaf := w.secret(), a.leaf.Load()
+	w.must(w.api.Delete(context.Background(), before.DeepCopy()))
+	w.step(a)
+	spoilt := w.secret()
+	spoilt.Data[keyActiveKey] = []byte("garbage")
+	w.must(w.api.Update(context.Background(), spoilt))
+	w.step(a)
+	if !bytes.Equal(w.secret().Data[keyActiveKey], before.Data[keyActiveKey]) {
+		t.Error("another CA")
+	}
+	if a.leaf.Load() != leaf {
+		t.Error("the leaf changed for no reason")
+	}
+}
+
+func TestANewCAIsServedOnlyWhenTheLiveBundlesKnowIt(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica("a"), w.replica("b")
+	w.step(a, b)
+	w.publish(a.Bundle())
+	first := a.leaf.Load()
+
+	s := w.secret() // somebody brings a CA of their own
+	w.must(stored{Active: ca(t, 1000*time.Hour)}.encode(s, w.now))
+	w.must(w.api.Update(context.Background(), s))
+	for range 3 {
+		w.step(a, b)
+		w.now = w.now.Add(5 * time.Minute)
+	}
+	if a.leaf.Load() != first {
+		t.Fatal("the new leaf is served although no API server trusts it")
+	}
+	w.publish(a.Bundle())
+	w.trusted(a.Bundle(), a)
+	w.trusted(a.Bundle(), b)
+	w.step(a, b)
+	w.now = w.now.Add(59 * time.Second)
+	w.step(a, b)
+	if a.leaf.Load() != first {
+		t.Error("served before slower API servers could know it")
+	}
+	w.now = w.now.Add(2 * time.Second)
+	w.step(a, b)
+	if !a.leaf.Load().signedBy(a.stored.Active.Cert) || !b.leaf.Load().signedBy(b.stored.Active.Cert) {
+		t.Error("the new CA is never served")
+	}
+}
+
+func TestTimeJumps(t *testing.T) {
+	w := newWorld(t)
+	var told string
+	a := w.replica("a")
+	a.Event = func(reason, _ string) { told = reason }
+	w.step(a)
+	first := w.secret().Data[keyActiveCert]
+	w.now = w.now.Add(10 * time.Hour)
+	w.step(a)
+	w.now = w.now.Add(10 * time.Hour) // two thirds of a day are gone
+	w.step(a)
+	if !a.leaf.Load().crt.NotAfter.After(start.Add(40 * time.Hour)) {
+		t.Error("the leaf wasn't renewed")
+	}
+	w.now = w.now.Add(-22 * time.Hour)
+	w.step(a)
+	if !bytes.Equal(w.secret().Data[keyActiveCert], first) {
+		t.Error("a clock that went back cost the CA")
+	}
+	w.now = start.Add(400 * 24 * time.Hour) // a long suspend: everything has expired
+	w.step(a)
+	w.trusted(a.Bundle(), a)
+	if told != "ServingCARecovered" || testutil.ToFloat64(a.metrics.rotations.WithLabelValues("recovered")) != 1 {
+		t.Errorf("Event %q", told)
+	}
+}
+
+func TestFollowerWaitsForTheLeaderToReplaceASpoiltCA(t *testing.T) {
+	w := newWorld(t)
+	w.must(w.api.Create(context.Background(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "pillion-system", Name: "pillion-serving-ca"}}))
+	follower, leader := w.replica("b"), w.replica("a")
+	if err := follower.Step(context.Background()); err == nil {
+		t.Error("the follower says all is well")
+	}
+	if err := follower.Ready(context.Background()); err == nil {
+		t.Error("the follower is ready without a certificate")
+	}
+	w.step(leader, follower)
+	w.trusted(leader.Bundle(), follower)
+	w.must(follower.Ready(context.Background()))
+}
+
+func TestReadyFollowsTheLiveBundles(t *testing.T) {
+	w := newWorld(t)
+	a := w.replica("a")
+	w.step(a)
+	w.must(a.Ready(context.Background())) // nothing is written yet
+	w.publish(a.Bundle())
+	w.must(a.Ready(context.Background()))
+	w.publish(bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start))
+	w.must(a.Ready(context.Background()))
+	w.now = w.now.Add(31 * time.Second)
+	if err := a.Ready(context.Background()); err == nil {
+		t.Error("ready although the API server can't verify us")
+	}
+	if v := testutil.ToFloat64(a.metrics.inSync.WithLabelValues("pillion-injector-default")); v != 0 {
+		t.Errorf("pillion_cabundle_in_sync %v", v)
+	}
+}
+
+// TestUntrustedHandshakeIsCounted runs a real server against a client that knows another CA, as an API server would.
+func TestUntrustedHandshakeIsCounted(t *testing.T) {
+	w := newWorld(t)
+	w.now = time.Now()
+	a := w.replica("a")
+	poked := make(chan struct{}, 8)
+	a.Changed = func() { poked <- struct{}{} }
+	w.step(a)
+	<-poked
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	server := &http.Server{Handler: http.NotFoundHandler(), ErrorLog: a.ErrorLog(), TLSConfig: &tls.Config{GetCertificate: a.GetCertificate}}
+	done := make(chan error, 1)
+	go func() { done <- server.ServeTLS(listener, "", "") }()
+	t.Cleanup(func() { server.Close(); <-done })
+
+	dial := func(roots []byte) error {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(roots)
+		c, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "pillion.pillion-system.svc"})
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+		c.Close()
+		return err
+	}
+	w.must(dial(a.Bundle()))
+	other, err := newCA("pillion", time.Hour, w.now)
+	w.must(err)
+	if err := dial(encodeCertificate(other.Cert)); err == nil {
+		t.Fatal("a client with another CA trusts us")
+	}
+	select {
+	case <-poked:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nobody looks at the bundles")
+	}
+	if n := testutil.ToFloat64(a.metrics.handshakes.WithLabelValues(handshakeBadCertificate)); n != 1 {
+		t.Errorf("pillion_tls_handshake_errors_total{reason=bad_certificate} is %v", n)
+	}
+}
+
+func TestStartEnds(t *testing.T) {
+	w := newWorld(t)
+	a := w.replica("a")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Start(ctx) }()
+	a.Wake()
+	cancel()
+	select {
+	case err := <-done:
+		w.must(err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+}

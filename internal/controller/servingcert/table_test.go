@@ -1,0 +1,186 @@
+package servingcert
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"testing"
+	"time"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func ca(t testing.TB, life time.Duration) *pair {
+	t.Helper()
+	p, err := newCA("pillion", life, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func leafOf(t testing.TB, p *pair, life time.Duration) *leaf {
+	t.Helper()
+	l, err := p.newLeaf([]string{"pillion.pillion-system.svc", "127.0.0.1"}, life, start, 0.5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestPlan(t *testing.T) {
+	good, old := ca(t, time.Hour), ca(t, -time.Minute)
+	usable := found{exists: true, stored: stored{Active: good}}
+	expired := found{exists: true, stored: stored{Active: old}}
+	garbage := found{exists: true, fault: errors.New("garbage")}
+	for _, c := range []struct {
+		name   string
+		memory *pair
+		found  found
+		leader bool
+		want   action
+	}{
+		{"first replica", nil, found{}, false, create},
+		{"started later", nil, usable, false, adopt},
+		{"somebody wrote another CA", good, usable, true, adopt},
+		{"deleted, leader", good, found{}, true, restore},
+		{"deleted, follower", good, found{}, false, wait},
+		{"deleted, memory expired", old, found{}, false, create},
+		{"spoilt, leader remembers", good, garbage, true, restore},
+		{"spoilt, follower remembers", good, garbage, false, wait},
+		{"spoilt at start, leader", nil, garbage, true, renew},
+		{"spoilt at start, follower", nil, garbage, false, wait},
+		{"expired, leader", old, expired, true, renew},
+		{"expired, follower", old, expired, false, wait},
+		{"expired in the Secret, newer in memory", good, expired, true, restore},
+	} {
+		if got := plan(c.memory, c.found, c.leader, start); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNextLeaf(t *testing.T) {
+	first, second := ca(t, 400*time.Hour), ca(t, 400*time.Hour)
+	served := leafOf(t, first, 24*time.Hour)
+	never := time.Time{}
+	for _, c := range []struct {
+		name    string
+		served  *leaf
+		active  *pair
+		trusted time.Time
+		now     time.Time
+		want    change
+	}{
+		{"no CA yet", nil, nil, never, start, keep},
+		{"first leaf", nil, first, never, start, swap},
+		{"young", served, first, never, start.Add(15 * time.Hour), keep},
+		{"two thirds gone", served, first, never, start.Add(16*time.Hour + time.Second), swap},
+		{"new CA, not trusted", served, second, never, start.Add(time.Hour), hold},
+		{"new CA, trusted for a moment", served, second, start.Add(time.Hour - 59*time.Second), start.Add(time.Hour), hold},
+		{"new CA, trusted for a minute", served, second, start.Add(time.Hour - 60*time.Second), start.Add(time.Hour), swap},
+		{"new CA, not trusted, but the leaf ends", served, second, never, start.Add(24*time.Hour - spare), swap},
+		{"suspended past the leaf's end", served, first, never, start.Add(48 * time.Hour), swap},
+		{"suspended past the CA's end", served, first, never, start.Add(401 * time.Hour), keep},
+		{"clock went back", served, first, never, start.Add(-2 * time.Hour), keep},
+	} {
+		if got := nextLeaf(c.served, c.active, c.trusted, c.now); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLeafIsWhatAPIServersWant(t *testing.T) {
+	p := ca(t, 10*time.Hour)
+	l := leafOf(t, p, 24*time.Hour)
+	if l.crt.NotAfter.After(p.Cert.NotAfter) {
+		t.Error("the leaf outlives its CA")
+	}
+	if !l.crt.NotBefore.Equal(start.Add(-time.Hour)) {
+		t.Errorf("NotBefore %s: a clock behind ours would refuse it", l.crt.NotBefore)
+	}
+	if len(l.crt.SubjectKeyId) == 0 || !bytes.Equal(l.crt.AuthorityKeyId, p.Cert.SubjectKeyId) {
+		t.Error("key ids are missing or don't match")
+	}
+	for _, name := range []string{"pillion.pillion-system.svc", "127.0.0.1"} {
+		e := entry{server: name, caBundle: bundle([]*x509.Certificate{p.Cert}, start)}
+		if err := e.verify(l, start); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if p.Cert.Subject.CommonName == ca(t, time.Hour).Cert.Subject.CommonName {
+		t.Error("two CAs share a subject")
+	}
+	if !p.Cert.MaxPathLenZero || p.Cert.MaxPathLen != 0 {
+		t.Error("the CA may sign other CAs")
+	}
+}
+
+func TestRenewAtIsSpread(t *testing.T) {
+	life := 24 * time.Hour
+	for _, c := range []struct {
+		jitter float64
+		want   time.Duration
+	}{{0, 816 * time.Minute}, {0.5, 16 * time.Hour}, {1, 1104 * time.Minute}} {
+		if got := renewAt(start, start.Add(life), c.jitter).Sub(start).Round(time.Minute); got != c.want {
+			t.Errorf("jitter %v: after %s, want %s", c.jitter, got, c.want)
+		}
+	}
+}
+
+func TestBundle(t *testing.T) {
+	a, b, old := ca(t, time.Hour).Cert, ca(t, time.Hour).Cert, ca(t, -time.Minute).Cert
+	if got := bundle(nil, start); got != nil {
+		t.Errorf("of nothing: %q", got)
+	}
+	one := bundle([]*x509.Certificate{a, b, old, a}, start)
+	two := bundle([]*x509.Certificate{old, b, a}, start)
+	if !bytes.Equal(one, two) {
+		t.Error("order and duplicates show")
+	}
+	if n := bytes.Count(one, []byte("BEGIN CERTIFICATE")); n != 2 {
+		t.Errorf("%d certificates, want the 2 valid ones", n)
+	}
+	if len(bundle([]*x509.Certificate{old}, start)) == 0 {
+		t.Error("empty because all have expired: the API server would trust its own roots")
+	}
+}
+
+func TestReadinessHasPatience(t *testing.T) {
+	wiped := errors.New("wiped")
+	type look struct {
+		after time.Duration
+		fault error
+		ready bool
+	}
+	for _, c := range []struct {
+		name  string
+		looks []look
+	}{
+		{"a wipe that is repaired", []look{{0, nil, true}, {time.Second, wiped, true}, {29 * time.Second, wiped, true}, {30 * time.Second, nil, true}}},
+		{"one that isn't", []look{{0, nil, true}, {time.Second, wiped, true}, {31 * time.Second, wiped, false}, {32 * time.Second, wiped, false}, {33 * time.Second, nil, true}}},
+		{"two short ones", []look{{0, nil, true}, {time.Second, wiped, true}, {20 * time.Second, nil, true}, {21 * time.Second, wiped, true}, {50 * time.Second, wiped, true}, {51 * time.Second, wiped, false}}},
+		{"a start that never verified", []look{{0, wiped, false}, {time.Second, wiped, false}, {40 * time.Second, nil, true}}},
+	} {
+		var r readiness
+		for _, l := range c.looks {
+			if got := r.judge(l.fault, start.Add(l.after)) == nil; got != l.ready {
+				t.Errorf("%s: after %s ready is %t", c.name, l.after, got)
+			}
+		}
+	}
+}
+
+func TestHandshakeReason(t *testing.T) {
+	for line, want := range map[string]string{
+		"http: TLS handshake error from 10.0.0.1:1: remote error: tls: bad certificate":               handshakeBadCertificate,
+		"http: TLS handshake error from 10.0.0.1:1: remote error: tls: unknown certificate authority": handshakeUnknownAuthority,
+		"http: TLS handshake error from 10.0.0.1:1: EOF":                                              handshakeEOF,
+		"http: TLS handshake error from 10.0.0.1:1: tls: client offered only unsupported versions":    handshakeOther,
+		"http: panic serving 10.0.0.1:1":                                                              "",
+	} {
+		if got := handshakeReason(line); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
