@@ -76,21 +76,23 @@ func (c *Controller) applyOne(ctx context.Context, p *pass, want *admissionv1.Mu
 // difference looks in the informer first. What it shows may be older than our own last write, so a difference counts
 // only if a live read has it too.
 func (c *Controller) difference(ctx context.Context, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
-	for _, reader := range []client.Reader{c.Client, c.Live} {
-		live := &admissionv1.MutatingWebhookConfiguration{}
-		err := reader.Get(ctx, client.ObjectKeyFromObject(want), live)
-		if client.IgnoreNotFound(err) != nil {
-			return nil, nil, fmt.Errorf("reading webhook configuration %s: %w", want.Name, err)
-		}
-		differs := []drift{{field: fieldObject}}
-		if err == nil {
-			differs = compare(want, live)
-		}
-		if len(differs) == 0 || reader == c.Live {
-			return live, differs, nil
-		}
+	known, differs, err := differenceIn(ctx, c.Client, want)
+	if err != nil || len(differs) == 0 {
+		return known, nil, err
 	}
-	return nil, nil, nil
+	return differenceIn(ctx, c.Live, want)
+}
+
+func differenceIn(ctx context.Context, reader client.Reader, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
+	live := &admissionv1.MutatingWebhookConfiguration{}
+	err := reader.Get(ctx, client.ObjectKeyFromObject(want), live)
+	if apierrors.IsNotFound(err) {
+		return live, []drift{{field: fieldObject}}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading webhook configuration %s: %w", want.Name, err)
+	}
+	return live, compare(want, live), nil
 }
 
 // put writes a configuration, within the limits if somebody else changed it.

@@ -1,0 +1,279 @@
+package injector
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/events"
+	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/templates"
+)
+
+// world is a fake API server with one controller on it.
+type world struct {
+	t      *testing.T
+	api    client.Client
+	c      *Controller
+	now    time.Time
+	told   []events.Event
+	fault  error // of every write of a webhook configuration
+	bundle []byte
+}
+
+func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, now: time.Unix(1000, 0), bundle: []byte("CA")}
+	b := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Injector{}).WithReturnManagedFields().
+		WithInterceptorFuncs(interceptor.Funcs{Apply: func(ctx context.Context, c client.WithWatch, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+			if w.fault != nil {
+				return w.fault
+			}
+			return c.Apply(ctx, o, opts...)
+		}})
+	for _, inj := range injectors {
+		b = b.WithObjects(inj)
+	}
+	w.api = b.Build()
+	w.restart()
+	return w
+}
+
+// restart is a new process: it remembers nothing.
+func (w *world) restart() {
+	w.t.Helper()
+	c, err := New(Options{Client: w.api, Live: w.api, Bundle: func() []byte { return w.bundle }, Now: func() time.Time { return w.now },
+		Operator: inject.Operator{Namespace: "pillion-system", Service: "pillion", ServicePort: 443, SidecarImage: "sidecar:1", Templates: templates.FS},
+		Trusted:  func(context.Context, string) error { return nil },
+		Record:   func(e events.Event) { w.told = append(w.told, e) }, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.c = c
+}
+
+func (w *world) reconcile(name string) error {
+	w.t.Helper()
+	_, err := w.c.Reconcile(context.Background(), request(name))
+	return err
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) get(name string) *v1alpha1.Injector {
+	w.t.Helper()
+	inj := &v1alpha1.Injector{}
+	w.must(w.api.Get(context.Background(), client.ObjectKey{Name: name}, inj))
+	return inj
+}
+
+// edit changes an Injector as a user would; the fake API server doesn't count generations.
+func (w *world) edit(name string, change func(*v1alpha1.Injector)) {
+	w.t.Helper()
+	inj := w.get(name)
+	change(inj)
+	inj.Generation++
+	w.must(w.api.Update(context.Background(), inj))
+}
+
+func (w *world) configuration(name string) (*admissionv1.MutatingWebhookConfiguration, error) {
+	c := &admissionv1.MutatingWebhookConfiguration{}
+	return c, w.api.Get(context.Background(), client.ObjectKey{Name: name}, c)
+}
+
+func (w *world) condition(inj, kind string) metav1.Condition {
+	w.t.Helper()
+	c := meta.FindStatusCondition(w.get(inj).Status.Conditions, kind)
+	if c == nil {
+		w.t.Fatalf("Injector %s has no condition %s", inj, kind)
+	}
+	return *c
+}
+
+func made(name, revision string, second int64) *v1alpha1.Injector {
+	return &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1, CreationTimestamp: metav1.Unix(second, 0)},
+		Spec: v1alpha1.InjectorSpec{Revision: revision}}
+}
+
+func broken(i *v1alpha1.Injector) {
+	i.Spec.Templates = []v1alpha1.Template{{Name: "mark", Inline: "metadata:\n  labels:\n    a: ${pod.nmae}\n"}}
+	i.Spec.DefaultTemplates = []string{"sidecar", "mark"}
+}
+
+func TestReconcileWritesAndSaysSo(t *testing.T) {
+	inj := made("default", "default", 1)
+	inj.UID = "u1"
+	w := newWorld(t, inj)
+	w.must(w.reconcile("default"))
+	live, err := w.configuration("pillion-injector-default")
+	w.must(err)
+	if len(live.OwnerReferences) != 1 || live.OwnerReferences[0].UID != "u1" || string(live.Webhooks[0].ClientConfig.CABundle) != "CA" {
+		t.Errorf("written: %+v", live)
+	}
+	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionTemplatesReady, v1alpha1.ConditionWebhooksReady, v1alpha1.ConditionCertificatesReady} {
+		if c := w.condition("default", kind); c.Status != metav1.ConditionTrue || c.ObservedGeneration != 1 {
+			t.Errorf("%s: %+v", kind, c)
+		}
+	}
+	if s := w.get("default").Status; s.ObservedGeneration != 1 || len(s.Hash) != 12 || len(s.Webhooks) != 1 {
+		t.Errorf("status: %+v", s)
+	}
+	if len(w.told) != 0 {
+		t.Errorf("Events about nothing: %+v", w.told)
+	}
+}
+
+func TestNoEmptyCABundleIsEverWritten(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	w.bundle = nil
+	w.must(w.reconcile("default"))
+	if _, err := w.configuration("pillion-injector-default"); !apierrors.IsNotFound(err) {
+		t.Errorf("written without a caBundle (%v)", err)
+	}
+	if c := w.condition("default", v1alpha1.ConditionWebhooksReady); c.Reason != "Pending" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestANewCABundleIsNoRepair(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	w.must(w.reconcile("default"))
+	w.bundle = []byte("CA 2")
+	w.must(w.reconcile("default"))
+	live, err := w.configuration("pillion-injector-default")
+	w.must(err)
+	if string(live.Webhooks[0].ClientConfig.CABundle) != "CA 2" || len(w.told) != 0 {
+		t.Errorf("caBundle %q, Events %+v", live.Webhooks[0].ClientConfig.CABundle, w.told)
+	}
+}
+
+func TestLastGoodOutlivesTheProcess(t *testing.T) {
+	inj := made("default", "default", 1)
+	inj.UID = "u1"
+	w := newWorld(t, inj)
+	w.must(w.reconcile("default"))
+	hash := w.get("default").Status.Hash
+	w.edit("default", broken)
+	for range 2 {
+		w.must(w.reconcile("default"))
+		compiled := w.c.Compiler.State().Injectors["default"]
+		if compiled.Program == nil || compiled.Program.Hash() != hash || !compiled.Previous() {
+			t.Fatalf("in use: %+v", compiled)
+		}
+		if c := w.condition("default", v1alpha1.ConditionTemplatesReady); c.Reason != "CompileError" || !strings.Contains(c.Message, `template "mark" line 3`) {
+			t.Errorf("%+v", c)
+		}
+		if v := testutil.ToFloat64(w.c.metrics.ready.WithLabelValues("default")); v != 0 {
+			t.Errorf("pillion_injector_templates_ready is %v", v)
+		}
+		w.must(w.c.Compiler.Ready())
+		w.restart()
+	}
+}
+
+func TestLastGoodOfAnotherObjectIsNotTaken(t *testing.T) {
+	inj := made("default", "default", 1)
+	inj.UID = "u1"
+	w := newWorld(t, inj)
+	w.must(w.reconcile("default"))
+	w.must(w.api.Delete(context.Background(), w.get("default")))
+	again := made("default", "default", 2)
+	again.UID = "u2"
+	broken(again)
+	w.must(w.api.Create(context.Background(), again))
+	w.must(w.reconcile("default"))
+	if compiled := w.c.Compiler.State().Injectors["default"]; compiled.Program != nil {
+		t.Error("a new Injector injects what a deleted one said")
+	}
+	if err := w.c.Compiler.Ready(); err == nil {
+		t.Error("ready although nothing can be injected")
+	}
+}
+
+func TestYoungerInjectorLosesTheName(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1), made("younger", "default", 2))
+	w.must(w.reconcile("younger"))
+	w.must(w.reconcile("default"))
+	if c := w.condition("younger", v1alpha1.ConditionAccepted); c.Reason != "NameTaken" || !strings.Contains(c.Message, `"default"`) {
+		t.Errorf("%+v", c)
+	}
+	live, err := w.configuration("pillion-injector-default")
+	w.must(err)
+	if live.Labels[inject.LabelInjector] != "default" {
+		t.Errorf("rendered from %q", live.Labels[inject.LabelInjector])
+	}
+	w.must(w.api.Delete(context.Background(), w.get("default")))
+	w.must(w.reconcile("default")) // the name isn't free for a moment: it is the younger's now
+	w.must(w.reconcile("younger"))
+	if live, err = w.configuration("pillion-injector-default"); err != nil || live.Labels[inject.LabelInjector] != "younger" {
+		t.Errorf("after the older went: %v, %v", live.Labels, err)
+	}
+}
+
+func TestFailedWriteIsSaidAndRetried(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	w.fault = apierrors.NewInternalError(errors.New("etcd is away"))
+	if err := w.reconcile("default"); err == nil || !strings.Contains(err.Error(), "pillion-injector-default") {
+		t.Errorf("error %v doesn't name the object", err)
+	}
+	w.fault = nil
+	w.must(w.reconcile("default"))
+	if c := w.condition("default", v1alpha1.ConditionWebhooksReady); c.Status != metav1.ConditionTrue {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestDefaultInjector(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	d := DefaultInjector{Client: w.api, Live: w.api, Namespace: "pillion-system", Log: logr.Discard()}
+	w.must(d.Ensure(ctx))
+	w.must(d.Ensure(ctx))
+	w.must(w.api.Delete(ctx, w.get("default")))
+	w.must(d.Ensure(ctx))
+	var list v1alpha1.InjectorList
+	w.must(w.api.List(ctx, &list))
+	if len(list.Items) != 0 {
+		t.Error("it came back after it was deleted")
+	}
+
+	w = newWorld(t, made("mine", "mine", 1))
+	d = DefaultInjector{Client: w.api, Live: w.api, Namespace: "pillion-system", Log: logr.Discard()}
+	w.must(d.Ensure(ctx))
+	w.must(w.api.List(ctx, &list))
+	if len(list.Items) != 1 {
+		t.Error("it was made although there is an Injector")
+	}
+}
+
+func TestPokeNeverBlocks(t *testing.T) {
+	w := newWorld(t)
+	for range 10 {
+		w.c.Poke()
+	}
+}
