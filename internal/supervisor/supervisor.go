@@ -60,6 +60,21 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("%w: %d times in %s, at last: %w", ErrTooManyDeaths, len(starts), o.Window, err)
 		}
 		o.Log.Error(err, "child died; connections wait for the next one", "starts", len(starts), "window", o.Window)
+		if len(starts) > 1 && !pause(ctx, time.Second) { // the first death gets an answer at once
+			return nil
+		}
+	}
+}
+
+// pause says whether d went by before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 

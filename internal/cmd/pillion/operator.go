@@ -1,15 +1,18 @@
 package pillion
 
 import (
+	"context"
 	"os"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/pillion-mesh/pillion/internal/cmd/pillion/operator"
 	"github.com/pillion-mesh/pillion/internal/log"
+	"github.com/pillion-mesh/pillion/internal/supervisor"
 )
 
 // newOperator runs the operator until it is told to end.
@@ -45,13 +48,30 @@ Every flag can also be given as an environment variable: --sidecar-image as PILL
 			if err != nil {
 				return usageError("%w", err)
 			}
-			return operator.Run(cmd.Context(), o, logger)
+			return runOperator(cmd.Context(), o, logger)
 		},
 	}
 	operatorFlags(cmd.Flags(), &o)
 	cmd.Flags().StringVar(&logs.Level, "log-level", "info", strings.Join(log.Levels, ", "))
 	cmd.Flags().StringVar(&logs.Format, "log-format", "json", strings.Join(log.Formats, " or "))
 	return cmd
+}
+
+// runOperator runs it in a child of this process, in which case it is this process that dies hardly ever, or here.
+func runOperator(ctx context.Context, o operator.Options, logger logr.Logger) error {
+	if o.Supervise {
+		return operator.Supervise(ctx, o, os.Args[1:], logger)
+	}
+	if o.ListenerFD != 0 { // we are that child, and mustn't outlive the parent
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			<-supervisor.Orphaned()
+			stop()
+		}()
+	}
+	return operator.Run(ctx, o, logger)
 }
 
 func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
@@ -65,6 +85,9 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.StringVar(&o.SidecarImage, "sidecar-image", o.SidecarImage, "`image` of the sidecar where an Injector names none")
 	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that never had one")
 	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")
+	f.BoolVar(&o.Supervise, "supervise", o.Supervise, "hold the webhook's socket in a parent process, so that a crash costs only requests in flight")
+	f.IntVar(&o.ListenerFD, "webhook-listener-fd", o.ListenerFD, "")
+	_ = f.MarkHidden("webhook-listener-fd") // it exists: declared a line above
 	f.StringVar(&o.OpsAddress, "ops-address", o.OpsAddress, "`address` of /metrics, /healthz and /readyz (plain HTTP)")
 	f.StringSliceVar(&o.ServingHosts, "serving-host", o.ServingHosts, "further DNS `name` or address in the certificate, for Injectors with spec.webhook.url")
 	f.DurationVar(&o.CADuration, "ca-duration", o.CADuration, "life of the serving CA, at least 24h")

@@ -27,10 +27,11 @@ func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 }
 
 // Main runs the command named by args and returns the process's exit code. It ends early, in good order, on SIGINT and
-// SIGTERM.
+// SIGTERM; a second one ends it at once.
 func Main(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop)
 	return run(ctx, args, genericiooptions.IOStreams{In: in, Out: out, ErrOut: err})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -13,23 +14,29 @@ import (
 // requestPatience is how long a request may still take after the drain.
 const requestPatience = 10 * time.Second
 
+// serveWithin is how long connections may wait in the socket for a replica that isn't ready yet. A child that follows
+// one that died is ready in about a second; what never becomes ready must at least say so.
+const serveWithin = 10 * time.Second
+
 // live runs everything and ends it in this order: readiness goes; the manager stops and the Lease is free, so the next
 // leader starts at once; the webhook goes on answering for o.Drain, because API servers and kube-proxies learn only by
 // and by; it closes; the last Events are written.
-func live(ctx context.Context, o Options, p *parts, server *httpServer, h *health, log logr.Logger) error {
+func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *health, log logr.Logger) error {
 	recording, stopRecording := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() { p.recorder.Run(recording) })
 	defer wait.Wait()
 	defer stopRecording()
 
-	h.started.Store(true)
-	log.Info("webhook server listening", "address", o.WebhookAddress)
 	managing, stopManager := context.WithCancel(ctx)
 	defer stopManager()
 	managed := make(chan error, 1)
 	go func() { managed <- p.manager.Start(managing) }()
 
+	h.await(ctx, serveWithin)
+	server := serveWebhook(listener, p.handler, p.certificate)
+	h.started.Store(true)
+	log.Info("webhook server listening", "address", listener.Addr().String())
 	var fault error
 	select {
 	case <-ctx.Done():

@@ -29,6 +29,8 @@ type Options struct {
 
 	WebhookAddress string
 	OpsAddress     string
+	Supervise      bool // hold the webhook's socket in this process and serve it in a child
+	ListenerFD     int  // the socket's descriptor in that child; 0 elsewhere
 	Drain          time.Duration
 
 	CreateDefaultInjector bool
@@ -57,6 +59,7 @@ func Defaults() Options {
 		LeafDuration:          servingcert.DefaultLeafDuration,
 		WebhookAddress:        fmt.Sprintf(":%d", istio.PortWebhook),
 		OpsAddress:            fmt.Sprintf(":%d", istio.PortOperatorOps),
+		Supervise:             true,
 		Drain:                 15 * time.Second,
 		CreateDefaultInjector: true,
 		SidecarImage:          "pillion/pillion-sidecar:" + version.Version,
@@ -85,6 +88,9 @@ func (o Options) Validate() error {
 	}
 	if o.LeafDuration < time.Hour || o.LeafDuration > o.CADuration/4 {
 		errs = append(errs, fmt.Errorf("--leaf-duration %s: want 1h to %s, a quarter of --ca-duration", o.LeafDuration, o.CADuration/4))
+	}
+	if o.ListenerFD != 0 && o.Supervise {
+		errs = append(errs, errors.New("--webhook-listener-fd is for the child that --supervise starts; want it with --supervise=false"))
 	}
 	if o.Drain < 0 || o.Drain > 5*time.Minute {
 		errs = append(errs, fmt.Errorf("--drain %s: want 0 to 5m", o.Drain))

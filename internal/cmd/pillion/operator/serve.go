@@ -49,7 +49,7 @@ func (s *httpServer) shutdown(patience time.Duration) {
 
 // serveWebhook serves admission. API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one
 // connection and so on one replica.
-func serveWebhook(listener net.Listener, handler http.Handler, certificate *servingcert.Controller, h *health) *httpServer {
+func serveWebhook(listener net.Listener, handler http.Handler, certificate *servingcert.Controller) *httpServer {
 	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate, NextProtos: []string{"http/1.1"}},
@@ -129,10 +129,28 @@ func (h *health) ready(ctx context.Context) error {
 	if !h.started.Load() {
 		return errors.New("the operator is starting")
 	}
+	return h.able(ctx)
+}
+
+// able is readiness as far as it doesn't depend on what was already started.
+func (h *health) able(ctx context.Context) error {
 	for _, c := range h.checks { // the later ones make sense only if the earlier hold
 		if err := c.test(ctx); err != nil {
 			return fmt.Errorf("%s: %s", c.name, strings.TrimSpace(err.Error()))
 		}
 	}
 	return nil
+}
+
+// await returns when this replica could answer, at the latest after patience.
+func (h *health) await(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for h.able(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -45,19 +44,19 @@ func Run(ctx context.Context, o Options, log logr.Logger) error {
 		return err
 	}
 	defer ops.shutdown(time.Second)
-	if err := waitForCRD(ctx, config, log); err != nil {
+	if err := waitForCRD(ctx, config, log); err != nil || ctx.Err() != nil {
 		return err
 	}
 	parts, err := build(ctx, o, config, metrics, health, log)
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.WebhookAddress)
+	listener, err := o.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("webhook server: %w", err)
+		return err
 	}
-	server := serveWebhook(listener, parts.handler, parts.certificate, health)
-	return live(ctx, o, parts, server, health, log)
+	defer listener.Close()
+	return live(ctx, o, parts, listener, health, log)
 }
 
 // parts is everything that runs.
