@@ -113,6 +113,11 @@ func backend(t testing.TB, f func(*net.TCPConn)) string {
 
 func echo(c *net.TCPConn) { _, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) }
 
+func readAndReset(c *net.TCPConn) {
+	_, _ = c.Read(make([]byte, 1))
+	_ = c.SetLinger(0)
+}
+
 func dial(t testing.TB, address string) *net.TCPConn {
 	t.Helper()
 	c, err := net.Dial("tcp4", address)
@@ -260,21 +265,25 @@ var variable = regexp.MustCompile(`^\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] |
 func TestAccessLog(t *testing.T) {
 	closed := listen(t)
 	closed.Close()
-	for _, c := range []struct{ name, to, want string }{
-		{"carried", backend(t, echo), `"- - -" 0 - - - "-" 5 5<> "<addr>" PassthroughCluster <addr> <addr> <addr> - -`},
-		{"connect failed", closed.Addr().String(), `"- - -" 0 UF - - "-" 0 0<> "<addr>" PassthroughCluster - <addr> <addr> - -`},
-		{"loop", "10.0.0.1:15001", `"- - -" 0 UH - - "-" 0 0<> "-" BlackHoleCluster - 10.0.0.1:15001 <addr> - -`},
-		{"ourselves", "[::1]:15020", `"- - -" 0 NC - - "-" 0 0<> "-" PassthroughCluster - [::1]:15020 <addr> - -`},
-		{"reset by the server", backend(t, func(c *net.TCPConn) { _ = c.SetLinger(0) }), `"- - -" 0 UR - - "-" 0 0<> "<addr>" PassthroughCluster <addr> <addr> <addr> - -`},
+	quiet := func(*net.TCPConn) {}
+	hello := func(c *net.TCPConn) { _, _ = c.Write([]byte("hello")); _ = c.CloseWrite() }
+	letter := func(c *net.TCPConn) { _, _ = c.Write([]byte("x")) }
+	for _, c := range []struct {
+		name, to string
+		talk     func(*net.TCPConn)
+		want     string
+	}{
+		{"carried", backend(t, echo), hello, `"- - -" 0 - - - "-" 5 5<> "<addr>" PassthroughCluster <addr> <addr> <addr> - -`},
+		{"connect failed", closed.Addr().String(), quiet, `"- - -" 0 UF - - "-" 0 0<> "<addr>" PassthroughCluster - <addr> <addr> - -`},
+		{"loop", "10.0.0.1:15001", quiet, `"- - -" 0 UH - - "-" 0 0<> "-" BlackHoleCluster - 10.0.0.1:15001 <addr> - -`},
+		{"ourselves", "[::1]:15020", quiet, `"- - -" 0 NC - - "-" 0 0<> "-" PassthroughCluster - [::1]:15020 <addr> - -`},
+		{"reset by the server", backend(t, readAndReset), letter, `"- - -" 0 UR - - "-" 1 0<> "<addr>" PassthroughCluster <addr> <addr> <addr> - -`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, nil)
 			r.sendTo(c.to)
 			conn := dial(t, r.outbound)
-			if c.name == "carried" {
-				_, _ = conn.Write([]byte("hello"))
-				_ = conn.CloseWrite()
-			}
+			c.talk(conn)
 			_, _ = io.Copy(io.Discard, conn)
 			conn.Close()
 			eventually(t, "the end of the connection", func() error {
@@ -394,7 +403,7 @@ func TestNothingLeft(t *testing.T) {
 	goroutines, fds := runtime.NumGoroutine(), countFDs(t)
 	t.Run("traffic", func(t *testing.T) {
 		r := newRig(t, nil)
-		reset := backend(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)); _ = c.SetLinger(0) })
+		reset := backend(t, readAndReset)
 		for _, to := range []string{backend(t, echo), reset, "127.0.0.1:1", "127.0.0.1:15001"} {
 			r.sendTo(to)
 			var wait sync.WaitGroup
@@ -404,7 +413,12 @@ func TestNothingLeft(t *testing.T) {
 			wait.Wait()
 		}
 		r.sendTo(backend(t, echo))
-		open(t, r.outbound) // left open for Close to end
+		left := open(t, r.outbound)
+		r.close() // ends it
+		if _, err := left.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a connection outlives its proxy: %v", err)
+		}
+		left.Close()
 	})
 	eventually(t, "goroutines and descriptors", func() error {
 		if g, f := runtime.NumGoroutine(), countFDs(t); g > goroutines || f > fds {
