@@ -134,7 +134,7 @@ func validateResources(r *corev1.ResourceRequirements, path *field.Path) field.E
 		}
 	}
 	for name, request := range r.Requests {
-		if limit, ok := r.Limits[name]; ok && request.Cmp(limit) > 0 {
+		if limit, ok := r.Limits[name]; ok && !limit.IsZero() && request.Cmp(limit) > 0 { // a limit of 0 is no limit
 			errs = append(errs, field.Invalid(path.Child("requests").Key(string(name)), request.String(), "is above the limit "+limit.String()))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
@@ -13,6 +14,9 @@ import (
 func checkShape(root *rawjson.Value) error {
 	if root.Kind() != rawjson.Object {
 		return errors.New("the pod is no JSON object")
+	}
+	if !utf8.ValidString(root.Raw()) {
+		return errors.New("the pod's text is no UTF-8") // it would come out changed where it is saved and read again
 	}
 	for _, path := range [][]string{{}, {"metadata"}, {"spec"}, {"metadata", "labels"}, {"metadata", "annotations"}} {
 		if err := checkObject(root.Get(path...), path); err != nil {
