@@ -28,6 +28,11 @@ func root() *cobra.Command {
 	r.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	r.PersistentFlags().StringVar(&o.Name, "name", "", "the cluster's `name` (default \"node\", with --api-only \"api\")")
 	r.PersistentFlags().BoolVar(&o.APIOnly, "api-only", false, "etcd and API server only: no root, no pods run")
+	r.PersistentPreRun = func(*cobra.Command, []string) {
+		if o.Name == "" && o.APIOnly {
+			o.Name = "api" // with or without controllers: the other commands don't know
+		}
+	}
 	r.AddCommand(upCommand(&o), downCommand(&o), cleanCommand(), kubeconfigCommand(&o), statusCommand(&o), loadCommand(&o),
 		execCommand(&o), logsCommand(&o))
 	r.CompletionOptions.DisableDefaultCmd = true

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ import (
 // TestNode walks what tests and the demo rely on: pods run, DNS resolves, a service answers, logs and exec work, a
 // program runs in a pod's network, the API server reaches a webhook in this process.
 func TestNode(t *testing.T) {
-	c := testenv.Start(t, testenv.Options{Node: true, Name: "e2e"})
+	c := testenv.Start(t, testenv.Options{Node: true, Name: "selftest"})
 	c.LoadApp(t)
 	c.LoadApp(t) // the second time there's nothing to import
 	namespace := c.Namespace(t)
@@ -156,4 +158,25 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 	}
 	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Result: &metav1.Status{Message: "refused by the test"}}
 	_ = json.NewEncoder(w).Encode(review)
+}
+
+// TestListenLeavesTheNode: whoever opens many listeners doesn't stay in the node's network namespace with any thread.
+func TestListenLeavesTheNode(t *testing.T) {
+	c := testenv.Start(t, testenv.Options{Node: true, Name: "selftest"})
+	for range 50 {
+		c.Listen(t)
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, err := filepath.Glob("/proc/self/task/*/ns/net")
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("no threads found: %v", err)
+	}
+	for _, thread := range append(threads, "/proc/thread-self/ns/net") {
+		if namespace, err := os.Readlink(thread); err == nil && namespace != own {
+			t.Errorf("%s is in %s, not %s", thread, namespace, own)
+		}
+	}
 }

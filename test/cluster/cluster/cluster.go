@@ -81,7 +81,7 @@ func Open(ctx context.Context, name string) (*Cluster, error) {
 	}
 	record, err := dir.Read()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!record.Ready || !record.Init.Alive()) {
-		return nil, fmt.Errorf("cluster %q: %w; start it with: go run ./test/cluster up --name %s", name, ErrNotRunning, name)
+		return nil, fmt.Errorf("cluster %q: %w; start it with `go run ./test/cluster up` and the same flags", name, ErrNotRunning)
 	}
 	if err != nil {
 		return nil, err
@@ -115,11 +115,7 @@ func Down(ctx context.Context, name string, p *progress.Printer) error {
 	if err != nil {
 		return err
 	}
-	if !use.Last() {
-		use.Release() // a test will find its cluster gone
-		return nil
-	}
-	use.Remove()
+	leaveNothing(use) // if it isn't the last, a test will find its cluster gone
 	return nil
 }
 

@@ -28,8 +28,8 @@ func containerPID(id string) int {
 	return 0
 }
 
-// listenInNode makes the socket on a thread that is in the node's network namespace. A socket stays in the namespace it
-// was made in, whoever uses it.
+// listenInNode makes the socket on a thread that is in the node's network namespace for that moment. A socket stays in
+// the namespace it was made in, whoever uses it.
 func listenInNode(record state.Record) (net.Listener, error) {
 	type result struct {
 		listener net.Listener
@@ -37,22 +37,34 @@ func listenInNode(record state.Record) (net.Listener, error) {
 	}
 	made := make(chan result)
 	go func() {
-		runtime.LockOSThread() // never unlocked: a thread in another namespace mustn't be used again, so it ends
-		listener, err := listenOnThread(record.Init.PID)
+		runtime.LockOSThread()
+		listener, back, err := listenOnThread(record.Init.PID)
+		if back {
+			// Else it stays locked and ends with this goroutine. That alone wouldn't do: the main thread can't end, and
+			// it'd keep the namespace, and this process in it.
+			runtime.UnlockOSThread()
+		}
 		made <- result{listener, err}
 	}()
 	r := <-made
 	return r.listener, r.err
 }
 
-func listenOnThread(pid int) (net.Listener, error) {
-	namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+// listenOnThread says whether the thread is back in its own namespace.
+func listenOnThread(pid int) (listener net.Listener, back bool, err error) {
+	own, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil, err
+		return nil, true, err
 	}
-	defer func() { _ = namespace.Close() }()
-	if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("entering the node's network: %w", err)
+	defer func() { _ = own.Close() }()
+	nodes, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, true, err
 	}
-	return net.Listen("tcp", component.NodeAddress+":0")
+	defer func() { _ = nodes.Close() }()
+	if err := unix.Setns(int(nodes.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, true, fmt.Errorf("entering the node's network: %w", err)
+	}
+	listener, err = net.Listen("tcp", component.NodeAddress+":0")
+	return listener, unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil, err
 }

@@ -33,8 +33,18 @@ func Up(ctx context.Context, o Options, w io.Writer) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Release()
-	return up(ctx, o, dir, progress.New(w))
+	c, err := up(ctx, o, dir, progress.New(w))
+	release(lock, dir)
+	return c, err
+}
+
+// release leaves no lock file where there's no cluster.
+func release(lock *state.Lock, dir state.Dir) {
+	if dir.Exists() {
+		lock.Release()
+		return
+	}
+	lock.Remove()
 }
 
 // Join is Up for a test: the returned function gives the cluster back and, if no other test uses it and it was started
@@ -49,14 +59,14 @@ func Join(ctx context.Context, o Options, w io.Writer) (*Cluster, func(context.C
 	if err != nil {
 		return nil, nil, err
 	}
-	defer change.Release()
+	defer func() { release(change, dir) }()
 	use, err := dir.Use(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	c, err := up(ctx, o, dir, progress.New(w))
 	if err != nil {
-		use.Release()
+		leaveNothing(use)
 		return nil, nil, err
 	}
 	return c, func(ctx context.Context) error { return leave(ctx, dir, use) }, nil
@@ -68,21 +78,25 @@ func leave(ctx context.Context, dir state.Dir, use *state.Lock) error {
 		use.Release()
 		return err
 	}
-	if !use.Last() {
-		use.Release()
-		change.Release()
+	defer func() { release(change, dir) }()
+	if !leaveNothing(use) {
 		return nil
 	}
-	record, err := dir.Read()
-	if err == nil && !record.ForTests {
+	if record, err := dir.Read(); err == nil && !record.ForTests {
+		return nil
+	}
+	return remove(ctx, dir)
+}
+
+// leaveNothing gives the user's lock up and says whether it was the last. It runs under the Change lock, so nobody
+// joins meanwhile.
+func leaveNothing(use *state.Lock) bool {
+	if use.Last() {
 		use.Remove()
-		change.Release()
-		return nil
+		return true
 	}
-	err = remove(ctx, dir)
-	use.Remove()
-	change.Remove()
-	return err
+	use.Release()
+	return false
 }
 
 // up runs under the cluster's Change lock.

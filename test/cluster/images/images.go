@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/pillion-mesh/pillion/test/cluster/binary"
+	"github.com/pillion-mesh/pillion/test/cluster/state"
 )
 
 // Named is an image and the name pods use.
@@ -103,28 +104,38 @@ func All(ctx context.Context) ([]Named, error) {
 
 // Build compiles what s names and makes the image.
 func Build(ctx context.Context, s Spec) (Named, error) {
-	root, err := binary.Root(ctx)
-	if err != nil {
-		return Named{}, err
-	}
-	folder, err := os.MkdirTemp("", "pillion-image-")
-	if err != nil {
-		return Named{}, fmt.Errorf("building image %s: %w", s.Name, err)
-	}
-	defer func() { _ = os.RemoveAll(folder) }()
 	files := []file{{path: "/etc/passwd", data: []byte("root:x:0:0::/:/sbin/nologin\n" + s.Passwd)}}
 	for _, b := range s.Binaries {
-		output := filepath.Join(folder, path.Base(b.Path))
-		if err := binary.BuildLinux(ctx, root, output, b.Package); err != nil {
-			return Named{}, fmt.Errorf("building image %s: %w", s.Name, err)
-		}
-		data, err := os.ReadFile(output)
+		data, err := compile(ctx, b)
 		if err != nil {
 			return Named{}, fmt.Errorf("building image %s: %w", s.Name, err)
 		}
 		files = append(files, file{path: b.Path, data: data, mode: 0o755, capabilities: b.Capabilities})
 	}
 	return assemble(s, files)
+}
+
+// compile keeps the program in the cache folder: go build doesn't link again what is up to date. A lock keeps others
+// from reading half of one.
+func compile(ctx context.Context, b Binary) ([]byte, error) {
+	root, err := binary.Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := binary.Cache()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := state.Exclusive(ctx, filepath.Join(cache, "images.lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	output := filepath.Join(cache, "image-"+path.Base(b.Path))
+	if err := binary.BuildLinux(ctx, root, output, b.Package); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(output)
 }
 
 // file is one in an image; no mode means 0644.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ func (d Dir) Use(ctx context.Context) (*Lock, error) {
 // whoever holds the lock may remove the file.
 func acquire(ctx context.Context, path string, how int) (*Lock, error) {
 	for {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+		file, err := open(path)
 		if err != nil {
 			return nil, err
 		}
@@ -48,6 +49,20 @@ func acquire(ctx context.Context, path string, how int) (*Lock, error) {
 		}
 		if err := file.Close(); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// open doesn't ask to create what's there: in /var/tmp the kernel refuses that for another user's file, even to root.
+func open(path string) (*os.File, error) {
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return file, err
+		}
+		file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return file, err
 		}
 	}
 }

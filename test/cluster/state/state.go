@@ -67,7 +67,7 @@ func base() string {
 	return "/var/tmp"
 }
 
-// All returns the names of every cluster of which a folder or a lock file is left.
+// All returns the names of every cluster of which a folder or a lock file is left; to anyone but root, of their own.
 func All() ([]string, error) {
 	entries, err := os.ReadDir(base())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,12 +81,17 @@ func All() ([]string, error) {
 	for _, e := range entries {
 		name, ours := strings.CutPrefix(e.Name(), prefix)
 		name = strings.TrimSuffix(strings.TrimSuffix(name, ".lock"), ".users")
-		if ours && validName(name) && !seen[name] {
+		if ours && validName(name) && !seen[name] && mayRemove(filepath.Join(base(), e.Name())) {
 			seen[name] = true
 			names = append(names, name)
 		}
 	}
 	return names, nil
+}
+
+func mayRemove(path string) bool {
+	uid, err := owner(path)
+	return err == nil && (os.Geteuid() == 0 || uid == os.Geteuid())
 }
 
 // Create makes the folder for the current user alone. A folder of somebody else is refused: /var/tmp is everybody's.
