@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ func beInit() int {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid > 0 || err != unix.ECHILD {
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid > 0 || !errors.Is(err, unix.ECHILD) {
 		return 14 // a zombie is left
 	}
 	return 0
@@ -68,7 +69,7 @@ func TestReapsOrphansAsPID1(t *testing.T) {
 	cmd.Env = []string{asHelper + "=init"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
 	out, err := cmd.CombinedOutput()
-	if os.IsPermission(err) {
+	if errors.Is(err, os.ErrPermission) {
 		if os.Getenv("PILLION_REQUIRE_NETNS") != "" {
 			t.Fatalf("PILLION_REQUIRE_NETNS is set, but: %v", err)
 		}
@@ -80,7 +81,7 @@ func TestReapsOrphansAsPID1(t *testing.T) {
 }
 
 func TestSignalOnlyOurs(t *testing.T) {
-	if err := NewReaper().Signal(os.Getpid(), syscall.SIGKILL); err != os.ErrProcessDone {
+	if err := NewReaper().Signal(os.Getpid(), syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("a process that is no child got a signal: %v", err)
 	}
 }

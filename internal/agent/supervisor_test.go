@@ -164,7 +164,7 @@ func TestMessages(t *testing.T) {
 	}{
 		{"no HELLO", func(*script) {}, true, 5 * time.Second},
 		{"HELLO late", func(s *script) { time.Sleep(4 * time.Second); s.serve() }, false, 0},
-		{"HELLO of another epoch", func(s *script) { s.epoch += 7; s.say(control.Hello) }, true, 0},
+		{"HELLO of another epoch", func(s *script) { s.inbox <- incoming{message: control.Message{Type: control.Hello, Epoch: 7}} }, true, 0},
 		{"HELLO twice", func(s *script) { s.say(control.Hello); s.say(control.Hello) }, true, 0},
 		{"HELLO while serving", func(s *script) { s.serve(); s.say(control.Hello) }, false, 0},
 		{"no READY", func(s *script) { s.say(control.Hello) }, false, 0},
