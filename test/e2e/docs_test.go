@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testDocumentation runs every `sh` block of the user documents, in order, as written: a command that doesn't run is a
+// fault of the document. injection.md comes first: the others go on with what it creates.
+func testDocumentation(t *testing.T, e *env) {
+	documents, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(documents) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	first := slices.Index(documents, "../../docs/injection.md")
+	documents[0], documents[first] = documents[first], documents[0]
+	bin := e.toolFolder(t)
+	for _, document := range documents {
+		t.Run(filepath.Base(document), func(t *testing.T) {
+			text, err := os.ReadFile(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, block := range shellBlocks(string(text)) {
+				cmd := exec.CommandContext(deadline(t, 3*time.Minute), "sh", "-euc", block)
+				cmd.Dir = "../.."
+				cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubectl.Kubeconfig, "PATH="+bin+":"+os.Getenv("PATH"))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Errorf("this block fails with %v:\n%s\n--- it printed:\n%s", err, block, out)
+				}
+			}
+		})
+	}
+}
+
+// toolFolder holds kubectl and pillion under the names users call them by.
+func (e *env) toolFolder(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, program := range map[string]string{"kubectl": e.kubectl.Program, "pillion": e.cli, "pillion-sidecar": e.sidecar} {
+		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// shellBlocks are the fenced blocks marked sh.
+func shellBlocks(text string) []string {
+	var blocks []string
+	for i, part := range strings.Split("\n"+text, "\n```") {
+		if i%2 == 1 && strings.HasPrefix(part, "sh\n") {
+			blocks = append(blocks, strings.TrimPrefix(part, "sh\n"))
+		}
+	}
+	return blocks
+}

@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+// testNeverInjected: what must not get a sidecar doesn't, whatever it asks for, and check-inject gives the reason.
+func testNeverInjected(t *testing.T, e *env) {
+	asks := `  annotations: {some: text}`
+	for _, test := range []struct {
+		name, namespace, spec, reason string
+	}{
+		{"host network", e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"}), "hostNetwork: true", "host-network"},
+		{"Windows", e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"}), "os: {name: windows}", "windows"},
+		{"kube-system", "kube-system", "", "system-namespace"},
+		{"opted out", e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"}), "opt-out", "pod-opted-out"},
+		{"nobody asked", e.Namespace(t), "", "not-selected"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			manifest := appPod("never", asks)
+			switch {
+			case test.spec == "opt-out":
+				manifest = strings.Replace(manifest, "labels: {app: never}", `labels: {app: never, sidecar.istio.io/inject: "false"}`, 1)
+			case test.spec != "":
+				manifest = strings.Replace(manifest, "spec:\n", "spec:\n  nodeName: node1\n  "+test.spec+"\n", 1)
+			}
+			if test.reason == "system-namespace" {
+				manifest = strings.Replace(manifest, "labels: {app: never}", `labels: {app: never, sidecar.istio.io/inject: "true"}`, 1)
+			}
+			e.apply(t, test.namespace, manifest)
+			t.Cleanup(func() { e.must(t, "delete", "pod", "-n", test.namespace, "never", "--grace-period=0", "--force") })
+			pod := e.pod(t, test.namespace, "never")
+			if all := append(names(pod.Spec.InitContainers), names(pod.Spec.Containers)...); slices.Contains(all, istio.ContainerProxy) {
+				t.Errorf("containers %v: it has a sidecar", all)
+			}
+			out, code := e.pillion(t, "check-inject", "-n", test.namespace, "never", "-o", "json")
+			var check struct {
+				Decision struct{ Reasons []struct{ Reason string } }
+			}
+			if err := json.Unmarshal([]byte(out), &check); err != nil || len(check.Decision.Reasons) == 0 {
+				t.Fatalf("check-inject printed %q: %v", out, err)
+			}
+			if got := check.Decision.Reasons[0].Reason; code != 1 || got != test.reason {
+				t.Errorf("check-inject: exit code %d, reason %s; want 1 and %s", code, got, test.reason)
+			}
+		})
+	}
+}
+
+// testDenied: a pod is refused only for what its author wrote wrong, and the message says what.
+func testDenied(t *testing.T, e *env) {
+	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
+	bad := appPod("bad", `  annotations: {traffic.sidecar.istio.io/excludeOutboundPorts: "80,x", sidecar.istio.io/proxyCPU: "many"}`)
+	_, err := e.kubectl.RunWith(deadline(t, time.Minute), []byte(bad), "apply", "-n", namespace, "-f", "-")
+	if err == nil {
+		t.Fatal("the pod was created")
+	}
+	for _, want := range []string{"traffic.sidecar.istio.io/excludeOutboundPorts", `"80,x"`, "sidecar.istio.io/proxyCPU", `"many"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the message doesn't name %s: %v", want, err)
+		}
+	}
+}
