@@ -62,7 +62,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestNoClusterIsAFailureNotAPanic(t *testing.T) {
-	code, _, err := call("operator", "--kubeconfig="+t.TempDir()+"/none", "--ops-address=127.0.0.1:0")
+	code, _, err := call("operator", "--supervise=false", "--kubeconfig="+t.TempDir()+"/none", "--ops-address=127.0.0.1:0")
 	if code != 1 || !strings.Contains(err, "finding the cluster") {
 		t.Errorf("exit %d: %s", code, err)
 	}

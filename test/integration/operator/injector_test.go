@@ -48,6 +48,7 @@ func TestBrokenTemplateKeepsTheLastGoodOne(t *testing.T) {
 	marked("one")
 
 	r.kill()
+	e.dropLease()
 	r = e.start("b")
 	e.ready(r)
 	e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
@@ -75,9 +76,13 @@ func TestInjectorThatNeverCompiledStandsInNobodysWay(t *testing.T) {
 	if _, err := e.configuration(defaultConfiguration); !apierrors.IsNotFound(err) {
 		t.Errorf("its webhook configuration exists (%v), so pods of its namespaces can't be created", err)
 	}
-	if err := r.get(e.ctx(), "/readyz"); err == nil || !strings.Contains(err.Error(), "no Injector's templates compile") {
-		t.Errorf("readyz: %v", err)
-	}
+	e.eventually("readyz says why not", func() error {
+		err := r.get(e.ctx(), "/readyz")
+		if err == nil || !strings.Contains(err.Error(), "no Injector's templates compile") {
+			return errorf("it says %v", err)
+		}
+		return nil
+	})
 }
 
 func TestBadInjectorsAreRefused(t *testing.T) {

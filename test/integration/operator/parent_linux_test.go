@@ -2,5 +2,7 @@ package operator
 
 import "syscall"
 
-// parentDeath ends replicas with the test binary, whatever ends that.
-func parentDeath() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// ownGroup lets a test kill a replica with its child, and ends replicas with the test binary, whatever ends that.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -4,4 +4,4 @@ package operator
 
 import "syscall"
 
-func parentDeath() *syscall.SysProcAttr { return nil }
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +38,7 @@ func (e *env) start(name string, args ...string) *replica {
 	r.cmd = exec.Command(os.Args[0], args...)
 	r.cmd.Env = append(os.Environ(), asOperator+"=1")
 	r.cmd.Stderr = r.log
-	r.cmd.SysProcAttr = parentDeath()
+	r.cmd.SysProcAttr = ownGroup()
 	must(e.t, r.cmd.Start())
 	go func() {
 		_ = r.cmd.Wait()
@@ -99,12 +101,34 @@ func (r *replica) metric(ctx context.Context, sample string) (string, error) {
 	return "", err
 }
 
-// terminate is what the kubelet does.
+// terminate is what the kubelet does first.
 func (r *replica) terminate() { _ = r.cmd.Process.Signal(syscall.SIGTERM) }
 
+// kill ends the whole replica as a node's death does: parent and child.
 func (r *replica) kill() {
-	_ = r.cmd.Process.Kill()
+	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
 	<-r.ended
+}
+
+// crash kills the process that does the work, as running out of memory does.
+func (r *replica) crash(t *testing.T) {
+	t.Helper()
+	var children string
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", r.cmd.Process.Pid))
+	must(t, err)
+	for _, thread := range threads {
+		some, err := os.ReadFile(thread)
+		must(t, err)
+		children += string(some)
+	}
+	if len(threads) == 0 {
+		t.Skip("skipped, the kernel doesn't list a process's children")
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(children))
+	if err != nil {
+		t.Fatalf("the replica has no single child: %q", children)
+	}
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
 }
 
 // exited waits for the end and returns the exit code.

@@ -169,3 +169,22 @@ func TestKilledReplicaLosesOnlyWhatItHeld(t *testing.T) {
 	must(t, e.client.Delete(e.ctx(), live.DeepCopy()))
 	e.same("deleted under the new leader", live)
 }
+
+func TestCrashLosesOnlyWhatWasInFlight(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	a, b := e.start("a"), e.start("b")
+	e.ready(a, b)
+	e.serving("default")
+	stop := e.keepCreating(e.meshed())
+	leader, _ := e.leaderOf(a, b)
+	leader.crash(t)
+	e.eventually("the replica notices", func() error {
+		if !leader.log.has("child died") {
+			return errorf("log: %s", leader.log.tail(3))
+		}
+		return nil
+	})
+	e.ready(leader)
+	stop(3)
+}

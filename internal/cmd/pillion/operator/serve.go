@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -103,14 +105,17 @@ type check struct {
 	test func(context.Context) error
 }
 
-// health is /readyz. Checks are added while the operator is built, then start is called.
+// health is /readyz. Checks are added while the operator is built and already asked.
 type health struct {
+	mu      sync.Mutex
 	checks  []check
 	started atomic.Bool
 	ending  atomic.Bool
 }
 
 func (h *health) add(name string, test func(context.Context) error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.checks = append(h.checks, check{name, test})
 }
 
@@ -126,15 +131,19 @@ func (h *health) ready(ctx context.Context) error {
 	if h.ending.Load() {
 		return errors.New("the operator is ending")
 	}
+	err := h.able(ctx)
 	if !h.started.Load() {
-		return errors.New("the operator is starting")
+		err = errors.Join(errors.New("the operator is starting"), err)
 	}
-	return h.able(ctx)
+	return err
 }
 
 // able is readiness as far as it doesn't depend on what was already started.
 func (h *health) able(ctx context.Context) error {
-	for _, c := range h.checks { // the later ones make sense only if the earlier hold
+	h.mu.Lock()
+	checks := slices.Clone(h.checks)
+	h.mu.Unlock()
+	for _, c := range checks { // the later ones make sense only if the earlier hold
 		if err := c.test(ctx); err != nil {
 			return fmt.Errorf("%s: %s", c.name, strings.TrimSpace(err.Error()))
 		}
