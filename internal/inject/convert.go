@@ -2,6 +2,7 @@ package inject
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -94,7 +95,7 @@ func fromMap(value traits.Mapper, depth int) (*rawjson.Value, error) {
 			return nil, fmt.Errorf("a map's key is a %s, want string", key.Type().TypeName())
 		}
 		item, err := fromCEL(value.Get(key), depth+1)
-		if err == errNone {
+		if errors.Is(err, errNone) {
 			continue
 		}
 		if err != nil {
@@ -109,7 +110,7 @@ func fromList(value traits.Lister, depth int) (*rawjson.Value, error) {
 	var items []*rawjson.Value
 	for it := value.Iterator(); it.HasNext() == types.True; {
 		item, err := fromCEL(it.Next(), depth+1)
-		if err == errNone {
+		if errors.Is(err, errNone) {
 			continue
 		}
 		if err != nil {

@@ -56,7 +56,7 @@ func (p *Program) tryCorpus(faults map[string][]v1alpha1.TemplateError) {
 			faults[name] = []v1alpha1.TemplateError{{Message: cut(err.Error(), 2*shown)}}
 		}
 	}
-	if len(faults) > 0 {
+	if len(faults) > 0 || len(p.spec().DefaultTemplates) == 1 {
 		return
 	}
 	if err := p.tryTemplates(p.spec().DefaultTemplates); err != nil {

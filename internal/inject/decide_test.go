@@ -54,11 +54,12 @@ var decisions = []struct {
 }
 
 func TestDecisions(t *testing.T) {
+	plain := setOf(t, injector("default", "default"))
 	for _, row := range decisions {
 		t.Run(row.name, func(t *testing.T) {
-			edit := row.edit
-			if edit == nil {
-				edit = func(*v1alpha1.InjectorSpec) {}
+			set := plain
+			if row.edit != nil {
+				set = setOf(t, injector("default", "default", row.edit))
 			}
 			r := inject.Request{
 				Pod:   []byte(`{"metadata":{` + row.metadata + `},"spec":{` + row.spec + `}}`),
@@ -70,7 +71,7 @@ func TestDecisions(t *testing.T) {
 			if row.namespace != nil {
 				r.Namespace = *row.namespace
 			}
-			d := setOf(t, injector("default", "default", edit)).Decide(r)
+			d := set.Decide(r)
 			if d.Outcome != row.outcome || d.Reason() != row.reason || !strings.Contains(d.Message(), row.says) {
 				t.Errorf("got %s: %s: %s\nwant %s: %s: …%s…", d.Outcome, d.Reason(), d.Message(), row.outcome, row.reason, row.says)
 			}
@@ -107,11 +108,13 @@ var notCalled = []struct {
 }
 
 func TestNotCalled(t *testing.T) {
+	withDefault := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.ExcludedNamespaces = []string{"monitoring"} }))
+	withoutDefault := setOf(t, injector("canary", "canary"))
 	for _, row := range notCalled {
 		t.Run(row.name, func(t *testing.T) {
-			inj := injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.ExcludedNamespaces = []string{"monitoring"} })
+			set := withDefault
 			if row.noDefault {
-				inj = injector("canary", "canary")
+				set = withoutDefault
 			}
 			pod := map[string]any{"metadata": map[string]any{"labels": row.pod}}
 			if row.annotation != "" {
@@ -121,7 +124,7 @@ func TestNotCalled(t *testing.T) {
 			if name == "" {
 				name = "shop"
 			}
-			d := setOf(t, inj).Decide(inject.Request{Namespace: inject.Namespace{Name: name, Labels: row.namespace}, Pod: []byte(mustJSON(pod))})
+			d := set.Decide(inject.Request{Namespace: inject.Namespace{Name: name, Labels: row.namespace}, Pod: []byte(mustJSON(pod))})
 			if d.Outcome != inject.OutcomeSkip || d.Reason() != row.want || !strings.Contains(d.Message(), row.says) {
 				t.Errorf("got %s: %s: %s\nwant skip: %s: …%s…", d.Outcome, d.Reason(), d.Message(), row.want, row.says)
 			}

@@ -56,7 +56,9 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 			e.fixed = false
 		}
 	}
-	e.variable = loneVariable(native)
+	if e.variable = loneVariable(native); e.variable != nil {
+		return e, nil
+	}
 	e.loops = len(ast.MatchDescendants(ast.NavigateAST(native), ast.KindMatcher(ast.ComprehensionKind))) > 0
 	var err error
 	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(100)); err != nil {

@@ -64,7 +64,7 @@ func (n *tnode) renderObject(ctx context.Context, v *vars) (*rawjson.Value, erro
 	members := make([]rawjson.Member, 0, len(n.members))
 	for i := range n.members {
 		value, err := n.members[i].node.render(ctx, v)
-		if err == errNone {
+		if errors.Is(err, errNone) {
 			continue
 		}
 		if err != nil {
@@ -79,7 +79,7 @@ func (n *tnode) renderList(ctx context.Context, v *vars) (*rawjson.Value, error)
 	items := make([]*rawjson.Value, 0, len(n.items))
 	for _, item := range n.items {
 		value, err := item.render(ctx, v)
-		if err == errNone {
+		if errors.Is(err, errNone) {
 			continue
 		}
 		if err != nil {

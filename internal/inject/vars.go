@@ -53,7 +53,7 @@ var (
 	containerType = cel.ObjectType("inject.Container")
 )
 
-// variables are all there are. docs/templates.md lists them; a test compares.
+// variables are all there are.
 var variables = []variable{
 	{name: "pod.name", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("name").Text() }},
 	{name: "pod.generateName", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("generateName").Text() }},

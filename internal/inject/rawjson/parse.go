@@ -40,7 +40,7 @@ func ParseTo(text string, depth int) (*Value, error) {
 // text inside of strings makes it too much.
 func (p *parser) reserve() {
 	if p.deep < maxDepth {
-		p.values = make([]Value, 0, 32) // an envelope
+		p.values = make([]Value, 0, 56) // an envelope
 		return
 	}
 	values := 1 + strings.Count(p.text, ",") + strings.Count(p.text, "{") + strings.Count(p.text, "[")
