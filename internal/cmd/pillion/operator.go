@@ -30,7 +30,8 @@ MutatingWebhookConfigurations and their certificate in order, and reports on por
   /healthz   200 while the process runs (also /livez)
 
 Run two replicas or more. All of them answer; the one that holds the Lease writes. On SIGTERM a replica gives the
-Lease away, reports not ready, and goes on answering for --drain while the news spreads.
+Lease away, reports not ready, and goes on answering for --drain while the news spreads, then until API servers have
+dropped their idle connections (they do after 90 s), at most for --linger.
 
 Every flag can also be given as an environment variable: --sidecar-image as PILLION_SIDECAR_IMAGE. A flag wins.`,
 		Example: `  pillion operator                       # in a pod, as config/default runs it
@@ -93,6 +94,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.DurationVar(&o.CADuration, "ca-duration", o.CADuration, "life of the serving CA, at least 24h")
 	f.DurationVar(&o.LeafDuration, "leaf-duration", o.LeafDuration, "life of a replica's serving certificate, at least 1h and at most a quarter of the CA's")
 	f.DurationVar(&o.Drain, "drain", o.Drain, "how `long` to go on answering after SIGTERM, while API servers learn of it")
+	f.DurationVar(&o.Linger, "linger", o.Linger, "how `long` idle connections may stay after that, until API servers drop them: closing one can lose a request")
 	f.StringVar(&o.ClusterDomain, "cluster-domain", o.ClusterDomain, "DNS `domain` of the cluster")
 	f.StringVar(&o.ClusterID, "cluster-id", o.ClusterID, "`name` of the cluster in the mesh")
 	f.StringVar(&o.TrustDomain, "trust-domain", o.TrustDomain, "trust `domain` of workload identities")

@@ -24,7 +24,7 @@ func TestWrongUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"versoin"}, `there is no command "versoin"; did you mean pillion version?`},
+		{[]string{"versio"}, `there is no command "versio"; did you mean pillion version?`},
 		{[]string{"zzzzzz"}, `there is no command "zzzzzz"; see pillion --help`},
 		{[]string{"operator", "--sidcar-image=x"}, `there is no flag --sidcar-image; did you mean --sidecar-image?`},
 		{[]string{"operator", "--drain=soon"}, `invalid argument "soon" for "--drain"`},

@@ -132,7 +132,7 @@ func (e *env) gone(name string) {
 	e.t.Helper()
 	e.eventually(name+" is gone", func() error {
 		if _, err := e.configuration(name); client.IgnoreNotFound(err) != nil || err == nil {
-			return fmt.Errorf("it is there (%v)", err)
+			return fmt.Errorf("it is there (%v)", err) //nolint:errorlint // it may be nil
 		}
 		return nil
 	})

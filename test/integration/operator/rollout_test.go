@@ -132,10 +132,7 @@ func TestRolloutLosesNoCreation(t *testing.T) {
 	leader, other := e.leaderOf(a, b)
 	c := e.start("c") // as a rollout does: first one more, then one less
 	e.ready(c)
-	leader.terminate()
-	if code := leader.exited(t); code != 0 {
-		t.Errorf("exit code %d after SIGTERM", code)
-	}
+	leader.terminate() // it stays as long as the API server has idle connections to it
 	e.within(6*time.Second, "another replica leads: the Lease was given away", func() error {
 		if e.leads(lease, other) == nil {
 			return nil
@@ -145,8 +142,31 @@ func TestRolloutLosesNoCreation(t *testing.T) {
 	d := e.start("d")
 	e.ready(d)
 	other.terminate()
-	other.exited(t)
+	for _, r := range []*replica{leader, other} {
+		e.eventually("replica "+r.name+" drains", func() error {
+			if r.get(e.ctx(), "/readyz") == nil || !r.log.has("manager stopped, Lease released") {
+				return errorf("log: %s", r.log.tail(3))
+			}
+			return nil
+		})
+	}
+	e.eventually("the news has spread", func() error { return e.service.only(c, d) })
 	stop(0)
+}
+
+func TestReplicaEndsWhenNobodyIsConnected(t *testing.T) {
+	e := newEnv(t)
+	e.injector()
+	r := e.start("a")
+	e.ready(r)
+	began := time.Now()
+	r.terminate()
+	if code := r.exited(t); code != 0 {
+		t.Errorf("exit code %d after SIGTERM", code)
+	}
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("it ended after %s, before the news could spread", took)
+	}
 }
 
 func TestKilledReplicaLosesOnlyWhatItHeld(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -56,6 +57,18 @@ func (s *service) hearAtOnce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lag = 0
+}
+
+// only says whether exactly these are endpoints.
+func (s *service) only(replicas ...*replica) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.backends {
+		if b.ready != slices.Contains(replicas, b.replica) {
+			return fmt.Errorf("replica %s is an endpoint: %t", b.replica.name, b.ready)
+		}
+	}
+	return nil
 }
 
 // remove takes a dead replica out at once.
@@ -191,15 +204,4 @@ func copyHalf(to, from net.Conn) {
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-}
-
-// String names the endpoints, for failures.
-func (s *service) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text := ""
-	for _, b := range s.backends {
-		text += fmt.Sprintf("%s ready=%t; ", b.replica.name, b.ready)
-	}
-	return text
 }

@@ -20,7 +20,7 @@ const serveWithin = 10 * time.Second
 
 // live runs everything and ends it in this order: readiness goes; the manager stops and the Lease is free, so the next
 // leader starts at once; the webhook goes on answering for o.Drain, because API servers and kube-proxies learn only by
-// and by; it closes; the last Events are written.
+// and by, and for as long as API servers keep idle connections, at most o.Linger; it closes; the last Events are written.
 func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *health, log logr.Logger) error {
 	recording, stopRecording := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
@@ -54,7 +54,7 @@ func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *he
 		return errors.Join(fmt.Errorf("webhook server: %w", err), <-managed)
 	}
 	log.Info("manager stopped, Lease released")
-	drain(o.Drain, server)
+	drain(o, p.handler, server)
 	server.shutdown(requestPatience)
 	log.Info("ended")
 	if fault != nil {
@@ -63,12 +63,24 @@ func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *he
 	return nil
 }
 
-func drain(d time.Duration, server *httpServer) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case err := <-server.done:
-		server.done <- err
+// drain returns when the webhook can close without losing a request, or has waited long enough.
+func drain(o Options, handler *drainable, server *httpServer) {
+	least, most := time.NewTimer(o.Drain), time.NewTimer(o.Drain+o.Linger)
+	defer least.Stop()
+	defer most.Stop()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	enough := false
+	for !enough || handler.open.Load() > 0 {
+		select {
+		case <-least.C:
+			enough = true
+		case <-most.C:
+			return
+		case <-ticker.C:
+		case err := <-server.done:
+			server.done <- err
+			return
+		}
 	}
 }

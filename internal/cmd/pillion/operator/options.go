@@ -32,6 +32,7 @@ type Options struct {
 	Supervise      bool // hold the webhook's socket in this process and serve it in a child
 	ListenerFD     int  // the socket's descriptor in that child; 0 elsewhere
 	Drain          time.Duration
+	Linger         time.Duration
 
 	CreateDefaultInjector bool
 	SidecarImage          string
@@ -61,6 +62,7 @@ func Defaults() Options {
 		OpsAddress:            fmt.Sprintf(":%d", istio.PortOperatorOps),
 		Supervise:             true,
 		Drain:                 15 * time.Second,
+		Linger:                90 * time.Second,
 		CreateDefaultInjector: true,
 		SidecarImage:          "pillion/pillion-sidecar:" + version.Version,
 		ClusterDomain:         "cluster.local",
@@ -94,6 +96,9 @@ func (o Options) Validate() error {
 	}
 	if o.Drain < 0 || o.Drain > 5*time.Minute {
 		errs = append(errs, fmt.Errorf("--drain %s: want 0 to 5m", o.Drain))
+	}
+	if o.Linger < 0 || o.Linger > 10*time.Minute {
+		errs = append(errs, fmt.Errorf("--linger %s: want 0 to 10m", o.Linger))
 	}
 	return errors.Join(errs...)
 }

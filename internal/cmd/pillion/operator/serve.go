@@ -44,14 +44,14 @@ func (s *httpServer) shutdown(patience time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
-		s.Close()
+		_ = s.Close() // patience is at its end
 	}
-	<-s.done
+	_ = <-s.done // an error was the reason to come here, or is none
 }
 
 // serveWebhook serves admission. API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one
 // connection and so on one replica.
-func serveWebhook(listener net.Listener, handler http.Handler, certificate *servingcert.Controller) *httpServer {
+func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
 	server := &http.Server{
 		Handler:           handler,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate, NextProtos: []string{"http/1.1"}},
@@ -61,16 +61,18 @@ func serveWebhook(listener net.Listener, handler http.Handler, certificate *serv
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      40 * time.Second,  // the longest timeoutSeconds is 30
 		IdleTimeout:       180 * time.Second, // longer than the API server's 90: who closes first can't lose a request
+		ConnState:         handler.count,
 		MaxHeaderBytes:    64 << 10,
 	}
 	return start(server, func() error { return server.ServeTLS(listener, "", "") })
 }
 
 // drainable asks for each connection's end once the replica is to end. An answer that says so can't lose a request,
-// whereas closing idle connections races with the next one.
+// whereas closing an idle connection races with the request an API server may be sending on it.
 type drainable struct {
 	next     http.Handler
 	draining atomic.Bool
+	open     atomic.Int64 // connections
 }
 
 func (d *drainable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,6 +80,16 @@ func (d *drainable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	d.next.ServeHTTP(w, r)
+}
+
+// count is http.Server.ConnState.
+func (d *drainable) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		d.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		d.open.Add(-1)
+	}
 }
 
 // serveOps serves metrics and health.

@@ -75,7 +75,7 @@ func TestDrainingAnswersAndClosesConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer.Body.Close()
-		if answer.StatusCode != 200 || answer.Close != draining {
+		if answer.StatusCode != http.StatusOK || answer.Close != draining {
 			t.Errorf("draining %t: status %d, connection closes %t", draining, answer.StatusCode, answer.Close)
 		}
 	}

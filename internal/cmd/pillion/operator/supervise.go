@@ -36,11 +36,11 @@ func Supervise(ctx context.Context, o Options, args []string, log logr.Logger) e
 	return supervisor.Run(ctx, supervisor.Options{
 		Listener: listener,
 		Starts:   childStarts, Window: childWindow,
-		Patience: o.Drain + requestPatience + 5*time.Second,
+		Patience: o.Drain + o.Linger + requestPatience + 5*time.Second,
 		Now:      time.Now, Log: log,
 		Command: func() *exec.Cmd {
 			own := []string{"--supervise=false", fmt.Sprintf("--webhook-listener-fd=%d", supervisor.FDListener)}
-			child := exec.Command(program, slices.Concat(args, own)...)
+			child := exec.Command(program, slices.Concat(args, own)...) //nolint:noctx // it ends by signal, and gets time for it
 			child.Stdout, child.Stderr = os.Stdout, os.Stderr
 			return child
 		},
