@@ -115,8 +115,6 @@ func ownerText(owner inject.Owner) string {
 	return owner.Kind + "/" + owner.Name
 }
 
-func (o *outcome) podName() string { return o.result.PodName }
-
 func (h *handler) events(o *outcome) {
 	d := &o.result.Decision
 	e := Event{Namespace: o.review.namespace, Owner: o.result.Owner, Injector: d.Injector, Type: "Warning"}

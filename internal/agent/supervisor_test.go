@@ -87,13 +87,12 @@ type stage struct {
 	*Supervisor
 	t        *testing.T
 	children chan *script
-	began    time.Time
 	result   chan error
 	cancel   context.CancelFunc
 }
 
 func newStage(t *testing.T) *stage {
-	s := &stage{t: t, children: make(chan *script, 32), began: time.Now(), result: make(chan error, 1)}
+	s := &stage{t: t, children: make(chan *script, 32), result: make(chan error, 1)}
 	s.Supervisor = NewSupervisor(SupervisorOptions{
 		Start: func(epoch int) (child, error) {
 			c := newScript(epoch)
@@ -116,8 +115,6 @@ func (s *stage) end() {
 	s.cancel()
 	<-s.result
 }
-
-func (s *stage) elapsed() time.Duration { return time.Since(s.began) }
 
 func (s *stage) want(state State) {
 	s.t.Helper()

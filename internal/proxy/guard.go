@@ -48,12 +48,13 @@ func (g *guard) caught(value any) {
 func (g *guard) count(now time.Time) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	kept := g.recent[:0]
+	var kept []time.Time
 	for _, at := range g.recent {
 		if now.Sub(at) < panicWindow {
 			kept = append(kept, at)
 		}
 	}
-	g.recent = append(kept, now)
+	kept = append(kept, now)
+	g.recent = kept
 	return len(g.recent)
 }

@@ -30,7 +30,6 @@ func main() {
 		os.Exit(cluster.Init())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := root().ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)

@@ -29,8 +29,9 @@ func main() {
 	apiOnly := flag.Bool("api-only", false, "show what an API server alone can, even where a node could run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Stdout, *clean, *apiOnly); err != nil {
+	err := run(ctx, os.Stdout, *clean, *apiOnly)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}

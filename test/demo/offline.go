@@ -214,7 +214,7 @@ func (d *demo) checkAll(ctx context.Context) error {
 		out, err := cmd.CombinedOutput()
 		d.block(string(out))
 		if (err == nil) != p.injected {
-			return fmt.Errorf("check-inject %s in namespace %s: %v; want injected: %t", p.target, p.namespace, err, p.injected)
+			return fmt.Errorf("check-inject %s in namespace %s: exit %d; want injected: %t", p.target, p.namespace, cmd.ProcessState.ExitCode(), p.injected)
 		}
 	}
 	return nil

@@ -14,10 +14,13 @@ import (
 
 // Addresses of the pod and its peer. Everything that isn't the pod's is routed to the peer.
 const (
-	PodV4, PodV6     = "10.77.0.2", "fd77::2"
-	PeerV4, PeerV6   = "10.77.0.1", "fd77::1"
-	OtherV4, OtherV6 = "10.99.0.1", "fd99::1" // the peer's too, of another range
-	SecondV4         = "10.78.0.1"            // the peer's, over the second cable
+	PodV4    = "10.77.0.2"
+	PodV6    = "fd77::2"
+	PeerV4   = "10.77.0.1"
+	PeerV6   = "fd77::1"
+	OtherV4  = "10.99.0.1" // the peer's too, of another range
+	OtherV6  = "fd99::1"
+	SecondV4 = "10.78.0.1" // the peer's, over the second cable
 )
 
 // Interfaces of the pod.

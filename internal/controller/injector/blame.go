@@ -66,7 +66,7 @@ func holds(m *metav1.ManagedFieldsEntry, p fieldpath.Path) bool {
 		return false
 	}
 	var set fieldpath.Set
-	if err := set.FromJSON(bytes.NewReader(m.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(bytes.NewReader(m.FieldsV1.GetRawBytes())); err != nil {
 		return false
 	}
 	held := false

@@ -86,7 +86,7 @@ func (c *Compiler) Set() *inject.Set {
 func (c *Compiler) Ready() error {
 	s := c.state.Load()
 	if s == nil {
-		return errors.New("Injectors not read yet")
+		return errors.New("no Injector was read yet")
 	}
 	for _, compiled := range s.Injectors {
 		if compiled.Program != nil {

@@ -90,7 +90,7 @@ func TestCompare(t *testing.T) {
 func TestBlame(t *testing.T) {
 	entry := func(manager string, operation metav1.ManagedFieldsOperationType, seconds int, fields string) metav1.ManagedFieldsEntry {
 		at := metav1.NewTime(time.Unix(int64(seconds), 0))
-		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, Time: &at, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, Time: &at, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	const e = `k:{\"name\":\"a.injector.pillion.dev\"}`
 	ours := entry("pillion-injector/default", metav1.ManagedFieldsOperationApply, 9, `{"f:webhooks":{"`+e+`":{".":{},"f:failurePolicy":{}}}}`)

@@ -38,7 +38,7 @@ func (s ConfigMaps) Load(ctx context.Context, inj *v1alpha1.Injector) (*v1alpha1
 	}
 	var good v1alpha1.Injector
 	if err := json.Unmarshal([]byte(cm.Data[lastGoodKey]), &good); err != nil || good.UID != inj.UID {
-		return nil, nil // somebody else's words; as good as none
+		return nil, nil //nolint:nilerr // somebody else's words; as good as none
 	}
 	v1alpha1.SetDefaults(&good)
 	if len(v1alpha1.Validate(&good)) > 0 {

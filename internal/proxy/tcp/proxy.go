@@ -69,7 +69,7 @@ type Conn struct {
 
 // Serve carries one connection to its end and closes it.
 func (p *Proxy) Serve(c Conn) {
-	defer c.Down.Close()
+	defer c.Down.Close() //nolint:errcheck // nobody is left to tell
 	s := newSession(p, c)
 	if !p.add(s) {
 		return
@@ -80,7 +80,7 @@ func (p *Proxy) Serve(c Conn) {
 		s.failed(err)
 		return
 	}
-	defer up.Close()
+	defer up.Close() //nolint:errcheck // nobody is left to tell
 	s.connected(up)
 	s.relay(up)
 }

@@ -156,7 +156,7 @@ func (i *boot) run(c supervise.Command) (*supervise.Process, error) {
 	}
 	identity, err := state.Identify(p.PID)
 	if err != nil {
-		return p, nil // gone already; the next wait says why
+		return p, nil //nolint:nilerr // gone already; the next wait says why
 	}
 	i.started = append(i.started, state.Component{Name: c.Name, Process: identity})
 	return p, i.Dir.WriteComponents(i.started)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,8 +37,8 @@ func (c *Cluster) InPodNetwork(ctx context.Context, namespace, pod, name string,
 
 func containerIDs(pod *corev1.Pod) []string {
 	var ids []string
-	statuses := append(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses...)
-	for _, s := range append(statuses, pod.Status.EphemeralContainerStatuses...) {
+	statuses := slices.Concat(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses, pod.Status.EphemeralContainerStatuses)
+	for _, s := range statuses {
 		if _, id, ok := strings.Cut(s.ContainerID, "://"); ok && s.State.Running != nil {
 			ids = append(ids, id)
 		}

@@ -121,7 +121,7 @@ func (d Dir) Path(elements ...string) string {
 // Name is the cluster's name.
 func (d Dir) Name() string { return strings.TrimPrefix(filepath.Base(string(d)), prefix) }
 
-// Logs, PKI, Log and Kubeconfig are the places other programs ask for.
+// Logs is where every component writes.
 func (d Dir) Logs() string { return d.Path("logs") }
 
 // PKI holds certificates and keys.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -169,7 +168,7 @@ func (g *Group) collect() {
 
 func describe(status unix.WaitStatus) string {
 	if status.Signaled() {
-		return "ended by signal " + syscall.Signal(status.Signal()).String()
+		return "ended by signal " + status.Signal().String()
 	}
 	return fmt.Sprintf("exited with code %d", status.ExitStatus())
 }

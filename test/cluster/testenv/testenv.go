@@ -22,7 +22,8 @@ import (
 	"github.com/pillion-mesh/pillion/test/cluster/cluster"
 )
 
-// RequireEnv, set to 1, turns "skipped: needs root" and "skipped: not installed" into failures. CI sets it.
+// RequireEnv is the environment variable that, set to 1, turns "skipped: needs root" and "skipped: not installed" into
+// failures. CI sets it.
 const RequireEnv = "PILLION_REQUIRE_NODE"
 
 // Options say which cluster a test needs.
