@@ -21,8 +21,7 @@ type Operator struct {
 	ServicePort  int32  // 443
 	SidecarImage string // used where spec.proxy.image is empty
 	Mesh         Mesh
-	CaptureArgs  func(Capture) []string // capture's flags for these settings; nil: the flags of capture_args.go
-	Templates    fs.FS                  // the built-in templates: NAME.yaml
+	Templates    fs.FS // the built-in templates: NAME.yaml
 }
 
 // Mesh are the facts about the mesh that templates can use.

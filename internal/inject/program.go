@@ -117,7 +117,7 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		}
 	}
 	p.resources = resourcesValue(p.quantities).Freeze()
-	p.captureArgs = stringList(p.captureFlags(&settings{capture: p.capture})).Freeze()
+	p.captureArgs = stringList(captureArgs(p.capture)).Freeze()
 	return p
 }
 
@@ -203,12 +203,4 @@ func (p *Program) baseSettings(native bool) *settings {
 		image: p.image, templates: p.spec().DefaultTemplates, native: native,
 		capture: p.capture, resources: p.resources,
 	}
-}
-
-// captureFlags are capture's flags for one pod.
-func (p *Program) captureFlags(s *settings) []string {
-	if p.op.CaptureArgs != nil {
-		return p.op.CaptureArgs(s.capture)
-	}
-	return captureArgs(s.capture)
 }

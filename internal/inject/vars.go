@@ -82,7 +82,7 @@ var variables = []variable{
 
 	{name: "capture.enabled", typ: cel.BoolType, get: func(v *vars) any { return v.settings.capture.Mode != v1alpha1.CaptureNone }},
 	{name: "capture.mode", typ: cel.StringType, get: func(v *vars) any { return string(v.settings.capture.Mode) }},
-	{name: "capture.args", typ: cel.ListType(cel.StringType), get: func(v *vars) any { return v.program.captureFlags(v.settings) },
+	{name: "capture.args", typ: cel.ListType(cel.StringType), get: func(v *vars) any { return captureArgs(v.settings.capture) },
 		json: captureArgsValue},
 
 	{name: "mesh.id", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.ID }},
@@ -188,7 +188,7 @@ func captureArgsValue(v *vars) *rawjson.Value {
 	if !v.settings.captured {
 		return v.program.captureArgs
 	}
-	return stringList(v.program.captureFlags(v.settings))
+	return stringList(captureArgs(v.settings.capture))
 }
 
 func stringList(list []string) *rawjson.Value {

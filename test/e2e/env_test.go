@@ -92,7 +92,7 @@ func deadline(t *testing.T, d time.Duration) context.Context {
 // must runs kubectl and returns what it prints.
 func (e *env) must(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := e.kubectl.Run(deadline(t, 3*time.Minute), args...)
+	out, err := e.kubectl.Run(deadline(t, 6*time.Minute), args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,8 +137,8 @@ func testOperatorReplaced(t *testing.T, e *env) {
 // rolledOut waits until two replicas are ready and none is left of before.
 func (e *env) rolledOut(t *testing.T) {
 	t.Helper()
-	e.must(t, "rollout", "status", "-n", install.Namespace, "deployment/pillion", "--timeout=150s")
-	eventually(t, 90*time.Second, func() error {
+	e.must(t, "rollout", "status", "-n", install.Namespace, "deployment/pillion", "--timeout=300s")
+	eventually(t, 3*time.Minute, func() error { // a replica that ends waits for idle connections, up to 105 s
 		pods := e.allOperatorPods(t)
 		for _, pod := range pods {
 			if pod.DeletionTimestamp != nil || !isReady(&pod) {
