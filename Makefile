@@ -47,7 +47,7 @@ build: ## Build the three binaries into bin/
 	@$(GOBUILD) -o bin/pillion . && $(GOBUILD) -o bin/pillion-sidecar ./sidecar && $(GOBUILD) -o bin/pillion-capture ./sidecar/capture
 
 image: ## Build both images as archives into dist/ (no container engine needed; Dockerfile does the same with one)
-	@go run ./test/cluster image --version '$(VERSION)' --out dist
+	@go run ./test/cluster image --tag '$(VERSION)' --out dist
 
 deploy: ## Deploy the operator to the cluster kubectl points at
 	kubectl apply -k config/default

@@ -34,7 +34,7 @@ func root() *cobra.Command {
 		}
 	}
 	r.AddCommand(upCommand(&o), downCommand(&o), cleanCommand(), kubeconfigCommand(&o), statusCommand(&o), loadCommand(&o),
-		execCommand(&o), logsCommand(&o))
+		execCommand(&o), logsCommand(&o), imageCommand())
 	r.CompletionOptions.DisableDefaultCmd = true
 	return r
 }

@@ -120,18 +120,22 @@ func Root(ctx context.Context) (string, error) {
 
 // Build makes a static program from a package of this repository for this system.
 func Build(ctx context.Context, root, output, pkg string) error {
-	return run(buildCommand(ctx, root, output, pkg))
+	return run(buildCommand(ctx, root, output, pkg, ""))
 }
 
 // BuildLinux makes one for an image.
-func BuildLinux(ctx context.Context, root, output, pkg string) error {
-	command := buildCommand(ctx, root, output, pkg)
+func BuildLinux(ctx context.Context, root, output, pkg, version string) error {
+	command := buildCommand(ctx, root, output, pkg, version)
 	command.Env = append(command.Env, "GOOS=linux")
 	return run(command)
 }
 
-func buildCommand(ctx context.Context, root, output, pkg string) *exec.Cmd {
-	return goCommand(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", output, pkg)
+func buildCommand(ctx context.Context, root, output, pkg, version string) *exec.Cmd {
+	flags := "-s -w"
+	if version != "" {
+		flags += " -X github.com/pillion-mesh/pillion/internal/version.Version=" + version
+	}
+	return goCommand(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", output, pkg)
 }
 
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {

@@ -39,6 +39,7 @@ type Spec struct {
 	Entrypoint []string
 	User       string // "": root
 	Passwd     string // further lines of /etc/passwd
+	Version    string // what the binaries call themselves; "": dev
 }
 
 // Binary is a program in an image.
@@ -51,22 +52,28 @@ type Binary struct {
 const bin = "/usr/local/bin/"
 
 // Specs are the images of the project and of its tests, by what `load-image`, demo and e2e call them.
-func Specs() []Spec {
+func Specs() []Spec { return append(project("localhost/pillion:test", "localhost/pillion-sidecar:test", ""), appSpec()) }
+
+// Product are the images people deploy, as config/default names them.
+func Product(tag string) []Spec {
+	return project("pillion/pillion:"+tag, "pillion/pillion-sidecar:"+tag, tag)
+}
+
+func project(operator, sidecar, version string) []Spec {
 	return []Spec{
 		{
-			Name: "localhost/pillion:test", User: "65532:65532", Entrypoint: []string{bin + "pillion"},
+			Name: operator, Version: version, User: "65532:65532", Entrypoint: []string{bin + "pillion"},
 			Binaries: []Binary{{Package: ".", Path: bin + "pillion"}},
 			Passwd:   "pillion:x:65532:65532::/:/sbin/nologin\n",
 		},
 		{
-			Name: "localhost/pillion-sidecar:test", User: "1337:1337", Entrypoint: []string{bin + "pillion-sidecar"},
+			Name: sidecar, Version: version, User: "1337:1337", Entrypoint: []string{bin + "pillion-sidecar"},
 			Binaries: []Binary{
 				{Package: "./sidecar", Path: bin + "pillion-sidecar"},
 				{Package: "./sidecar/capture", Path: bin + "pillion-capture"},
 			},
 			Passwd: "istio-proxy:x:1337:1337::/:/sbin/nologin\n",
 		},
-		appSpec(),
 	}
 }
 
@@ -106,7 +113,7 @@ func All(ctx context.Context) ([]Named, error) {
 func Build(ctx context.Context, s Spec) (Named, error) {
 	files := []file{{path: "/etc/passwd", data: []byte("root:x:0:0::/:/sbin/nologin\n" + s.Passwd)}}
 	for _, b := range s.Binaries {
-		data, err := compile(ctx, b)
+		data, err := compile(ctx, b, s.Version)
 		if err != nil {
 			return Named{}, fmt.Errorf("building image %s: %w", s.Name, err)
 		}
@@ -117,7 +124,7 @@ func Build(ctx context.Context, s Spec) (Named, error) {
 
 // compile keeps the program in the cache folder: go build doesn't link again what is up to date. A lock keeps others
 // from reading half of one.
-func compile(ctx context.Context, b Binary) ([]byte, error) {
+func compile(ctx context.Context, b Binary, version string) ([]byte, error) {
 	root, err := binary.Root(ctx)
 	if err != nil {
 		return nil, err
@@ -132,7 +139,7 @@ func compile(ctx context.Context, b Binary) ([]byte, error) {
 	}
 	defer lock.Release()
 	output := filepath.Join(cache, "image-"+path.Base(b.Path))
-	if err := binary.BuildLinux(ctx, root, output, b.Package); err != nil {
+	if err := binary.BuildLinux(ctx, root, output, b.Package, version); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(output)
