@@ -4,7 +4,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 LDFLAGS    := -s -w -X github.com/pillion-mesh/pillion/internal/version.Version=$(VERSION)
 GOBUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 GOTESTSUM  := bin/gotestsum --format pkgname-and-test-fails --hide-summary=output --
-UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./sidecar/... .
+UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./test/deps/... ./sidecar/... .
 AREA       ?= all
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ test-integration: bin/gotestsum ## Run the tests on a real API server, with the 
 
 test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, kube-proxy (root on Linux)
 	@echo '== e2e: real node'
-	@$(GOTESTSUM) -p 1 -timeout 40m ./test/cluster/... ./test/e2e/...
+	@$(GOTESTSUM) -p 1 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
 
 .PHONY: bench
 bench: ## Measure; AREA=inject or capture prints one line a figure, AREA=all both
@@ -65,7 +65,7 @@ deps: ## Install what demo and tests need from the distribution, if it is missin
 ##@ For developers
 
 .PHONY: generate verify lint
-generate: bin/controller-gen ## Regenerate deep copies, the CRD and RBAC
+generate: bin/controller-gen ## Regenerate deep copies and the CRD
 	@bin/controller-gen object paths=./api/...
 	@bin/controller-gen crd paths=./api/... output:crd:dir=config/crd
 

@@ -46,7 +46,10 @@ func CheckInject(ctx context.Context, c client.Reader, op inject.Operator, names
 	if err != nil {
 		return nil, err
 	}
-	set := cluster.set(op)
+	set, err := cluster.set(ctx, c, op)
+	if err != nil {
+		return nil, err
+	}
 	var checks []InjectionCheck
 	for _, object := range objects {
 		check, err := checkOne(ctx, c, cluster, set, namespace, object)
@@ -167,6 +170,8 @@ func podLabels(object *unstructured.Unstructured) map[string]string {
 	switch object.GetKind() {
 	case "Pod":
 		return object.GetLabels()
+	case "PodTemplate":
+		path = path[1:]
 	case "CronJob":
 		path = append([]string{"spec", "jobTemplate"}, path...)
 	}

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -64,23 +65,66 @@ func readNamespace(ctx context.Context, c client.Reader, name string) (inject.Na
 	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, nil
 }
 
-// set compiles the Injectors as the operator does. A custom template that doesn't compile can't change a decision, so
-// the built-in one stands in for it, with a note.
-func (in *injection) set(op inject.Operator) *inject.Set {
-	owned, _ := inject.Claims(in.injectors)
+// set is what the operator serves: each Injector as it is, or its last good version while it is faulty. One that never
+// was good claims no name.
+func (in *injection) set(ctx context.Context, c client.Reader, op inject.Operator) (*inject.Set, error) {
 	var programs []*inject.Program
+	var served []v1alpha1.Injector
 	for i := range in.injectors {
-		inj := in.injectors[i].DeepCopy()
-		v1alpha1.SetDefaults(inj)
-		program, err := inject.Compile(inj, op)
+		inj, program, err := in.program(ctx, c, op, &in.injectors[i])
 		if err != nil {
-			in.notes = append(in.notes, err.Error()+"; the operator goes on with the last good templates")
-			inj.Spec.Templates, inj.Spec.DefaultTemplates = nil, []string{"sidecar"}
-			if program, err = inject.Compile(inj, op); err != nil {
-				continue
-			}
+			return nil, err
 		}
-		programs = append(programs, program)
+		if program != nil {
+			programs = append(programs, program)
+			served = append(served, *inj)
+		}
 	}
-	return inject.NewSet(op, programs, owned)
+	owned, _ := inject.Claims(served)
+	return inject.NewSet(op, programs, owned), nil
+}
+
+// program returns the version of an Injector that is served, and that version compiled; nil if none is.
+func (in *injection) program(ctx context.Context, c client.Reader, op inject.Operator, inj *v1alpha1.Injector) (*v1alpha1.Injector, *inject.Program, error) {
+	program, fault := compile(inj, op)
+	if fault == nil {
+		return inj, program, nil
+	}
+	good, err := lastGood(ctx, c, op.Namespace, inj)
+	if err != nil {
+		return nil, nil, err
+	}
+	if good != nil {
+		if program, err := compile(good, op); err == nil {
+			in.notes = append(in.notes, fmt.Sprintf("Injector %s is faulty (%v); the operator goes on with its last good version, and so does this answer", inj.Name, fault))
+			return good, program, nil
+		}
+	}
+	in.notes = append(in.notes, fmt.Sprintf("Injector %s is faulty and was never good (%v); it injects nothing", inj.Name, fault))
+	return nil, nil, nil
+}
+
+func compile(inj *v1alpha1.Injector, op inject.Operator) (*inject.Program, error) {
+	v1alpha1.SetDefaults(inj)
+	if faults := v1alpha1.Validate(inj); len(faults) > 0 {
+		return nil, faults.ToAggregate()
+	}
+	return inject.Compile(inj, op)
+}
+
+// lastGood reads what the operator keeps; nil if it keeps nothing of this Injector.
+func lastGood(ctx context.Context, c client.Reader, namespace string, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) {
+	var kept corev1.ConfigMap
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.LastGoodPrefix + inj.Name}, &kept)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("injector %s is faulty; reading its last good version, configmap %s/%s%s: %w", inj.Name, namespace, v1alpha1.LastGoodPrefix, inj.Name, hint(err))
+	}
+	var good v1alpha1.Injector
+	if err := json.Unmarshal([]byte(kept.Data[v1alpha1.LastGoodKey]), &good); err != nil || good.UID != inj.UID {
+		return nil, nil //nolint:nilerr // somebody else's words: the operator doesn't take them either
+	}
+	return &good, nil
 }

@@ -26,6 +26,7 @@ const requests = 20
 
 // demo is one run.
 type demo struct {
+	name    string
 	out     io.Writer
 	root    string
 	started time.Time
@@ -78,7 +79,7 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "   "+format
 
 func (d *demo) startCluster(ctx context.Context) error {
 	started := time.Now()
-	c, err := cluster.Up(ctx, cluster.Options{Name: clusterName}, os.Stderr)
+	c, err := cluster.Up(ctx, cluster.Options{Name: d.name}, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -261,7 +262,7 @@ All of this was true; it took %s. The cluster is still up. What to try next:
    pillion inject -f test/demo/manifests.yaml         # the same offline
 
    make demo-clean                                    # removes it all
-`, since(d.started), d.kubectl.Kubeconfig, filepath.Join(d.root, "bin"), clusterName, clusterName)
+`, since(d.started), d.kubectl.Kubeconfig, filepath.Join(d.root, "bin"), d.name, d.name)
 }
 
 func (d *demo) block(text string) {

@@ -21,15 +21,21 @@ import (
 	"github.com/pillion-mesh/pillion/test/cluster/progress"
 )
 
-// clusterName is the demo's own cluster: tests never join it.
-const clusterName = "demo"
+// options of one run.
+type options struct {
+	name    string // of the cluster: the demo's own, which tests never join; with -api behind it the one without a node
+	clean   bool
+	apiOnly bool
+}
 
 func main() {
-	clean := flag.Bool("clean", false, "remove what a demo left running")
-	apiOnly := flag.Bool("api-only", false, "show what an API server alone can, even where a node could run")
+	var o options
+	flag.StringVar(&o.name, "name", "demo", "name of the cluster")
+	flag.BoolVar(&o.clean, "clean", false, "remove what a demo left running")
+	flag.BoolVar(&o.apiOnly, "api-only", false, "show what an API server alone can, even where a node could run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, *clean, *apiOnly)
+	err := run(ctx, os.Stdout, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -37,16 +43,16 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, out io.Writer, clean, apiOnly bool) error {
-	if clean {
-		return removeAll(ctx)
+func run(ctx context.Context, out io.Writer, o options) error {
+	if o.clean {
+		return removeAll(ctx, o.name)
 	}
 	root, err := repository()
 	if err != nil {
 		return err
 	}
-	d := &demo{out: out, root: root, started: time.Now()}
-	if apiOnly {
+	d := &demo{name: o.name, out: out, root: root, started: time.Now()}
+	if o.apiOnly {
 		return d.withoutNode(ctx, errors.New("--api-only was given"))
 	}
 	err = d.withNode(ctx)
@@ -57,9 +63,9 @@ func run(ctx context.Context, out io.Writer, clean, apiOnly bool) error {
 }
 
 // removeAll ends both clusters a demo may have started.
-func removeAll(ctx context.Context) error {
+func removeAll(ctx context.Context, name string) error {
 	var failed []error
-	for _, name := range []string{clusterName, clusterName + "-api"} {
+	for _, name := range []string{name, name + "-api"} {
 		failed = append(failed, cluster.Down(ctx, name, progress.New(os.Stderr)))
 	}
 	return errors.Join(failed...)

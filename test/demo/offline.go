@@ -46,7 +46,7 @@ func (d *demo) withoutNode(ctx context.Context, why error) error {
 }
 
 func (d *demo) startAPI(ctx context.Context) error {
-	c, err := cluster.Up(ctx, cluster.Options{Name: clusterName + "-api", APIOnly: true, ControllerManager: true}, os.Stderr)
+	c, err := cluster.Up(ctx, cluster.Options{Name: d.name + "-api", APIOnly: true, ControllerManager: true}, os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -81,14 +81,14 @@ func (d *demo) startOperator(ctx context.Context) (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
-	log, err := os.CreateTemp("", "pillion-demo-operator-*.log")
+	log, err := os.Create(filepath.Join(filepath.Dir(d.kubectl.Kubeconfig), "operator.log")) // goes with the cluster
 	if err != nil {
 		return nil, fmt.Errorf("the operator's log: %w", err)
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, d.cli, "operator", "--kubeconfig", d.kubectl.Kubeconfig,
 		"--webhook-address", fmt.Sprintf("127.0.0.1:%d", webhook), "--ops-address", fmt.Sprintf("127.0.0.1:%d", ops),
-		"--serving-host", "127.0.0.1", "--drain", "0s")
+		"--serving-host", "127.0.0.1", "--drain", "0s", "--linger", "0s")
 	cmd.Stderr = log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second

@@ -36,13 +36,16 @@ func TestNode(t *testing.T) {
 		run  func(*testing.T, *env)
 	}{
 		{"InjectedPodsTalkThroughBothSidecars", testTraffic},
+		{"ServiceFromAPodThatAsked", testService},
 		{"ClassicSidecar", testClassic},
 		{"JobWithNativeSidecarCompletes", testJob},
 		{"ExcludedTrafficStaysOutside", testExcluded},
 		{"NeverInjected", testNeverInjected},
 		{"BadAnnotationIsDeniedWithItsReason", testDenied},
 		{"Documentation", testDocumentation},
+		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
 		{"OperatorReplacedUnderLoad", testOperatorReplaced},
+		{"UninstalledLeavesNothing", testUninstall}, // the last one
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, e) })
 	}

@@ -28,6 +28,7 @@ func testNeverInjected(t *testing.T, e *env) {
 			case test.spec == "opt-out":
 				manifest = strings.Replace(manifest, "labels: {app: never}", `labels: {app: never, sidecar.istio.io/inject: "false"}`, 1)
 			case test.spec != "":
+				manifest = strings.Replace(manifest, ", securityContext: {runAsUser: 1000}", "", 1) // Windows forbids it
 				manifest = strings.Replace(manifest, "spec:\n", "spec:\n  nodeName: node1\n  "+test.spec+"\n", 1)
 			}
 			if test.reason == "system-namespace" {
@@ -65,5 +66,27 @@ func testDenied(t *testing.T, e *env) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the message doesn't name %s: %v", want, err)
 		}
+	}
+}
+
+// testLastGood: a faulty Injector changes nothing but its status, and check-inject knows.
+func testLastGood(t *testing.T, e *env) {
+	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
+	e.must(t, "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"capture":{"excludeOutboundPorts":"80,x"},"policy":"OptOut"}}`)
+	t.Cleanup(func() {
+		e.must(t, "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"capture":{"excludeOutboundPorts":""},"policy":"OptIn"}}`)
+		e.must(t, "wait", "injector/default", "--for=condition=Accepted", "--timeout=30s")
+	})
+	e.must(t, "wait", "injector/default", "--for=condition=Accepted=False", "--timeout=30s")
+	e.apply(t, namespace, appPod("server"))
+	if got := names(e.pod(t, namespace, "server").Spec.InitContainers); !slices.Contains(got, istio.ContainerProxy) {
+		t.Errorf("init containers %v: the last good Injector should have injected", got)
+	}
+	out, code := e.pillion(t, "check-inject", "-n", namespace, "server")
+	if code != 0 || !strings.Contains(out, "goes on with its last good version") || !strings.Contains(out, `"x" is not a port`) {
+		t.Errorf("check-inject: exit code %d, want 0 and a note about the last good version:\n%s", code, out)
+	}
+	if out, code := e.pillion(t, "check-inject", "-n", e.Namespace(t), "-l", "a=b"); code != 1 {
+		t.Errorf("check-inject: exit code %d, want 1: policy OptOut is in the faulty version only:\n%s", code, out)
 	}
 }

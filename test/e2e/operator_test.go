@@ -220,3 +220,24 @@ func killOperator(t *testing.T, pod string) {
 		t.Fatalf("killed %d processes of pod %s, want its one worker", killed, pod)
 	}
 }
+
+// testUninstall: nothing of ours is left, and pods that ask for a sidecar are created again.
+func testUninstall(t *testing.T, e *env) {
+	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
+	e.must(t, "delete", "-k", install.Overlay, "--ignore-not-found")
+	began := time.Now()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "after-", Namespace: namespace},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "localhost/app:1"}}},
+	}
+	eventually(t, time.Minute, func() error {
+		_, err := e.Client.CoreV1().Pods(namespace).Create(deadline(t, 10*time.Second), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
+	t.Logf("a pod in a labelled namespace could be created %s after the uninstallation", time.Since(began).Round(time.Millisecond))
+	for _, kind := range []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "validatingadmissionpolicies", "clusterroles", "clusterrolebindings", "crds", "namespaces"} {
+		if out := e.must(t, "get", kind, "-o", "name"); strings.Contains(out, "pillion") {
+			t.Errorf("left of us: %s", out)
+		}
+	}
+}

@@ -135,6 +135,28 @@ func names(containers []corev1.Container) []string {
 	return all
 }
 
+// testService: by a Service's name, from a pod that asked by itself in a namespace without a label.
+func testService(t *testing.T, e *env) {
+	namespace, unlabelled := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"}), e.Namespace(t)
+	e.apply(t, namespace, appPod("server")+`
+apiVersion: v1
+kind: Service
+metadata: {name: server}
+spec: {selector: {app: server}, ports: [{port: 80, targetPort: 8080}]}
+`)
+	asked := strings.Replace(appPod("client"), "labels: {app: client}", `labels: {app: client, sidecar.istio.io/inject: "true"}`, 1)
+	e.apply(t, unlabelled, asked+strings.NewReplacer("name: client", "name: plain", "app: client", "app: plain").Replace(appPod("client")))
+	e.ready(t, namespace, "server")
+	e.ready(t, unlabelled, "client", "plain")
+	if got := names(e.pod(t, unlabelled, "plain").Spec.Containers); len(e.pod(t, unlabelled, "plain").Spec.InitContainers) != 0 || !slices.Equal(got, []string{"app"}) {
+		t.Errorf("the pod beside the one that asked has containers %v, want app alone", got)
+	}
+	source, destination := e.metrics(t, unlabelled, "client"), e.metrics(t, namespace, "server")
+	e.get(t, unlabelled, "client", "http://server."+namespace+"/", 5)
+	e.passed(t, unlabelled, "client", "source", source, 5)
+	e.passed(t, namespace, "server", "destination", destination, 5)
+}
+
 // testClassic: the same with the proxy beside the application.
 func testClassic(t *testing.T, e *env) {
 	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})

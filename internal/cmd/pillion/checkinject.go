@@ -25,6 +25,7 @@ const (
 
 type checkInjectOptions struct {
 	kube   *genericclioptions.ConfigFlags
+	root   string
 	file   string
 	labels map[string]string
 	output string
@@ -52,6 +53,7 @@ Exit code: 0 injected, 1 not injected, 2 it couldn't be found out.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runCheckInject(cmd, streams, o, args) },
 	}
 	o.kube.AddFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&o.root, "root-namespace", "i", operator.Defaults().Namespace, "namespace of the operator")
 	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "file with pods or workloads instead of one in the cluster; - is stdin")
 	cmd.Flags().StringToStringVarP(&o.labels, "labels", "l", nil, "labels of a pod that doesn't exist yet")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
@@ -93,7 +95,9 @@ func (o *checkInjectOptions) check(cmd *cobra.Command, stdin io.Reader, args []s
 	if err != nil {
 		return nil, err
 	}
-	checks, err := cli.CheckInject(cmd.Context(), c, offlineOperator(operator.Defaults().SidecarImage), namespace, objects...)
+	op := offlineOperator(operator.Defaults().SidecarImage)
+	op.Namespace = o.root
+	checks, err := cli.CheckInject(cmd.Context(), c, op, namespace, objects...)
 	if err == nil && len(checks) == 0 {
 		err = inputError(fmt.Errorf("%s holds no pod and no workload with pods", o.file))
 	}

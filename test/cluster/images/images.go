@@ -52,7 +52,9 @@ type Binary struct {
 const bin = "/usr/local/bin/"
 
 // Specs are the images of the project and of its tests, by what `load-image`, demo and e2e call them.
-func Specs() []Spec { return append(project("localhost/pillion:test", "localhost/pillion-sidecar:test", ""), appSpec()) }
+func Specs() []Spec {
+	return append(project("localhost/pillion:test", "localhost/pillion-sidecar:test", ""), appSpec())
+}
 
 // Product are the images people deploy, as config/default names them.
 func Product(tag string) []Spec {
