@@ -4,7 +4,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 LDFLAGS    := -s -w -X github.com/pillion-mesh/pillion/internal/version.Version=$(VERSION)
 GOBUILD    := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 GOTESTSUM  := bin/gotestsum --format pkgname-and-test-fails --hide-summary=output --
-UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./test/deps/... ./sidecar/... .
+UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./test/deps/... ./test/docs/... ./sidecar/... .
 AREA       ?= all
 
 .DEFAULT_GOAL := help
