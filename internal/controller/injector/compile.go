@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,11 +28,12 @@ type Compiled struct {
 	InEffect   *v1alpha1.Injector // the version Program is of
 	Invalid    field.ErrorList    // of the present version
 	Fault      *inject.CompileError
+	Pending    error // why it isn't known yet what to serve; the next Refresh tries again
 }
 
 // Previous says whether an older version is in use because the present one is faulty.
 func (c *Compiled) Previous() bool {
-	return c.Program != nil && (len(c.Invalid) > 0 || c.Fault != nil)
+	return c.Program != nil && (len(c.Invalid) > 0 || c.Fault != nil || c.Pending != nil)
 }
 
 // State is the outcome for all Injectors: immutable.
@@ -59,7 +61,8 @@ type LastGood interface {
 }
 
 // Compiler turns all Injectors into one Set. An edit counts as a whole or not at all: while the present version of an
-// Injector is faulty, the last good one stays in use, webhooks included.
+// Injector is faulty, the last good one stays in use, webhooks included. Templates may take long to compile: nobody but
+// the caller of Refresh waits for them, everyone else takes the latest State.
 type Compiler struct {
 	Injectors client.Reader // the informer
 	LastGood  LastGood
@@ -82,47 +85,56 @@ func (c *Compiler) Set() *inject.Set {
 	return nil
 }
 
-// Ready is /readyz's: some Injector's templates compiled, or there is none.
+// recallTimeout bounds the reading of one last good version.
+const recallTimeout = 5 * time.Second
+
+// Ready is /readyz's: some Injector's templates compiled, or there is none, and of none it is still to be found out what
+// to serve. Without that last part a replica whose first call failed would answer pods of that Injector with 404, while
+// its neighbours, which know, go on.
 func (c *Compiler) Ready() error {
 	s := c.state.Load()
 	if s == nil {
 		return errors.New("no Injector was read yet")
 	}
+	working := 0
 	for _, compiled := range s.Injectors {
 		if compiled.Program != nil {
-			return nil
+			working++
+		} else if compiled.Pending != nil {
+			return compiled.Pending
 		}
 	}
-	if len(s.Injectors) > 0 {
+	if working == 0 && len(s.Injectors) > 0 {
 		return errors.New("no Injector's templates compile: see kubectl get injectors -o yaml")
 	}
 	return nil
 }
 
-// Refresh compiles what changed and swaps the state. It returns the new state even with an error, which then is about
-// some Injectors only.
-func (c *Compiler) Refresh(ctx context.Context) (*State, error) {
+// Refresh compiles what changed and swaps the state; changed says whether it did, even with an error, which then is
+// about some Injectors only.
+func (c *Compiler) Refresh(ctx context.Context) (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list v1alpha1.InjectorList
 	if err := c.Injectors.List(ctx, &list); err != nil {
-		return c.state.Load(), fmt.Errorf("listing Injectors: %w", err)
+		return false, fmt.Errorf("listing Injectors: %w", err)
 	}
 	before := c.state.Load()
-	if before == nil {
+	first := before == nil
+	if first {
 		before = &State{}
 	}
-	compiled, changed, err := c.compileAll(ctx, list.Items, before.Injectors)
-	if !changed && c.state.Load() != nil {
-		return before, err
+	compiled, err := c.compileAll(ctx, list.Items, before.Injectors)
+	if !first && maps.Equal(compiled, before.Injectors) {
+		return false, err
 	}
 	next := c.join(compiled)
 	c.measure(before, next)
 	c.state.Store(next)
-	return next, err
+	return true, err
 }
 
-func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector, before map[string]*Compiled) (map[string]*Compiled, bool, error) {
+func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector, before map[string]*Compiled) (map[string]*Compiled, error) {
 	var faults []error
 	now := make(map[string]*Compiled, len(injectors))
 	for i := range injectors {
@@ -131,47 +143,43 @@ func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector
 		if known != nil && known.UID != inj.UID {
 			known = nil
 		}
-		if known != nil && known.Generation == inj.Generation {
-			now[inj.Name] = known
-			continue
+		if known == nil || known.Generation != inj.Generation || known.Pending != nil {
+			known = c.compile(ctx, inj.DeepCopy(), known)
+			faults = append(faults, known.Pending)
 		}
-		compiled, err := c.compile(ctx, inj.DeepCopy(), known)
-		if err != nil {
-			faults = append(faults, err)
-			if compiled = known; compiled == nil {
-				continue
-			}
-		}
-		now[inj.Name] = compiled
+		now[inj.Name] = known
 	}
-	return now, !maps.Equal(now, before), errors.Join(faults...)
+	return now, errors.Join(faults...)
 }
 
 // compile judges the present version of an Injector and falls back to the last good one. inj is the caller's to keep.
-func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *Compiled) (*Compiled, error) {
+func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *Compiled) *Compiled {
 	v1alpha1.SetDefaults(inj)
 	result := &Compiled{UID: inj.UID, Generation: inj.Generation}
 	if result.Invalid = v1alpha1.Validate(inj); len(result.Invalid) == 0 {
 		program, err := inject.Compile(inj, c.Operator)
 		if err == nil {
 			result.Program, result.InEffect = program, inj
-			return result, nil
+			return result
 		}
 		if !errors.As(err, &result.Fault) {
-			return nil, fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
+			result.Pending = fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
 		}
 	}
 	c.Log.Info("Injector is faulty; its last good version stays in use", "injector", inj.Name,
 		"generation", inj.Generation, "invalid", result.Invalid.ToAggregate(), "fault", result.Fault)
 	if known != nil && known.Program != nil {
 		result.Program, result.InEffect = known.Program, known.InEffect
-		return result, nil
+	} else if err := c.recall(ctx, inj, result); err != nil {
+		result.Pending = err
 	}
-	return result, c.recall(ctx, inj, result)
+	return result
 }
 
 // recall brings back the last good version from before this process started.
 func (c *Compiler) recall(ctx context.Context, inj *v1alpha1.Injector, result *Compiled) error {
+	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
+	defer cancel()
 	good, err := c.LastGood.Load(ctx, inj)
 	if err != nil || good == nil {
 		return err

@@ -62,6 +62,7 @@ type Controller struct {
 type savedMark struct {
 	uid        types.UID
 	generation int64
+	notKept    string // why it couldn't be
 }
 
 // New returns a controller; AddTo starts it with a manager.
@@ -70,7 +71,7 @@ func New(o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace}
+	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace, Most: maxLastGood}
 	return &Controller{
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
 		Compiler: &Compiler{Injectors: o.Client, LastGood: store, Operator: o.Operator, Log: o.Log, ready: m.ready},
@@ -85,10 +86,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	err := builder.ControllerManagedBy(mgr).Named("injector-compile").
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: backoff()}).
 		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Complete(reconcile.Func(func(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-			_, err := c.Compiler.Refresh(ctx)
-			return reconcile.Result{}, err
-		}))
+		Complete(reconcile.Func(c.compile))
 	if err != nil {
 		return err
 	}
@@ -100,11 +98,21 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 		Complete(c)
 }
 
+// compile is the compiling half. The writing half waits for no template; it hears when there is news.
+func (c *Controller) compile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	changed, err := c.Compiler.Refresh(ctx)
+	if changed {
+		c.Poke()
+	}
+	return reconcile.Result{}, err
+}
+
 func backoff() workqueue.TypedRateLimiter[reconcile.Request] {
 	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](100*time.Millisecond, 30*time.Second)
 }
 
-// Poke makes the leader look at everything again, because the caBundle may have changed. It never blocks.
+// Poke makes the leader look at everything again, because the caBundle may have changed, or what compiled. It never
+// blocks.
 func (c *Controller) Poke() {
 	select {
 	case c.poke <- event.GenericEvent{Object: &v1alpha1.Injector{}}:

@@ -72,10 +72,12 @@ func (w *world) restart() {
 	w.c = c
 }
 
+// reconcile is both halves, one after the other.
 func (w *world) reconcile(name string) error {
 	w.t.Helper()
-	_, err := w.c.Reconcile(context.Background(), request(name))
-	return err
+	_, compiling := w.c.compile(context.Background(), request("all"))
+	_, writing := w.c.Reconcile(context.Background(), request(name))
+	return errors.Join(compiling, writing)
 }
 
 func (w *world) must(err error) {

@@ -3,6 +3,7 @@ package injector
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,11 +20,15 @@ const (
 	maxLastGood    = 512 << 10
 )
 
+// errTooBig is Save's: trying again doesn't help.
+var errTooBig = errors.New("make its templates smaller; until then a restarted operator has nothing to fall back on after a faulty edit")
+
 // ConfigMaps keeps the last good version of each Injector in a ConfigMap of the operator's namespace.
 type ConfigMaps struct {
 	Client    client.Client
 	Live      client.Reader
 	Namespace string
+	Most      int // bytes; an API server takes a ConfigMap of 1 MiB
 }
 
 // Load returns the last version of inj that compiled, nil if there is none or it is of another object of that name.
@@ -55,9 +60,9 @@ func (s ConfigMaps) Save(ctx context.Context, good *v1alpha1.Injector) error {
 	if err != nil {
 		return fmt.Errorf("encoding Injector %q: %w", good.Name, err)
 	}
-	if len(text) > maxLastGood {
-		return fmt.Errorf("keeping the last good version of Injector %q: it is %d bytes long, more than %d; make its templates smaller",
-			good.Name, len(text), maxLastGood)
+	if len(text) > s.Most {
+		return fmt.Errorf("keeping the last good version of Injector %q: it is %d bytes long, more than %d: %w",
+			good.Name, len(text), s.Most, errTooBig)
 	}
 	cm := &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},

@@ -24,6 +24,7 @@ type pass struct {
 	names    []string // it owns
 	webhooks []webhookPass
 	pending  string        // why no webhooks were written; "" if they were
+	notKept  string        // why this version isn't there for processes to come; "" if it is
 	again    time.Duration // look again after this
 }
 
@@ -38,39 +39,62 @@ type webhookPass struct {
 
 // Reconcile brings the API server in line with one Injector and says so in its status.
 func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
-	state, err := c.Compiler.Refresh(ctx)
+	state := c.Compiler.State()
 	if state == nil {
-		return reconcile.Result{}, err
+		return reconcile.Result{RequeueAfter: compileWait}, nil
 	}
 	var inj v1alpha1.Injector
 	switch err := c.Client.Get(ctx, client.ObjectKey{Name: r.Name}, &inj); {
 	case apierrors.IsNotFound(err):
 		delete(c.saved, r.Name)
-		return reconcile.Result{}, c.removeUnclaimed(ctx, r.Name, state)
+		return reconcile.Result{RequeueAfter: untilForgotten(state, r.Name)}, c.removeUnclaimed(ctx, r.Name, state)
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading Injector %q: %w", r.Name, err)
 	}
 	compiled := state.Injectors[inj.Name]
-	if compiled == nil || compiled.Generation != inj.Generation {
-		return reconcile.Result{RequeueAfter: 100 * time.Millisecond}, err // it changed between two reads
+	if compiled == nil || compiled.UID != inj.UID {
+		return reconcile.Result{RequeueAfter: compileWait}, nil
 	}
 	p := &pass{inj: &inj, compiled: compiled, state: state, names: state.Names(inj.Name), again: resync}
-	err = errors.Join(err, c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state), c.writeStatus(ctx, p))
+	if compiled.Generation != inj.Generation { // its compile is under way; what is in effect is kept in order meanwhile
+		return reconcile.Result{RequeueAfter: compileWait}, c.applyWebhooks(ctx, p)
+	}
+	err := errors.Join(c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state), c.writeStatus(ctx, p))
 	return reconcile.Result{RequeueAfter: p.again}, err
+}
+
+// compileWait is when to look again where the compiling half is behind; it also says when it is done.
+const compileWait = 100 * time.Millisecond
+
+// untilForgotten is when to look again at an Injector that is gone: its names are free once the compiling half knows.
+func untilForgotten(state *State, injector string) time.Duration {
+	if state.Injectors[injector] == nil {
+		return 0
+	}
+	return compileWait
 }
 
 func (p *pass) lookAgainIn(d time.Duration) { p.again = min(p.again, max(d, 50*time.Millisecond)) }
 
-// saveLastGood keeps the present version for processes to come, if it is good.
+// saveLastGood keeps the present version for processes to come, if it is good. One that is too big is said to be so and
+// not tried again.
 func (c *Controller) saveLastGood(ctx context.Context, p *pass) error {
-	mark := savedMark{p.inj.UID, p.inj.Generation}
-	if p.compiled.Program == nil || p.compiled.Previous() || c.saved[p.inj.Name] == mark {
+	if p.compiled.Program == nil || p.compiled.Previous() {
 		return nil
 	}
-	if err := c.store.Save(ctx, p.inj); err != nil {
-		return err
+	mark := c.saved[p.inj.Name]
+	if mark.uid != p.inj.UID || mark.generation != p.inj.Generation {
+		mark = savedMark{uid: p.inj.UID, generation: p.inj.Generation}
+		if err := c.store.Save(ctx, p.inj); errors.Is(err, errTooBig) {
+			mark.notKept = err.Error()
+			c.Record(events.Event{Object: reference(p.inj.Name, p.inj.UID), Type: corev1.EventTypeWarning,
+				Reason: reasonNotKept, Message: mark.notKept, Always: true})
+		} else if err != nil {
+			return err
+		}
+		c.saved[p.inj.Name] = mark
 	}
-	c.saved[p.inj.Name] = mark
+	p.notKept = mark.notKept
 	return nil
 }
 

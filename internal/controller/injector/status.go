@@ -18,6 +18,7 @@ const (
 	reasonNameTaken      = "NameTaken"
 	reasonCompiled       = "Compiled"
 	reasonCompileError   = "CompileError"
+	reasonNotKept        = "LastGoodNotKept" // compiled, but nothing to fall back on after the next edit and a restart
 	reasonApplied        = "Applied"
 	reasonPending        = "Pending"
 	reasonContested      = "Contested"
@@ -89,15 +90,22 @@ func (p *pass) templatesReady() metav1.Condition {
 		return condition(v1alpha1.ConditionTemplatesReady, false, reasonCompileError, p.faults()+p.fallback())
 	case len(p.compiled.Invalid) > 0:
 		return condition(v1alpha1.ConditionTemplatesReady, false, reasonInvalid, "the spec isn't accepted"+p.fallback())
+	case p.compiled.Pending != nil:
+		return condition(v1alpha1.ConditionTemplatesReady, false, reasonPending, p.compiled.Pending.Error()+"; trying again")
+	case p.notKept != "":
+		return condition(v1alpha1.ConditionTemplatesReady, true, reasonNotKept, p.notKept)
 	}
 	return condition(v1alpha1.ConditionTemplatesReady, true, reasonCompiled, "")
 }
 
 func (p *pass) fallback() string {
-	if p.compiled.Program == nil {
-		return neverCompiledMessage
+	switch {
+	case p.compiled.Program != nil:
+		return usingPreviousMessage
+	case p.compiled.Pending != nil:
+		return "; " + p.compiled.Pending.Error() + "; trying again"
 	}
-	return usingPreviousMessage
+	return neverCompiledMessage
 }
 
 // faults is one sentence a fault, by template.

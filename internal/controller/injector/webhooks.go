@@ -26,6 +26,8 @@ const entrySuffix = ".injector.pillion.dev" // of entry names; the status leaves
 func (c *Controller) applyWebhooks(ctx context.Context, p *pass) error {
 	bundle := c.Bundle()
 	switch {
+	case p.compiled.Program == nil && p.compiled.Pending != nil:
+		p.pending = p.compiled.Pending.Error() + "; webhooks that exist are left as they are"
 	case p.compiled.Program == nil:
 		p.pending = "no version of this Injector ever compiled; webhooks that exist are left as they are"
 	case len(p.names) == 0:
