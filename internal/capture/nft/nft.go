@@ -7,44 +7,57 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nltest"
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
-// Errors the kernel's answers are sorted into; anything else is passed on as it is.
-var (
-	ErrPermission  = errors.New("the kernel wants CAP_NET_ADMIN")
-	ErrUnsupported = errors.New("this kernel can't do it")
-)
-
 // Backend is a netlink connection to one network namespace's nftables. Not safe for concurrent use.
 type Backend struct {
+	dial func() (wire, error)
 	conn *nftables.Conn
-	sock *socket.Socket
+	sock wire
 	have *state // as of the last Compare
+	read bool   // the kernel has answered once: it knows nftables
+}
+
+// wire carries requests to the kernel and answers back; *socket.Socket is one.
+type wire interface {
+	Func() nltest.Func
+	Conn() *netlink.Conn
+	Close() error
 }
 
 // Open connects to the calling thread's network namespace.
 func Open() (*Backend, error) {
-	b := &Backend{}
+	b := &Backend{dial: func() (wire, error) { return socket.Open(unix.NETLINK_NETFILTER) }}
 	return b, b.open()
 }
 
 func (b *Backend) open() (err error) {
-	if b.sock, err = socket.Open(unix.NETLINK_NETFILTER); err != nil {
-		return classify("opening a netlink socket for netfilter", err)
+	sock, err := b.dial()
+	if err != nil {
+		return classify("opening a netlink socket for netfilter", err, isLack(err))
 	}
+	b.sock = sock
 	b.conn, err = nftables.New(nftables.AsLasting(), nftables.WithTestDial(b.sock.Func()))
 	return err
 }
 
-// Close ends the connection.
-func (b *Backend) Close() error { return errors.Join(b.conn.CloseLasting(), b.sock.Close()) }
+// Close ends the connection. It may be closed already, if it couldn't be reopened.
+func (b *Backend) Close() error {
+	if b.sock == nil {
+		return nil
+	}
+	err := errors.Join(b.conn.CloseLasting(), b.sock.Close())
+	b.sock = nil
+	return err
+}
 
 // reopen drops answers still under way: after an error they'd be taken for those of the next request.
 func (b *Backend) reopen() error { return errors.Join(b.Close(), b.open()) }
@@ -67,9 +80,9 @@ type Counter struct {
 
 // Compare reads our table back and holds it against want, in order. It writes nothing.
 func (b *Backend) Compare(want *plan.Ruleset, about string) (Report, error) {
-	have, err := b.read()
+	have, err := b.readWhole()
 	if err != nil {
-		return Report{}, errors.Join(classify("reading the nftables rules", err), b.reopen())
+		return Report{}, classify("reading the nftables rules", err, !b.read && isLack(err))
 	}
 	b.have = have
 	return Report{Differences: have.compare(want, about), Counters: have.counters, Foreign: have.foreign}, nil
@@ -78,16 +91,23 @@ func (b *Backend) Compare(want *plan.Ruleset, about string) (Report, error) {
 // Replace makes our table what want says, in one transaction: either all of it is in force afterwards or nothing
 // changed. Counters of rules that stay keep counting. Compare must have been called.
 func (b *Backend) Replace(want *plan.Ruleset, about string) error {
-	t := &transaction{conn: b.conn, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: plan.TableName}}
+	t := b.transaction(plan.TableName)
 	if len(want.Chains) == 0 {
 		t.conn.DelTable(t.table)
 	} else if err := t.fill(b.have, want, about); err != nil {
 		return errors.Join(fmt.Errorf("encoding the rules: %w", err), b.reopen())
 	}
 	if err := b.conn.Flush(); err != nil {
-		return errors.Join(classify(fmt.Sprintf("writing %d nftables rules", countRules(want)), err), b.reopen())
+		reopened := b.reopen()
+		lacks := isLack(err) && reopened == nil && b.lacks()
+		doing := fmt.Sprintf("writing table inet %s with %d rules", plan.TableName, countRules(want))
+		return errors.Join(classify(doing, err, lacks), reopened)
 	}
 	return nil
+}
+
+func (b *Backend) transaction(table string) *transaction {
+	return &transaction{conn: b.conn, table: &nftables.Table{Family: nftables.TableFamilyINet, Name: table}}
 }
 
 func countRules(want *plan.Ruleset) int {
@@ -96,25 +116,4 @@ func countRules(want *plan.Ruleset) int {
 		n += len(c.Rules)
 	}
 	return n
-}
-
-// classify sorts an error of the kernel. EINVAL on reading is what nfnetlink answers for a subsystem it doesn't know.
-func classify(doing string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("%s: %w (%w)", doing, ErrPermission, err)
-	case isAny(err, syscall.EOPNOTSUPP, syscall.EPROTONOSUPPORT, syscall.EAFNOSUPPORT, syscall.ENOENT, syscall.EINVAL):
-		return fmt.Errorf("%s: %w (%w)", doing, ErrUnsupported, err)
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-}
-
-func isAny(err error, targets ...error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
 }

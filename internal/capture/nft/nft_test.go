@@ -2,11 +2,9 @@ package nft
 
 import (
 	"bytes"
-	"errors"
 	"math/rand"
 	"net/netip"
 	"slices"
-	"syscall"
 	"testing"
 
 	"github.com/google/nftables"
@@ -88,21 +86,6 @@ func asListed(t *testing.T, exprs []expr.Any) []attribute {
 		list = append(list, attribute{data: data})
 	}
 	return list
-}
-
-func TestClassify(t *testing.T) {
-	for errno, want := range map[syscall.Errno]error{
-		syscall.EPERM: ErrPermission, syscall.EACCES: ErrPermission,
-		syscall.EOPNOTSUPP: ErrUnsupported, syscall.EPROTONOSUPPORT: ErrUnsupported, syscall.EAFNOSUPPORT: ErrUnsupported,
-		syscall.ENOENT: ErrUnsupported, syscall.EINVAL: ErrUnsupported,
-	} {
-		if err := classify("reading", errno); !errors.Is(err, want) || !errors.Is(err, errno) {
-			t.Errorf("%v: %v", errno, err)
-		}
-	}
-	if err := classify("reading", syscall.ENOBUFS); errors.Is(err, ErrPermission) || errors.Is(err, ErrUnsupported) {
-		t.Error(err)
-	}
 }
 
 func TestComment(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
@@ -26,12 +27,33 @@ type knownSet struct {
 	spans []span
 }
 
-func (b *Backend) read() (*state, error) {
+// readings bounds how often the table is read again because somebody changed it meanwhile.
+const readings = 10
+
+// readWhole reads the table as it was at one moment. ENOENT says that what was listed first is gone, EINTR that a list
+// is torn.
+func (b *Backend) readWhole() (have *state, err error) {
+	for range readings {
+		if have, err = b.readTable(); err == nil {
+			return have, nil
+		}
+		if err := b.reopen(); err != nil {
+			return nil, err
+		}
+		if !b.read || !isAny(err, unix.ENOENT, unix.EINTR) {
+			break
+		}
+	}
+	return nil, err
+}
+
+func (b *Backend) readTable() (*state, error) {
 	s := &state{counters: map[string]Counter{}}
 	tables, err := b.conn.ListTablesOfFamily(nftables.TableFamilyINet)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing tables: %w", err)
 	}
+	b.read = true
 	if i := slices.IndexFunc(tables, isOurs); i >= 0 {
 		s.table = tables[i]
 	}

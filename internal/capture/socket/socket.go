@@ -99,6 +99,9 @@ func (s *Socket) Receive() ([]netlink.Message, error) {
 			Sequence: r.Header.Seq, PID: nltest.PID, // what Func's user takes for its own
 		}
 		messages[i].Data = r.Data
+		if messages[i].Header.Flags&netlink.DumpInterrupted != 0 {
+			return nil, fmt.Errorf("what the kernel listed changed meanwhile: %w", unix.EINTR)
+		}
 	}
 	return messages, nil
 }
