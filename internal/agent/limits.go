@@ -12,35 +12,41 @@ import (
 // agentMemory is the agent's part of the container's memory limit; the proxy gets the rest.
 const agentMemory = 32 << 20
 
-// cgroup reads limits and events of the container, in dir ("/sys/fs/cgroup").
+// cgroup reads limits and events of the container, in dir ("/sys/fs/cgroup"), of version 2 and else of version 1.
 type cgroup struct{ dir string }
+
+// noLimit is less than what version 1 says where there is none: the largest multiple of the page size.
+const noLimit = 1 << 60
 
 // memoryLimit is the container's limit in bytes, 0 if it has none.
 func (c cgroup) memoryLimit() int64 {
-	text, err := os.ReadFile(filepath.Join(c.dir, "memory.max"))
-	if err != nil {
-		return 0
+	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		limit, err := strconv.ParseInt(strings.TrimSpace(c.read(name)), 10, 64) // version 2 may say "max"
+		if err == nil && limit > 0 && limit < noLimit {
+			return limit
+		}
 	}
-	limit, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		return 0 // "max"
-	}
-	return limit
+	return 0
 }
 
 // oomKills is how often the kernel killed a process of the container for its memory.
 func (c cgroup) oomKills() uint64 {
-	text, err := os.ReadFile(filepath.Join(c.dir, "memory.events"))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(c.read("memory.events") + c.read("memory/memory.oom_control")) {
 		if count, found := strings.CutPrefix(line, "oom_kill "); found {
 			n, _ := strconv.ParseUint(strings.TrimSpace(count), 10, 64)
 			return n
 		}
 	}
 	return 0
+}
+
+// read is empty for a file of the other version.
+func (c cgroup) read(name string) string {
+	text, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // proxyMemory is Go's soft limit for the proxy: 0.9 of the container's less the agent's part, never less than that

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -72,26 +73,37 @@ func FuzzMergeText(f *testing.F) {
 	})
 }
 
+func TestCGroup(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		limit int64
+		kills uint64
+	}{
+		"no files":                             {nil, 0, 0},
+		"version 2":                            {map[string]string{"memory.max": "134217728\n", "memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 1\n"}, 128 << 20, 2},
+		"version 2, no limit":                  {map[string]string{"memory.max": "max\n", "memory.events": "oom_kill 0\n"}, 0, 0},
+		"version 1":                            {map[string]string{"memory/memory.limit_in_bytes": "134217728\n", "memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"}, 128 << 20, 4},
+		"version 1, no limit, pages of 4 KiB":  {map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 0, 0},
+		"version 1, no limit, pages of 64 KiB": {map[string]string{"memory/memory.limit_in_bytes": "9223372036854710272\n"}, 0, 0},
+		"version 1, nonsense":                  {map[string]string{"memory/memory.limit_in_bytes": "-1\n"}, 0, 0},
+		"both":                                 {map[string]string{"memory.max": "134217728", "memory/memory.limit_in_bytes": "1048576"}, 128 << 20, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := cgroup{t.TempDir()}
+			for file, text := range c.files {
+				path := filepath.Join(g.dir, file)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if limit, kills := g.memoryLimit(), g.oomKills(); limit != c.limit || kills != c.kills {
+				t.Errorf("limit %d, kills %d; want %d, %d", limit, kills, c.limit, c.kills)
+			}
+		})
+	}
+}
+
 func TestLimits(t *testing.T) {
-	dir := t.TempDir()
-	g := cgroup{dir}
-	if g.memoryLimit() != 0 || g.oomKills() != 0 {
-		t.Error("limits without files")
-	}
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("memory.max", "max\n")
-	write("memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 1\n")
-	if g.memoryLimit() != 0 || g.oomKills() != 2 {
-		t.Errorf("limit %d, kills %d", g.memoryLimit(), g.oomKills())
-	}
-	write("memory.max", "134217728\n")
-	if g.memoryLimit() != 128<<20 {
-		t.Errorf("limit %d", g.memoryLimit())
-	}
 	for limit, want := range map[int64]int64{0: 0, 16 << 20: 32 << 20, 100 << 20: (100<<20)/10*9 - 32<<20} {
 		if got := proxyMemory(limit); got != want {
 			t.Errorf("proxyMemory(%d) = %d, want %d", limit, got, want)
