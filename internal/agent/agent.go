@@ -1,8 +1,8 @@
 // Package agent is PID 1 of the sidecar container: `pillion-sidecar agent`. Settings and signals come in; listening
 // sockets, a supervised proxy, readiness and the operations API come out. It handles no application traffic: what may
 // crash under traffic is a child, and a child can be replaced without refusing a connection. This file joins the
-// parts; then read supervisor.go and epoch.go (a child's life), control (what is said to it), drain.go (the ways out),
-// api.go (ports 15020 and 15021).
+// parts; then read supervisor.go (child after child), watch.go and epoch.go (one child's life), control (what is said
+// to it), drain.go (the ways out), api.go (ports 15020 and 15021).
 package agent
 
 import (

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"syscall"
 	"time"
@@ -153,7 +151,7 @@ func (r *run) oneEpoch(ctx context.Context, n int) time.Duration {
 	}
 	r.Log.Info("Proxy started", "epoch", n, "pid", c.PID())
 	e := newEpoch(n, r.Limits, began)
-	exit := r.supervise(ctx, e, c)
+	exit := (&watch{run: r, epoch: e, child: c}).until(ctx)
 	why := exit.String()
 	if exit.Signal == syscall.SIGKILL && r.OOMKill() > r.oomKills {
 		r.oomKills = r.OOMKill()
@@ -182,133 +180,6 @@ func (r *run) ended(n int, why, lastWords string) {
 		return
 	}
 	r.Log.Error(nil, "Proxy died", "epoch", n, "exit", why, "stderr", lastWords)
-}
-
-// supervise is the event loop of one child.
-func (r *run) supervise(ctx context.Context, e *epoch, c child) Exit {
-	inbox, over := c.Inbox(), ctx.Done()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		r.publish(e, c)
-		timer.Reset(r.untilNext(e))
-		select {
-		case exit := <-c.Exited():
-			e.state = Exited
-			return exit
-		case in, open := <-inbox:
-			if !open {
-				inbox = nil
-				continue
-			}
-			r.receive(e, c, in)
-		case o := <-r.orders:
-			r.obey(e, c, o)
-		case <-timer.C:
-			r.act(c, e.tick(time.Now()))
-		case <-over:
-			over = nil
-			r.act(c, []action{kill})
-		}
-	}
-}
-
-// untilNext is when to look at the child again: at its deadline, and when its health may have run out.
-func (r *run) untilNext(e *epoch) time.Duration {
-	wait := time.Minute
-	now := time.Now()
-	if due := e.deadline(); !due.IsZero() {
-		wait = min(wait, due.Sub(now))
-	}
-	if e.healthy(now) {
-		wait = min(wait, e.lastBeat.Add(r.Limits.Unhealthy).Sub(now))
-	}
-	return max(wait, 0)
-}
-
-func (r *run) publish(e *epoch, c child) {
-	healthy := e.healthy(time.Now())
-	r.update(func(s *ChildStatus) {
-		s.PID, s.State, s.LastBeat, s.Healthy = c.PID(), e.state, e.lastBeat, healthy
-		s.Active, s.Drained = e.active, e.drained
-	})
-}
-
-func (r *run) receive(e *epoch, c child, in incoming) {
-	var bad *control.MessageError
-	switch {
-	case in.err == nil:
-		before := e.state
-		actions, err := e.receive(in.message, time.Now())
-		r.complain(e, err)
-		r.act(c, actions)
-		if before != Serving && e.state == Serving {
-			r.serving(e, c)
-		}
-	case errors.As(in.err, &bad):
-		actions, err := e.offend(bad)
-		r.complain(e, err)
-		r.act(c, actions)
-	case errors.Is(in.err, io.EOF) || errors.Is(in.err, syscall.ECONNRESET):
-		e.killAt = time.Now().Add(r.Limits.Quit) // it is dying, or has closed its end and can't be supervised
-	default:
-		r.complain(e, in.err)
-		r.act(c, []action{kill})
-	}
-}
-
-func (r *run) serving(e *epoch, c child) {
-	r.Log.Info("Proxy accepts connections", "epoch", e.n, "version", e.version, "after", time.Since(e.started))
-	if r.draining != nil {
-		r.obey(e, c, *r.draining)
-	}
-}
-
-func (r *run) complain(e *epoch, err error) {
-	if err != nil {
-		r.Log.Error(err, "Bad control message of the proxy", "epoch", e.n, "state", e.state.String())
-	}
-}
-
-func (r *run) obey(e *epoch, c child, o order) {
-	switch {
-	case o.drain:
-		r.draining = &o
-		if e.state == Serving {
-			r.send(c, control.Message{Type: control.Drain, InboundOnly: true, DeadlineMillis: o.deadline.Milliseconds()}, nil)
-			e.drain()
-		}
-	case o.stop:
-		r.stopping = true
-		e.killAt = time.Now().Add(o.grace)
-		_ = c.Signal(syscall.SIGTERM)
-	default:
-		_ = c.Signal(o.signal)
-	}
-}
-
-func (r *run) act(c child, actions []action) {
-	for _, a := range actions {
-		switch a {
-		case sendSockets:
-			r.send(c, control.Message{Type: control.Sockets, Sockets: r.Names}, r.FDs)
-		case sendAccept:
-			r.send(c, control.Message{Type: control.Accept}, nil)
-		case quit:
-			r.Log.Info("Proxy is silent, asking for its goroutines", "pid", c.PID())
-			_ = c.Signal(syscall.SIGQUIT)
-		case kill:
-			_ = c.Signal(syscall.SIGKILL)
-		}
-	}
-}
-
-// send kills a child that can't be told: it has closed its end or doesn't read.
-func (r *run) send(c child, m control.Message, fds []int) {
-	if err := c.Send(m, fds); err != nil {
-		r.Log.Error(err, "Proxy can't be told", "message", m.Type)
-		_ = c.Signal(syscall.SIGKILL)
-	}
 }
 
 // Drain tells the child, and those after it, that the pod is going away.
