@@ -100,6 +100,14 @@ func (e *epoch) offend(err error) ([]action, error) {
 	return []action{kill}, err
 }
 
+// hungUp is called when the child has closed its end: it is dying, or can't be supervised. If it was told to end that is
+// how it obeys, and gets no more time for it.
+func (e *epoch) hungUp(now time.Time) {
+	if e.killAt.IsZero() {
+		e.killAt = now.Add(e.limits.Quit)
+	}
+}
+
 // drain marks a serving child as draining.
 func (e *epoch) drain() {
 	if e.state == Serving {

@@ -314,6 +314,28 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStopHangsUp: a child that obeys closes its end first; that doesn't give it more time to die.
+func TestStopHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		child := s.next()
+		child.ignores[syscall.SIGTERM] = true
+		child.serve()
+		s.want(Serving)
+		began := time.Now()
+		s.Stop(500 * time.Millisecond)
+		synctest.Wait()
+		child.inbox <- incoming{err: io.EOF}
+		close(child.inbox)
+		if err := <-s.result; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 500*time.Millisecond {
+			t.Errorf("ended after %v by %v", took, child.signals)
+		}
+	})
+}
+
 // TestDrainOutlivesTheChild: a child started while the pod is going away is told so, too.
 func TestDrainOutlivesTheChild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

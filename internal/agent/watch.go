@@ -84,7 +84,7 @@ func (w *watch) receive(in incoming) {
 		w.complain(err)
 		w.act(actions)
 	case errors.Is(in.err, io.EOF) || errors.Is(in.err, syscall.ECONNRESET):
-		w.epoch.killAt = time.Now().Add(w.Limits.Quit) // it is dying, or has closed its end and can't be supervised
+		w.epoch.hungUp(time.Now())
 	default:
 		w.complain(in.err)
 		w.act([]action{kill})
