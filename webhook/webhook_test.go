@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -153,6 +154,9 @@ func TestRefusals(t *testing.T) {
 		{"a Pod of another group", reviewWith(`"kind":{"group":"","version":"v1","kind":"Pod"}`, `"kind":{"group":"example.com","version":"v1","kind":"Pod"}`), 400, metav1.StatusReasonBadRequest, "example.com/v1 Pod", 0},
 		{"object is null", []byte(strings.Replace(string(injecttest.Review("null")), "x", "x", 1)), 400, metav1.StatusReasonBadRequest, "no JSON object", 0},
 		{"object is a list", injecttest.Review("[]"), 400, metav1.StatusReasonBadRequest, "no JSON object", 0},
+		{"60000 annotations", injecttest.Review(`{"metadata":{"annotations":{` + repeated(`"k%d":""`, 60000) + `}},"spec":{"containers":[{"name":"app"}]}}`), 400, metav1.StatusReasonBadRequest, "metadata.annotations have 348890 bytes in 60000 entries; want at most 262144 bytes", 0},
+		{"100000 variables", injecttest.Review(`{"spec":{"containers":[{"name":"istio-proxy","env":[` + repeated(`{"name":"E%d"}`, 100000) + `]}]}}`), 400, metav1.StatusReasonBadRequest, "more values than there may be", 0},
+		{"5000 variables", injecttest.Review(`{"spec":{"containers":[{"name":"istio-proxy","env":[` + repeated(`{"name":"E%d"}`, 5000) + `]}]}}`), 400, metav1.StatusReasonBadRequest, "spec.containers[0].env has 5000 items; want at most 4096", 0},
 		{"two bad annotations", reviewWith(`"checksum/config":"5f0c9a1e2b7d"`, `"sidecar.istio.io/proxyCPU":"x","traffic.sidecar.istio.io/excludeInboundPorts":"80,x"`), 422, metav1.StatusReasonInvalid, `want ports or ranges, such as 80,8000-8010`, 2},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -173,6 +177,15 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// repeated is n parts of this format, with a number in it, between commas.
+func repeated(format string, n int) string {
+	parts := make([]string, n)
+	for i := range parts {
+		parts[i] = fmt.Sprintf(format, i)
+	}
+	return strings.Join(parts, ",")
 }
 
 // TestOtherOperationsPass: a webhook somebody edited must not stop updates.

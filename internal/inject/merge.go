@@ -25,27 +25,32 @@ func mergeObjects(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 		return base
 	}
 	members := slices.Clone(base.Members())
+	places := placesOf(len(members)+len(overlay.Members()), members, func(m rawjson.Member) string { return m.Key })
 	for _, m := range overlay.Members() {
-		at := slices.IndexFunc(members, func(b rawjson.Member) bool { return b.Key == m.Key })
+		at := places.find(members, m.Key)
 		switch {
 		case m.Value.Kind() == rawjson.Null && at >= 0:
-			members = slices.Delete(members, at, at+1)
+			members[at].Value = nil
 		case m.Value.Kind() == rawjson.Null:
 		case at < 0:
+			places.add(m.Key, len(members))
 			members = append(members, m)
 		default:
 			members[at].Value = merge(members[at].Value, m.Value, s.field(m.Key))
 		}
 	}
-	return rawjson.NewObject(members...)
+	return rawjson.NewObject(slices.DeleteFunc(members, func(m rawjson.Member) bool { return m.Value == nil })...)
 }
 
 func mergeLists(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 	items := slices.Clone(base.Items())
+	places := placesOf(len(items)+len(overlay.Items()), items, s.keyOf)
 	for _, item := range overlay.Items() {
-		at := s.find(items, item)
+		key := s.keyOf(item)
+		at := places.find(items, key)
 		switch {
 		case at < 0:
+			places.add(key, len(items))
 			items = append(items, item)
 		case s.whole:
 			items[at] = item
@@ -84,15 +89,16 @@ func orValue(v, otherwise *rawjson.Value) *rawjson.Value {
 
 func adoptObject(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
 	members := slices.Clone(standing.Members())
+	here, find := standing.Finder(), wanted.Finder()
 	changed := false
 	for i, m := range members {
-		if value := wanted.Get(m.Key); value != nil {
+		if value := find.Get(m.Key); value != nil {
 			members[i].Value = adopt(m.Value, value, s.field(m.Key))
 			changed = changed || members[i].Value != m.Value
 		}
 	}
 	for _, m := range wanted.Members() {
-		if !standing.Has(m.Key) {
+		if here.Get(m.Key) == nil {
 			members, changed = append(members, m), true
 		}
 	}
@@ -105,10 +111,13 @@ func adoptObject(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
 // adoptList keeps the standing order, which the API server and other webhooks don't change.
 func adoptList(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
 	items := slices.Clone(standing.Items())
+	places := placesOf(len(items)+len(wanted.Items()), items, s.keyOf)
 	changed := false
 	for _, item := range wanted.Items() {
-		at := s.find(items, item)
+		key := s.keyOf(item)
+		at := places.find(items, key)
 		if at < 0 {
+			places.add(key, len(items))
 			items, changed = append(items, item), true
 			continue
 		}

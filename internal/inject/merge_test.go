@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -122,5 +123,68 @@ func TestPatchesLeadThere(t *testing.T) {
 		if err != nil || !rawjson.Equal(result, to) {
 			t.Fatalf("seed %d: %s\n+ %s\n= %s\nwant %s", seed, from, patch, got, to)
 		}
+	}
+}
+
+// TestMergeOfManyIsMergeOfFew: lists and objects long enough for an index are merged as short ones are.
+func TestMergeOfManyIsMergeOfFew(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		base, overlay := manyEnv(r), manyEnv(r)
+		want, err := strategicpatch.StrategicMergePatch([]byte(base), []byte(overlay), corev1.Pod{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, errB := rawjson.Parse(base)
+		o, errO := rawjson.Parse(overlay)
+		if errB != nil || errO != nil {
+			t.Fatal(errB, errO)
+		}
+		merged := merge(b, o, podSchema)
+		if a, c := sortedLists(t, merged.String()), sortedLists(t, string(want)); a != c {
+			t.Fatalf("seed %d:\n%s\nwant %s", seed, a, c)
+		}
+		patched, err := applyForTest(base, makePatch(b, merged))
+		result, errR := rawjson.Parse(patched)
+		if err != nil || errR != nil || !rawjson.Equal(result, merged) {
+			t.Fatalf("seed %d: the patch leads to %s (%v, %v)", seed, patched, err, errR)
+		}
+		if again := adopt(merged, o, podSchema); again != merged {
+			t.Fatalf("seed %d: adopting what is there already changes it", seed)
+		}
+	}
+}
+
+// manyEnv is a pod with some of 200 labels and some of 200 variables.
+func manyEnv(r *rand.Rand) string {
+	var labels, env []string
+	for _, i := range r.Perm(200) {
+		if r.IntN(2) == 0 {
+			labels = append(labels, fmt.Sprintf(`"l%d":"%d"`, i, r.IntN(3)))
+		}
+		if r.IntN(2) == 0 {
+			env = append(env, fmt.Sprintf(`{"name":"E%d","value":"%d"}`, i, r.IntN(3)))
+		}
+	}
+	return fmt.Sprintf(`{"metadata":{"labels":{%s}},"spec":{"containers":[{"name":"istio-proxy","env":[%s]}]}}`,
+		strings.Join(labels, ","), strings.Join(env, ","))
+}
+
+// TestPlacesHaveAnIndexWhenMany: without it a pod of many parts takes the square of their number.
+func TestPlacesHaveAnIndexWhenMany(t *testing.T) {
+	compared := 0
+	keyOf := func(s string) string { compared++; return s }
+	list := make([]string, 1000)
+	for i := range list {
+		list[i] = fmt.Sprint(i)
+	}
+	p := placesOf(len(list), list, keyOf)
+	for i, s := range list {
+		if p.find(list, s) != i {
+			t.Fatalf("%q is found at %d", s, p.find(list, s))
+		}
+	}
+	if compared > len(list) {
+		t.Errorf("%d keys taken for %d look-ups", compared, len(list))
 	}
 }

@@ -20,6 +20,9 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	if env := v.env; len(env) > 0 {
 		rendered.main = withEnv(rendered.main, env)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("merging the pod with what was rendered: %w", err)
+	}
 	user, own := setAside(v.pod, rendered)
 	rendered = containerLists{init: reapply(rendered.init, own), main: reapply(rendered.main, own)}
 	added := names(rendered, v.settings.native)

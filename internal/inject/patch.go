@@ -74,13 +74,14 @@ func (p *patcher) diff(from, to *rawjson.Value, s *schema) {
 }
 
 func (p *patcher) diffObjects(from, to *rawjson.Value, s *schema) {
+	then, now := from.Finder(), to.Finder()
 	for _, m := range from.Members() {
-		if !to.Has(m.Key) {
+		if now.Get(m.Key) == nil {
 			p.in(m.Key, p.remove)
 		}
 	}
 	for _, m := range to.Members() {
-		old := from.Get(m.Key)
+		old := then.Get(m.Key)
 		if old == m.Value {
 			continue
 		}

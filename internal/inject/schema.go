@@ -46,18 +46,18 @@ func (s *schema) field(name string) *schema {
 
 func (s *schema) keyed() bool { return s != nil && len(s.keys) > 0 }
 
-// sameItem says whether two items of a keyed list have the same key.
-func (s *schema) sameItem(a, b *rawjson.Value) bool {
-	for _, key := range s.keys {
-		if keyOf(a, key) != keyOf(b, key) {
-			return false
-		}
+// itemKey is what names an item of a keyed list; no list has more than two keys.
+type itemKey [2]string
+
+func (s *schema) keyOf(item *rawjson.Value) (key itemKey) {
+	for i, name := range s.keys {
+		key[i] = keyText(item, name)
 	}
-	return true
+	return key
 }
 
-// keyOf is a key's text. A port without protocol is TCP.
-func keyOf(item *rawjson.Value, key string) string {
+// keyText is a key's text. A port without protocol is TCP.
+func keyText(item *rawjson.Value, key string) string {
 	value := item.Get(key)
 	switch {
 	case value.Kind() == rawjson.String:
@@ -69,8 +69,9 @@ func keyOf(item *rawjson.Value, key string) string {
 }
 
 func (s *schema) find(list []*rawjson.Value, like *rawjson.Value) int {
+	key := s.keyOf(like)
 	for i, item := range list {
-		if item == like || s.sameItem(item, like) {
+		if item == like || s.keyOf(item) == key {
 			return i
 		}
 	}

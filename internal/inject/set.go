@@ -68,6 +68,9 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 		return Result{Decision: failed(subject.decision, err), Owner: result.Owner, PodName: result.PodName}
 	}
 	result.Warnings = append(result.Warnings, subject.settings.warnings...)
+	if err := ctx.Err(); err != nil {
+		return Result{Decision: failed(subject.decision, fmt.Errorf("making the patch: %w", err)), Owner: result.Owner, PodName: result.PodName}
+	}
 	result.pod = pod
 	result.Patch = makePatch(subject.original, pod)
 	return result
@@ -83,11 +86,14 @@ func failed(d Decision, err error) Decision {
 	return d
 }
 
+// maxValues bounds a pod's JSON values, and so its tree to some 10 MiB. A pod has hundreds, one of 2000 variables 6000.
+const maxValues = 128 << 10
+
 // subject decides about one pod.
 func (s *Set) subject(r *Request) *subject {
 	sub := &subject{request: r, op: &s.op}
 	sub.decision.Injector, sub.decision.Entry = r.Injector, r.Entry
-	root, err := rawjson.Parse(string(r.Pod))
+	root, err := rawjson.ParseUpTo(string(r.Pod), maxValues)
 	if err == nil {
 		err = checkShape(root)
 	}

@@ -23,13 +23,40 @@ func checkShape(root *rawjson.Value) error {
 			return err
 		}
 	}
+	return checkLists(root)
+}
+
+// checkLists checks the lists of a pod's spec; those that were saved in an annotation come by here too.
+func checkLists(root *rawjson.Value) error {
 	for _, list := range []string{"containers", "initContainers", "volumes", "imagePullSecrets"} {
 		if err := checkNamed(root.Get("spec", list), list); err != nil {
 			return err
 		}
 	}
+	for _, list := range []string{"containers", "initContainers"} {
+		for i, c := range root.Get("spec", list).Items() {
+			if err := checkLengths(c, fmt.Sprintf("spec.%s[%d]", list, i)); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
+
+// maxItems bounds each list of a container. A process can't be started with more variables than about this.
+const maxItems = 4096
+
+func checkLengths(container *rawjson.Value, at string) error {
+	for _, m := range container.Members() {
+		if n := len(m.Value.Items()); n > maxItems {
+			return fmt.Errorf("%s.%s has %d items; want at most %d", at, cut(m.Key, shown), n, maxItems)
+		}
+	}
+	return nil
+}
+
+// maxMetadata is what the API allows of annotations, names and values together. Of labels it allows less in practice.
+const maxMetadata = 256 << 10
 
 func checkObject(v *rawjson.Value, path []string) error {
 	if v.Kind() == rawjson.Null {
@@ -38,14 +65,27 @@ func checkObject(v *rawjson.Value, path []string) error {
 	if v.Kind() != rawjson.Object {
 		return fmt.Errorf("%s is no object", strings.Join(path, "."))
 	}
-	texts := len(path) == 2 // labels and annotations
-	for _, m := range v.Members() {
-		if texts && m.Value.Kind() != rawjson.String {
-			return fmt.Errorf("%s: %q is no string", strings.Join(path, "."), cut(m.Key, shown))
+	if len(path) == 2 { // labels and annotations
+		if err := checkTexts(v, strings.Join(path, ".")); err != nil {
+			return err
 		}
 	}
 	if key, twice := twice(v.Members()); twice {
 		return fmt.Errorf("%s has the field %q twice", strings.Join(path, "."), cut(key, shown))
+	}
+	return nil
+}
+
+func checkTexts(v *rawjson.Value, at string) error {
+	size := 0
+	for _, m := range v.Members() {
+		if m.Value.Kind() != rawjson.String {
+			return fmt.Errorf("%s: %q is no string", at, cut(m.Key, shown))
+		}
+		size += len(m.Key) + len(m.Value.Text())
+	}
+	if size > maxMetadata {
+		return fmt.Errorf("%s have %d bytes in %d entries; want at most %d bytes", at, size, len(v.Members()), maxMetadata)
 	}
 	return nil
 }
@@ -74,7 +114,7 @@ func twice(members []rawjson.Member) (key string, found bool) {
 	return "", false
 }
 
-// maxNamed bounds the lists whose names are compared each with each. Nodes run nothing near it.
+// maxNamed bounds the lists whose items have names. Nodes run nothing near it.
 const maxNamed = 2048
 
 // checkNamed wants objects with names of their own, as the API does. (Pull secrets may lack theirs.)
@@ -85,10 +125,11 @@ func checkNamed(v *rawjson.Value, list string) error {
 	if v.Kind() != rawjson.List {
 		return fmt.Errorf("spec.%s is no list", list)
 	}
+	if n := len(v.Items()); n > maxNamed {
+		return fmt.Errorf("spec.%s has %d items; want at most %d", list, n, maxNamed)
+	}
+	names := placesOf(len(v.Items()), nil, nameOf)
 	for i, item := range v.Items() {
-		if i >= maxNamed {
-			return fmt.Errorf("spec.%s has more than %d items", list, maxNamed)
-		}
 		if item.Kind() != rawjson.Object {
 			return fmt.Errorf("spec.%s[%d] is no object", list, i)
 		}
@@ -97,9 +138,10 @@ func checkNamed(v *rawjson.Value, list string) error {
 		case list == "imagePullSecrets":
 		case name == "":
 			return fmt.Errorf("spec.%s[%d] has no name", list, i)
-		case byName(v.Items()[:i], name) != nil:
+		case names.find(v.Items()[:i], name) >= 0:
 			return fmt.Errorf("spec.%s has the name %q twice", list, cut(name, shown))
 		}
+		names.add(name, i)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -42,7 +43,16 @@ func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
 	for _, key := range writtenAnnotations {
 		annotations = annotations.With(key, nil)
 	}
-	return withAnnotations(root.With("spec", spec), annotations), nil
+	stripped := withAnnotations(root.With("spec", spec), annotations)
+	if err := checkLists(stripped); err != nil { // what was saved in an annotation was checked by nobody yet
+		return root, []Fault{annotationFault(istio.AnnotationOverrides, annotationText(root, istio.AnnotationOverrides),
+			fmt.Errorf("%w, once the injection before is taken out; remove this annotation and %s", err, istio.AnnotationStatus))}
+	}
+	return stripped, nil
+}
+
+func annotationText(root *rawjson.Value, key string) string {
+	return root.Get("metadata", "annotations", key).Text()
 }
 
 // isInjected says whether a pod has a sidecar of ours.
@@ -65,8 +75,12 @@ func writtenObject(annotations *rawjson.Value, key string) (*rawjson.Value, []Fa
 
 // without is a list less the items of these names, plus what was saved.
 func without(list, names, saved *rawjson.Value) (items []*rawjson.Value) {
+	taken := make(map[string]bool, len(names.Items()))
+	for _, name := range names.Items() {
+		taken[name.Text()] = true
+	}
 	for _, item := range list.Items() {
-		if !hasText(names, nameOf(item)) {
+		if !taken[nameOf(item)] {
 			items = append(items, item)
 		}
 	}
@@ -76,15 +90,6 @@ func without(list, names, saved *rawjson.Value) (items []*rawjson.Value) {
 		}
 	}
 	return items
-}
-
-func hasText(list *rawjson.Value, text string) bool {
-	for _, item := range list.Items() {
-		if item.Text() == text {
-			return true
-		}
-	}
-	return false
 }
 
 func withAnnotations(root, annotations *rawjson.Value) *rawjson.Value {

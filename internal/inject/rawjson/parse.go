@@ -2,6 +2,7 @@ package rawjson
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -21,8 +22,14 @@ func Parse(text string) (*Value, error) { return ParseTo(text, maxDepth) }
 
 // ParseTo reads a document down to this depth; what lies deeper is checked and stays text (Raw), without members and
 // items.
-func ParseTo(text string, depth int) (*Value, error) {
-	p := parser{text: text, deep: depth}
+func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth, math.MaxInt) }
+
+// ParseUpTo reads a document of at most this many values. A value takes some 36 times the two bytes that make one, so
+// whoever reads what strangers send needs the bound.
+func ParseUpTo(text string, values int) (*Value, error) { return parse(text, maxDepth, values) }
+
+func parse(text string, depth, values int) (*Value, error) {
+	p := parser{text: text, deep: depth, left: values}
 	p.reserve()
 	p.space()
 	v := p.value(0)
@@ -36,17 +43,20 @@ func ParseTo(text string, depth int) (*Value, error) {
 	return v, nil
 }
 
-// reserve makes room for all there can be: a value after each comma and opening bracket, a member at each colon. Only
-// text inside of strings makes it too much.
+// maxBlock bounds what is allocated at once, in values: a pod of 2000 variables has 6000.
+const maxBlock = 8 << 10
+
+// reserve makes room for all there can be, up to a block: a value after each comma and opening bracket, a member at each
+// colon. Text inside of strings makes it too much, so more than a block must show itself first.
 func (p *parser) reserve() {
 	if p.deep < maxDepth {
 		p.values = make([]Value, 0, 56) // an envelope
 		return
 	}
-	values := 1 + strings.Count(p.text, ",") + strings.Count(p.text, "{") + strings.Count(p.text, "[")
-	members := strings.Count(p.text, ":")
+	values := min(1+strings.Count(p.text, ",")+strings.Count(p.text, "{")+strings.Count(p.text, "["), maxBlock)
+	members := min(strings.Count(p.text, ":"), values)
 	p.values = make([]Value, 0, values)
-	p.members.free = make([]Member, 0, min(members, values))
+	p.members.free = make([]Member, 0, members)
 	p.items.free = make([]*Value, 0, max(8, values-members))
 }
 
@@ -55,6 +65,7 @@ type parser struct {
 	text string
 	pos  int
 	deep int
+	left int // values there may still be
 	err  *Error
 
 	values  []Value
@@ -118,7 +129,7 @@ func (p *parser) expect(c byte, message string) bool {
 
 func (p *parser) new(kind Kind, from int) *Value {
 	if len(p.values) == cap(p.values) {
-		p.values = make([]Value, 0, max(64, 2*cap(p.values)))
+		p.values = make([]Value, 0, min(max(64, 2*cap(p.values)), maxBlock))
 	}
 	p.values = append(p.values, Value{kind: kind, raw: p.text[from:p.pos]})
 	return &p.values[len(p.values)-1]
@@ -151,6 +162,10 @@ func (p *parser) value(depth int) *Value {
 		p.number()
 	}
 	if p.err != nil || depth > p.deep {
+		return nil
+	}
+	if p.left--; p.left < 0 {
+		p.fail("more values than there may be in one document")
 		return nil
 	}
 	v := p.new(kind, from)

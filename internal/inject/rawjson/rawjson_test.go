@@ -3,6 +3,9 @@ package rawjson
 import (
 	"encoding/json"
 	"reflect"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -39,6 +42,73 @@ func TestParseToStopsAtDepth(t *testing.T) {
 func TestParseRefusesDeepNesting(t *testing.T) {
 	if _, err := Parse(strings.Repeat("[", 100000)); err == nil {
 		t.Error("100000 levels are taken")
+	}
+}
+
+// TestMemoryFollowsValues: what only looks like values, inside of a string, takes no room for any.
+func TestMemoryFollowsValues(t *testing.T) {
+	text := `{"a":"` + strings.Repeat(`,`, 3<<20) + `"}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := Parse(text); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 2<<20 {
+		t.Errorf("parsing one string of commas allocates %d bytes", got)
+	}
+}
+
+func TestParseUpTo(t *testing.T) {
+	for n, good := range map[int]bool{4: true, 3: false} { // the list, its two items, and what is in the second
+		if _, err := ParseUpTo(`[1,{"a":2}]`, n); (err == nil) != good {
+			t.Errorf("4 values with at most %d: %v", n, err)
+		}
+	}
+}
+
+// TestManyValues: a document of several blocks is read as a small one is.
+func TestManyValues(t *testing.T) {
+	text := "[" + strings.TrimSuffix(strings.Repeat(`{"name":"x","value":[1,"y"]},`, 3*maxBlock), ",") + "]"
+	v, err := Parse(text)
+	if err != nil || rebuild(v).String() != text {
+		t.Errorf("a list of %d items comes out changed (%v)", 3*maxBlock, err)
+	}
+}
+
+// TestFinder: the same fields are found whether there are few or many, and of two of one name the first.
+func TestFinder(t *testing.T) {
+	for _, n := range []int{0, 1, few, few + 1, 10 * few} {
+		var members []Member
+		for i := range n {
+			members = append(members, Member{strconv.Itoa(i), NewString("")})
+		}
+		object := NewObject(append(members, Member{"0", NewString("twice")})...)
+		find := object.Finder()
+		if (find.index != nil) != (n+1 > few) {
+			t.Errorf("%d fields: index is %v", n+1, find.index)
+		}
+		for _, key := range []string{"0", strconv.Itoa(n - 1), "x"} {
+			if find.Get(key) != object.Get(key) {
+				t.Errorf("%d fields: %q is another one than Get's", n, key)
+			}
+		}
+	}
+}
+
+func TestEqualInAnyOrder(t *testing.T) {
+	var a, b []Member
+	for i := range 2 * few {
+		a = append(a, Member{strconv.Itoa(i), NewString("x")})
+	}
+	b = slices.Clone(a)
+	slices.Reverse(b)
+	if !Equal(NewObject(a...), NewObject(b...)) {
+		t.Error("the order of fields counts")
+	}
+	b[0].Key = "other"
+	if Equal(NewObject(a...), NewObject(b...)) {
+		t.Error("another field doesn't count")
 	}
 }
 

@@ -87,6 +87,38 @@ func (v *Value) get(key string) *Value {
 	return nil
 }
 
+// Finder looks up many fields of one object: by walking a small one, by a map in a large one, so that comparing two
+// objects doesn't take the square of their size.
+type Finder struct {
+	object *Value
+	index  map[string]*Value
+}
+
+// few is up to where walking is faster than a map.
+const few = 32
+
+// Finder of v's fields. Where a field is there twice, the first counts, as it does for Get.
+func (v *Value) Finder() Finder {
+	f := Finder{object: v}
+	if members := v.Members(); len(members) > few {
+		f.index = make(map[string]*Value, len(members))
+		for i := range members {
+			if _, twice := f.index[members[i].Key]; !twice {
+				f.index[members[i].Key] = members[i].Value
+			}
+		}
+	}
+	return f
+}
+
+// Get is the value of a field; nil if there is none.
+func (f *Finder) Get(key string) *Value {
+	if f.index != nil {
+		return f.index[key]
+	}
+	return f.object.get(key)
+}
+
 // Has says whether an object has a field, be it null.
 func (v *Value) Has(key string) bool { return v.get(key) != nil }
 
@@ -193,13 +225,16 @@ func equalObjects(a, b *Value) bool {
 	if len(a.members) != len(b.members) {
 		return false
 	}
+	var find Finder
 	for i, m := range a.members {
-		other := &b.members[i]
-		if other.Key != m.Key {
-			if value := b.get(m.Key); value == nil || !Equal(m.Value, value) {
-				return false
+		other := b.members[i].Value
+		if b.members[i].Key != m.Key {
+			if find.object == nil {
+				find = b.Finder()
 			}
-		} else if !Equal(m.Value, other.Value) {
+			other = find.Get(m.Key)
+		}
+		if other == nil || !Equal(m.Value, other) {
 			return false
 		}
 	}
