@@ -1,7 +1,14 @@
-// Package supervisor runs a server as a child process and holds its listening socket meanwhile. When the child dies (a
-// bug, the kernel's OOM killer, SIGKILL) connections wait in the socket's accept queue until the next child takes them:
-// a crash costs the requests it was answering, and no others. Without it every connection is refused until the kubelet
-// has noticed and the API server's node has taken the pod out of the Service, about two seconds.
+// Package supervisor runs a server as a child process and holds its listening socket meanwhile. When the child dies,
+// connections wait in the socket's accept queue until the next child takes them: a crash costs the requests it was
+// answering, and no others. Without it every connection is refused until the kubelet has noticed and the API server's
+// node has taken the pod out of the Service, about two seconds.
+//
+// It covers what ends the child alone: a panic, a fatal error of the Go runtime, an exit with a code, a SIGKILL of that
+// process. Not what ends the container: the kubelet's own kill, a failed liveness probe, the node's death, and the
+// kernel's OOM killer on cgroup v2, where kubelets set memory.oom.group and so parent and child die together (on cgroup
+// v1, or with the kubelet's singleProcessOOMKill, it takes the child, by far the bigger one). Then other replicas answer.
+//
+// The kubelet counts no such death as a restart, so each child is told how often and how the ones before it ended.
 //
 // In: a listener and how to start a child, which finds the socket as fd 3 and a pipe that ends with us as fd 4. Out:
 // nil once the child ended because it was asked to, or the reason to give up.
@@ -29,12 +36,18 @@ const (
 // Options of one supervised server.
 type Options struct {
 	Listener *net.TCPListener
-	Command  func() *exec.Cmd // a new child, not started; fd 3 and 4 are added
-	Starts   int              // so many starts within Window are one too many: the container's restart is better then
+	Command  func(Deaths) *exec.Cmd // a new child, not started; fd 3 and 4 are added
+	Starts   int                    // so many starts within Window are one too many: the container's restart is better then
 	Window   time.Duration
 	Patience time.Duration // how long a child may take to end after SIGTERM
 	Now      func() time.Time
 	Log      logr.Logger
+}
+
+// Deaths are those of earlier children.
+type Deaths struct {
+	Count int
+	Last  string // how the last of them ended, such as "signal: killed"; "" if Count is 0
 }
 
 // ErrTooManyDeaths is returned when children keep dying.
@@ -49,17 +62,19 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer socket.Close()
 	var starts []time.Time
+	var deaths Deaths
 	for {
 		starts = append(starts, o.Now())
-		err := o.once(ctx, socket)
+		err := o.once(ctx, socket, deaths)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		deaths = Deaths{Count: deaths.Count + 1, Last: ending(err)}
 		starts = recent(starts, o.Now().Add(-o.Window))
 		if len(starts) >= o.Starts {
 			return fmt.Errorf("%w: %d times in %s, at last: %w", ErrTooManyDeaths, len(starts), o.Window, err)
 		}
-		o.Log.Error(err, "child died; connections wait for the next one", "starts", len(starts), "window", o.Window)
+		o.Log.Error(err, "child died; connections wait for the next one", "deaths", deaths.Count, "starts", len(starts), "window", o.Window)
 		if len(starts) > 1 && !pause(ctx, time.Second) { // the first death gets an answer at once
 			return nil
 		}
@@ -87,13 +102,13 @@ func recent(starts []time.Time, since time.Time) []time.Time {
 }
 
 // once runs one child to its end.
-func (o *Options) once(ctx context.Context, socket *os.File) error {
+func (o *Options) once(ctx context.Context, socket *os.File, deaths Deaths) error {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("supervisor: %w", err)
 	}
 	defer ours.Close()
-	child := o.Command()
+	child := o.Command(deaths)
 	child.ExtraFiles = []*os.File{socket, theirs}
 	err = child.Start()
 	theirs.Close()
@@ -125,6 +140,15 @@ func (o *Options) end(child *exec.Cmd, ended <-chan error) error {
 		_ = child.Process.Kill() // it may have ended meanwhile
 		return describe(<-ended)
 	}
+}
+
+// ending says how a child ended: its exit status or signal where it ran at all.
+func ending(err error) string {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.Error()
+	}
+	return err.Error()
 }
 
 func describe(err error) error {

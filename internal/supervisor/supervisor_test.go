@@ -70,6 +70,7 @@ func serve() int {
 type run struct {
 	address string
 	starts  atomic.Int32
+	deaths  atomic.Pointer[Deaths] // what the latest child was told
 	stop    context.CancelFunc
 	result  chan error
 }
@@ -84,8 +85,9 @@ func start(t *testing.T, part string, patience time.Duration) *run {
 	r := &run{address: listener.Addr().String(), stop: stop, result: make(chan error, 1)}
 	o := Options{
 		Listener: listener.(*net.TCPListener), Starts: 5, Window: time.Minute, Patience: patience, Now: time.Now, Log: logr.Discard(),
-		Command: func() *exec.Cmd {
+		Command: func(deaths Deaths) *exec.Cmd {
 			r.starts.Add(1)
+			r.deaths.Store(&deaths)
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), "CHILD="+part)
 			return cmd
@@ -118,12 +120,18 @@ func TestConnectionsWaitForTheNextChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if deaths := *r.deaths.Load(); deaths != (Deaths{}) {
+		t.Errorf("the first child is told of %+v", deaths)
+	}
 	if _, err := r.ask(t, "crash"); err == nil {
 		t.Fatal("the request that a child died of can't have an answer")
 	}
 	second, err := r.ask(t, "hello")
 	if err != nil || second == first {
 		t.Fatalf("after the crash: pid %d, %v; want an answer from another process than %d", second, err, first)
+	}
+	if deaths := *r.deaths.Load(); deaths != (Deaths{Count: 1, Last: "signal: killed"}) {
+		t.Errorf("the second child is told of %+v", deaths)
 	}
 	r.stop()
 	if err := <-r.result; err != nil {
@@ -135,6 +143,9 @@ func TestGivesUpWhenChildrenKeepDying(t *testing.T) {
 	r := start(t, "die", time.Second)
 	if err := <-r.result; !errors.Is(err, ErrTooManyDeaths) || r.starts.Load() != 5 {
 		t.Errorf("after %d starts: %v; want ErrTooManyDeaths after 5", r.starts.Load(), err)
+	}
+	if deaths := *r.deaths.Load(); deaths != (Deaths{Count: 4, Last: "exit status 3"}) {
+		t.Errorf("the last child is told of %+v", deaths)
 	}
 }
 

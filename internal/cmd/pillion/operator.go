@@ -88,7 +88,12 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")
 	f.BoolVar(&o.Supervise, "supervise", o.Supervise, "hold the webhook's socket in a parent process, so that a crash costs only requests in flight")
 	f.IntVar(&o.ListenerFD, "webhook-listener-fd", o.ListenerFD, "")
-	_ = f.MarkHidden("webhook-listener-fd") // it exists: declared a line above
+	f.IntVar(&o.Restarts, "restarts", o.Restarts, "")
+	f.StringVar(&o.LastEnd, "last-end", o.LastEnd, "")
+	f.StringVar(&o.PodUID, "pod-uid", o.PodUID, "")
+	for _, own := range []string{"webhook-listener-fd", "restarts", "last-end", "pod-uid"} { // set by the parent process and by config/
+		_ = f.MarkHidden(own) // it exists: declared above
+	}
 	f.StringVar(&o.OpsAddress, "ops-address", o.OpsAddress, "`address` of /metrics, /healthz and /readyz (plain HTTP)")
 	f.StringSliceVar(&o.ServingHosts, "serving-host", o.ServingHosts, "further DNS `name` or address in the certificate, for Injectors with spec.webhook.url")
 	f.DurationVar(&o.CADuration, "ca-duration", o.CADuration, "life of the serving CA, at least 24h")
@@ -104,7 +109,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 
 // fromEnvironment sets the flags that the command line doesn't. The names the downward API usually has come second.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	usual := map[string]string{"namespace": "POD_NAMESPACE", "pod-name": "POD_NAME"}
+	usual := map[string]string{"namespace": "POD_NAMESPACE", "pod-name": "POD_NAME", "pod-uid": "POD_UID"}
 	var fault error
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -23,6 +24,16 @@ const (
 	writeTimeout = 5 * time.Second
 	maxMessage   = 1024 // of core/v1 Event
 	maxKnown     = 4096 // objects and reasons remembered
+)
+
+// LastWords is how long Run goes on writing after its context ended.
+const LastWords = 3 * time.Second
+
+// Why Events were lost: label "reason" of the metric.
+const (
+	lostQueue  = "queue_full"
+	lostWrite  = "write_failed"
+	lostEnding = "ending"
 )
 
 // Event is one thing to tell about one object.
@@ -41,43 +52,64 @@ type Recorder struct {
 	log      logr.Logger
 	now      func() time.Time
 	queue    chan Event
+	last     time.Duration // LastWords
+	lost     *prometheus.CounterVec
 
 	mu   sync.Mutex
 	told map[string]time.Time
 }
 
 // New returns a Recorder that writes as instance, a pod's name.
-func New(client kubernetes.Interface, instance string, log logr.Logger, now func() time.Time) *Recorder {
-	return &Recorder{client: client, instance: instance, log: log, now: now,
-		queue: make(chan Event, queueSize), told: map[string]time.Time{}}
+func New(client kubernetes.Interface, instance string, log logr.Logger, now func() time.Time, metrics prometheus.Registerer) (*Recorder, error) {
+	r := &Recorder{client: client, instance: instance, log: log, now: now, last: LastWords,
+		queue: make(chan Event, queueSize), told: map[string]time.Time{},
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pillion_events_lost_total",
+			Help: "Kubernetes Events that weren't written: queue_full, write_failed, or ending, when the API server was away at the end."}, []string{"reason"})}
+	for _, reason := range []string{lostQueue, lostWrite, lostEnding} {
+		r.lost.WithLabelValues(reason)
+	}
+	if err := metrics.Register(r.lost); err != nil {
+		return nil, fmt.Errorf("registering metrics of Events: %w", err)
+	}
+	return r, nil
 }
 
-// Record queues e. It never blocks: a full queue drops it, for an Event is worth less than an admission.
+// Record queues e. It never blocks: a full queue drops it, for an Event is worth less than an admission. Only what was
+// queued counts as told.
 func (r *Recorder) Record(e Event) {
-	if !e.Always && !r.first(e) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.told[key(e)]; ok && now.Sub(last) < quiet && !e.Always {
 		return
 	}
 	select {
 	case r.queue <- e:
+		r.remember(e, now)
 	default:
-		r.log.V(1).Info("event dropped: the queue is full", "reason", e.Reason, "object", e.Object.Name)
+		r.lose(e, lostQueue, nil)
 	}
 }
 
-// first says whether nothing was told about e's object and reason lately.
-func (r *Recorder) first(e Event) bool {
-	key := fmt.Sprintf("%s/%s/%s/%s/%s", e.Object.Kind, e.Object.Namespace, e.Object.Name, e.Object.UID, e.Reason)
-	now := r.now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if last, ok := r.told[key]; ok && now.Sub(last) < quiet {
-		return false
+// key is what is told once in a while: about this object for this reason.
+func key(e Event) string {
+	return fmt.Sprintf("%s/%s/%s/%s/%s", e.Object.Kind, e.Object.Namespace, e.Object.Name, e.Object.UID, e.Reason)
+}
+
+func (r *Recorder) remember(e Event, now time.Time) {
+	if e.Always {
+		return
 	}
 	if len(r.told) >= maxKnown {
 		r.forget(now)
 	}
-	r.told[key] = now
-	return true
+	r.told[key(e)] = now
+}
+
+// lose counts an Event that nobody will read.
+func (r *Recorder) lose(e Event, why string, err error) {
+	r.lost.WithLabelValues(why).Inc()
+	r.log.V(1).Info("event lost", "why", why, "reason", e.Reason, "object", e.Object.Name, "error", err)
 }
 
 // forget drops what is old, and everything if nothing is: a few Events too many are better than growth.
@@ -92,32 +124,39 @@ func (r *Recorder) forget(now time.Time) {
 	}
 }
 
-// Run writes what is queued until ctx ends, then what is left.
+// Run writes what is queued until ctx ends, then what is left, for LastWords at most, however many there are.
 func (r *Recorder) Run(ctx context.Context) {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(r.last, cancel) })()
 	for {
 		select {
 		case e := <-r.queue:
-			r.write(e)
+			r.write(writing, e)
 		case <-ctx.Done():
-			r.drain()
+			r.drain(writing)
 			return
 		}
 	}
 }
 
-func (r *Recorder) drain() {
+func (r *Recorder) drain(ctx context.Context) {
 	for {
 		select {
 		case e := <-r.queue:
-			r.write(e)
+			r.write(ctx, e)
 		default:
 			return
 		}
 	}
 }
 
-func (r *Recorder) write(e Event) {
-	ctx, cancel := context.WithTimeout(context.Background(), writeTimeout)
+func (r *Recorder) write(ctx context.Context, e Event) {
+	if ctx.Err() != nil {
+		r.lose(e, lostEnding, ctx.Err())
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	namespace := e.Object.Namespace
 	if namespace == "" {
@@ -135,6 +174,6 @@ func (r *Recorder) write(e Event) {
 		ReportingController: "pillion.dev/operator", ReportingInstance: r.instance,
 	}, metav1.CreateOptions{})
 	if err != nil {
-		r.log.V(1).Info("event not written", "reason", e.Reason, "object", e.Object.Name, "error", err.Error())
+		r.lose(e, lostWrite, err)
 	}
 }

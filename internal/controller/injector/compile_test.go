@@ -81,7 +81,9 @@ func TestSlowCompileStopsNeitherRepairsNorStatus(t *testing.T) {
 	defer close(finish)
 	<-compiling
 
-	w.edit("default", func(i *v1alpha1.Injector) { meta.RemoveStatusCondition(&i.Status.Conditions, v1alpha1.ConditionAccepted) })
+	w.edit("default", func(i *v1alpha1.Injector) {
+		meta.RemoveStatusCondition(&i.Status.Conditions, v1alpha1.ConditionAccepted)
+	})
 	written := make(chan error, 1)
 	for _, generation := range []int64{2, 1} { // one whose compile is still to come, and one that is compiled
 		inj := w.get("default")

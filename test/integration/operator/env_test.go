@@ -186,17 +186,24 @@ func (e *env) configuration(name string) (*admissionv1.MutatingWebhookConfigurat
 // event waits for an Event on an Injector whose message has all of parts.
 func (e *env) event(reason string, parts ...string) {
 	e.t.Helper()
-	e.eventually(fmt.Sprintf("an Event %s with %q", reason, parts), func() error {
-		list, err := e.cluster.Client.CoreV1().Events("default").List(e.ctx(), metav1.ListOptions{FieldSelector: "reason=" + reason})
+	e.eventFor("default", "Injector", "", reason, parts...)
+}
+
+// eventFor waits for one on an object of that kind, with that name unless it is empty.
+func (e *env) eventFor(namespace, kind, name, reason string, parts ...string) {
+	e.t.Helper()
+	e.eventually(fmt.Sprintf("an Event %s on %s %s with %q", reason, kind, name, parts), func() error {
+		list, err := e.cluster.Client.CoreV1().Events(namespace).List(e.ctx(), metav1.ListOptions{FieldSelector: "reason=" + reason})
 		if err != nil {
 			return err
 		}
 		var seen []string
 		for _, event := range list.Items {
-			if event.InvolvedObject.Kind == "Injector" && containsAll(event.Message, parts) {
+			about := event.InvolvedObject
+			if about.Kind == kind && (name == "" || about.Name == name) && containsAll(event.Message, parts) {
 				return nil
 			}
-			seen = append(seen, event.Message)
+			seen = append(seen, about.Kind+" "+about.Name+": "+event.Message)
 		}
 		return fmt.Errorf("seen only %q", seen)
 	})

@@ -207,4 +207,8 @@ func TestCrashLosesOnlyWhatWasInFlight(t *testing.T) {
 	})
 	e.ready(leader)
 	stop(3)
+	if value, err := leader.metric(e.ctx(), "pillion_operator_restarts_total"); err != nil || value != "1" {
+		t.Errorf("pillion_operator_restarts_total is %q, want 1 (%v)", value, err)
+	}
+	e.eventFor(e.namespace, "Pod", leader.name, "OperatorRestarted", "signal: killed")
 }

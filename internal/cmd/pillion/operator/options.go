@@ -19,6 +19,7 @@ type Options struct {
 	Kubeconfig string
 	Namespace  string
 	PodName    string
+	PodUID     string // for Events on this replica; may be empty
 	Lease      string
 
 	Service      string
@@ -31,6 +32,8 @@ type Options struct {
 	OpsAddress     string
 	Supervise      bool // hold the webhook's socket in this process and serve it in a child
 	ListenerFD     int  // the socket's descriptor in that child; 0 elsewhere
+	Restarts       int  // children of that parent that died before this one
+	LastEnd        string
 	Drain          time.Duration
 	Linger         time.Duration
 

@@ -21,7 +21,7 @@ const (
 )
 
 // Supervise holds the webhook's socket and runs the operator itself in a child, so that a crash of it costs only the
-// requests it was answering. args are the command line's; the child's differ in two flags.
+// requests it was answering. args are the command line's; childFlags are the child's besides.
 func Supervise(ctx context.Context, o Options, args []string, log logr.Logger) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -36,15 +36,23 @@ func Supervise(ctx context.Context, o Options, args []string, log logr.Logger) e
 	return supervisor.Run(ctx, supervisor.Options{
 		Listener: listener,
 		Starts:   childStarts, Window: childWindow,
-		Patience: o.Drain + o.Linger + requestPatience + 5*time.Second,
+		Patience: o.endsWithin() + time.Second,
 		Now:      time.Now, Log: log,
-		Command: func() *exec.Cmd {
-			own := []string{"--supervise=false", fmt.Sprintf("--webhook-listener-fd=%d", supervisor.FDListener)}
-			child := exec.Command(program, slices.Concat(args, own)...) //nolint:noctx // it ends by signal, and gets time for it
+		Command: func(deaths supervisor.Deaths) *exec.Cmd {
+			child := exec.Command(program, slices.Concat(args, childFlags(deaths))...) //nolint:noctx // it ends by signal, and gets time for it
 			child.Stdout, child.Stderr = os.Stdout, os.Stderr
 			return child
 		},
 	})
+}
+
+func childFlags(deaths supervisor.Deaths) []string {
+	return []string{
+		"--supervise=false",
+		fmt.Sprintf("--webhook-listener-fd=%d", supervisor.FDListener),
+		fmt.Sprintf("--restarts=%d", deaths.Count),
+		"--last-end=" + deaths.Last,
+	}
 }
 
 // listen opens the webhook's socket, or takes it over from the process that supervises this one.

@@ -43,7 +43,7 @@ func Run(ctx context.Context, o Options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer ops.shutdown(time.Second)
+	defer ops.shutdown(opsPatience)
 	if err := waitForCRD(ctx, config, log); err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -76,7 +76,13 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	recorder := events.New(clientset, o.PodName, log.WithName("events"), time.Now)
+	recorder, err := events.New(clientset, o.PodName, log.WithName("events"), time.Now, metrics)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.tellRestarts(recorder.Record, metrics, log); err != nil {
+		return nil, err
+	}
 
 	var controller *injector.Controller // each needs the other: it asks for the bundle, and is told when that changes
 	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
