@@ -45,6 +45,7 @@ func TestNode(t *testing.T) {
 		{"Documentation", testDocumentation},
 		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
 		{"OperatorReplacedUnderLoad", testOperatorReplaced},
+		{"ReplicaKilled", testReplicaKilled},
 		{"UninstalledLeavesNothing", testUninstall}, // the last one
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, e) })

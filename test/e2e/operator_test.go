@@ -119,7 +119,7 @@ func testOperatorReplaced(t *testing.T, e *env) {
 			}
 			return nil
 		})
-		killOperator(t, e.operatorPods(t)[0].Name)
+		killOperator(t, e.operatorPods(t)[0].Name, true)
 		after := l.created.Load()
 		eventually(t, 30*time.Second, func() error {
 			if l.created.Load() < after+200 {
@@ -132,6 +132,33 @@ func testOperatorReplaced(t *testing.T, e *env) {
 			t.Errorf("%d creations failed after a SIGKILL; want at most the %d in flight", failed, workers)
 		}
 	})
+}
+
+// testReplicaKilled: with parent and all a replica's socket is gone; until the Service has noticed, what is sent there is
+// refused. How much that is depends on kubelet and kube-proxy, so it's counted; what must hold is that it passes.
+func testReplicaKilled(t *testing.T, e *env) {
+	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
+	l := startLoad(t, e, namespace)
+	eventually(t, 10*time.Second, func() error {
+		if l.created.Load() < 50 {
+			return fmt.Errorf("only %d pods so far", l.created.Load())
+		}
+		return nil
+	})
+	killed := time.Now()
+	killOperator(t, e.operatorPods(t)[0].Name, false)
+	e.rolledOut(t)
+	failed, created := l.failed.Load(), l.created.Load()
+	t.Logf("%d of %d creations failed after a replica was killed with its parent", failed, failed+created)
+	eventually(t, 30*time.Second, func() error {
+		if l.created.Load() < created+200 {
+			return fmt.Errorf("%d pods since the replica is back", l.created.Load()-created)
+		}
+		return nil
+	})
+	if late := l.end(t) - failed; late != 0 {
+		t.Errorf("%d creations failed after both replicas were ready again, %s after the kill", late, time.Since(killed))
+	}
 }
 
 // rolledOut waits until two replicas are ready and none is left of before.
@@ -194,8 +221,9 @@ func isWorker(pid int) bool {
 	return err == nil && bytes.Contains(cmdline, []byte("--webhook-listener-fd"))
 }
 
-// killOperator sends SIGKILL to the working process of an operator pod, known by its environment.
-func killOperator(t *testing.T, pod string) {
+// killOperator sends SIGKILL to the working process of an operator pod, or to the one that holds its socket; both are
+// known by their environment.
+func killOperator(t *testing.T, pod string, worker bool) {
 	t.Helper()
 	entries, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
@@ -208,7 +236,7 @@ func killOperator(t *testing.T, pod string) {
 			continue
 		}
 		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
-		if err != nil || !isWorker(pid) {
+		if err != nil || isWorker(pid) != worker {
 			continue
 		}
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -217,7 +245,7 @@ func killOperator(t *testing.T, pod string) {
 		killed++
 	}
 	if killed != 1 {
-		t.Fatalf("killed %d processes of pod %s, want its one worker", killed, pod)
+		t.Fatalf("killed %d processes of pod %s, want one", killed, pod)
 	}
 }
 
