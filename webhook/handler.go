@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,10 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
-type handler struct{ Options }
+type handler struct {
+	Options
+	budget budget
+}
 
 // namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
 // namespace's name only.
@@ -32,7 +34,8 @@ type failure struct {
 // ServeHTTP answers one AdmissionReview. Whatever happens, the API server gets an answer and a panic ends here.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	o := outcome{start: start}
+	o := outcome{start: start, body: body{budget: h.budget}}
+	defer o.body.release()
 	defer func() {
 		if p := recover(); p != nil {
 			h.Log.Error(fmt.Errorf("panic: %v", p), "admission panicked", "uid", o.request.UID, "stack", string(debug.Stack()))
@@ -49,7 +52,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve reads the request, has it decided, and puts the answer into o.
 func (h *handler) serve(r *http.Request, o *outcome) *failure {
-	if f := h.readReview(r, o); f != nil {
+	ctx, cancel := context.WithTimeout(r.Context(), h.deadline(r))
+	defer cancel()
+	if f := h.readReview(ctx, r, o); f != nil {
 		return f
 	}
 	if answer := o.review.unfit(); answer != nil {
@@ -61,8 +66,6 @@ func (h *handler) serve(r *http.Request, o *outcome) *failure {
 	if set == nil {
 		return &failure{http.StatusServiceUnavailable, inject.ReasonInjectorUnknown, "no injector is compiled yet; see the status of the Injectors"}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.deadline(r))
-	defer cancel()
 	h.fill(ctx, o)
 	o.result = set.Inject(ctx, o.request)
 	o.decided = true
@@ -79,7 +82,7 @@ func (h *handler) deadline(r *http.Request) time.Duration {
 }
 
 // readReview checks the HTTP request and reads the AdmissionReview in it.
-func (h *handler) readReview(r *http.Request, o *outcome) *failure {
+func (h *handler) readReview(ctx context.Context, r *http.Request, o *outcome) *failure {
 	if err := parsePath(r.URL.Path, &o.request); err != nil {
 		return &failure{http.StatusNotFound, inject.ReasonBodyInvalid, err.Error()}
 	}
@@ -89,34 +92,15 @@ func (h *handler) readReview(r *http.Request, o *outcome) *failure {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &failure{http.StatusUnsupportedMediaType, inject.ReasonBodyInvalid, "want Content-Type application/json"}
 	}
-	body, f := readBody(r)
-	if f != nil {
+	if f := readBody(ctx, r, &o.body); f != nil {
 		return f
 	}
-	review, err := decodeReview(body)
+	review, err := decodeReview(string(o.body.bytes))
 	if err != nil {
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, err.Error()}
 	}
 	o.review = review
 	return nil
-}
-
-func readBody(r *http.Request) (string, *failure) {
-	tooLarge := &failure{http.StatusRequestEntityTooLarge, inject.ReasonBodyInvalid, fmt.Sprintf("the body is larger than %d bytes", maxBody)}
-	if r.ContentLength > maxBody {
-		return "", tooLarge
-	}
-	buffer := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-	n, err := buffer.ReadFrom(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
-	case n > maxBody:
-		return "", tooLarge
-	case n == 0:
-		return "", &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
-	}
-	return buffer.String(), nil
 }
 
 // fill completes the request with what the review and the cluster say.

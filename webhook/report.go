@@ -12,6 +12,7 @@ import (
 // outcome is one request from its start to what is told of it.
 type outcome struct {
 	start    time.Time
+	body     body
 	review   review
 	request  inject.Request
 	result   inject.Result

@@ -1,5 +1,5 @@
 // Package webhook is the HTTP edge of admission: an AdmissionReview comes in, one goes out. It decides nothing; that is
-// package inject's. Read handler.go first; review.go reads and writes AdmissionReviews, report.go says what happened in
+// package inject's. Read handler.go first; body.go reads requests within a bound on memory; review.go reads and writes AdmissionReviews, report.go says what happened in
 // warnings, audit annotations, events, the log and metrics.
 package webhook
 
@@ -51,13 +51,10 @@ type Options struct {
 	Timeout    time.Duration // of requests that name none; default 10 s, as the API server's
 }
 
-// maxBody bounds a request. The API server's own limit on an object is 3 MiB, and a review holds up to two.
-const maxBody = 8 << 20
-
 // New returns the handler for POST /inject[/<key>/<value>]….
 func New(o Options) http.Handler {
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
-	return &handler{o}
+	return &handler{Options: o, budget: newBudget(maxBlocks)}
 }

@@ -133,7 +133,7 @@ func TestBadRequests(t *testing.T) {
 
 // TestLargeReview: 3 MiB, the largest object an API server takes, is answered as any other.
 func TestLargeReview(t *testing.T) {
-	body := reviewWith(`"checksum/config":"5f0c9a1e2b7d"`, `"big":"`+strings.Repeat("x", 3<<20)+`"`)
+	body := reviewWith(`"value-0"`, `"`+strings.Repeat("x", 3<<20)+`"`)
 	if response := responseOf(t, post(newHandler(t, webhook.Options{}), entryPath, body)); !response.Allowed || response.Patch == nil {
 		t.Errorf("%v %v", response.Allowed, response.Result)
 	}

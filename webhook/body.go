@@ -1,0 +1,113 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/pillion-mesh/pillion/internal/inject"
+)
+
+// Bounds of what requests hold in memory. Reading a body takes some ten times its size in all, so what is in flight at
+// once fits the operator's memory whoever calls and however often.
+const (
+	maxBody   = 8 << 20  // of one request: an API server's own limit on an object is 3 MiB, and a review holds up to two
+	block     = 64 << 10 // what is asked of the budget at once; nearly every review fits
+	maxBlocks = 32 << 20 / block
+)
+
+// budget is the memory for the bodies of all requests, in blocks.
+type budget chan struct{}
+
+func newBudget(blocks int) budget { return make(budget, blocks) }
+
+// take waits for n blocks until ctx ends; held says how many it got all the same.
+func (b budget) take(ctx context.Context, n int) (held int, err error) {
+	for held < n {
+		select {
+		case b <- struct{}{}:
+			held++
+		case <-ctx.Done():
+			return held, ctx.Err()
+		}
+	}
+	return held, nil
+}
+
+func (b budget) release(n int) {
+	for range n {
+		<-b
+	}
+}
+
+var errNoRoom = errors.New("the bodies of other requests take all the memory there is for them")
+
+// body is one request's, and the blocks of the budget it holds until it is released.
+type body struct {
+	budget budget
+	held   int
+	bytes  []byte
+}
+
+func (b *body) release() {
+	b.budget.release(b.held)
+	b.held = 0
+}
+
+// read takes room as bytes come, not as Content-Length promises: who only promises holds up nobody.
+func (b *body) read(ctx context.Context, from io.Reader) error {
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			if err := b.grow(ctx); err != nil {
+				return err
+			}
+		}
+		n, err := from.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		switch {
+		case len(b.bytes) > maxBody:
+			return errTooLarge
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+var errTooLarge = fmt.Errorf("the body is larger than %d bytes", maxBody)
+
+// firstRead is the smallest buffer: a typical review.
+const firstRead = 8 << 10
+
+func (b *body) grow(ctx context.Context) error {
+	size := max(2*cap(b.bytes), firstRead)
+	n, err := b.budget.take(ctx, (size+block-1)/block-b.held)
+	b.held += n
+	if err != nil {
+		return errNoRoom
+	}
+	b.bytes = append(make([]byte, 0, size), b.bytes...)
+	return nil
+}
+
+// readBody reads a request's body. Its blocks are b's to release, whatever comes out.
+func readBody(ctx context.Context, r *http.Request, b *body) *failure {
+	err := errTooLarge
+	if r.ContentLength <= maxBody {
+		err = b.read(ctx, r.Body)
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		return &failure{http.StatusRequestEntityTooLarge, inject.ReasonBodyInvalid, err.Error()}
+	case errors.Is(err, errNoRoom):
+		return &failure{http.StatusServiceUnavailable, inject.ReasonDeadline, err.Error()}
+	case err != nil:
+		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
+	case len(b.bytes) == 0:
+		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
+	}
+	return nil
+}
