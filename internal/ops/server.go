@@ -30,7 +30,7 @@ const (
 	leaveTime   = 200 * time.Millisecond
 )
 
-// Serve answers HTTP on socket until ctx ends; then requests in flight get 200 ms. It closes the socket.
+// Serve answers HTTP on socket until ctx ends; then requests in flight get 100 ms. It closes the socket.
 func Serve(ctx context.Context, socket net.Listener, handler http.Handler, limits Limits) error {
 	server := &http.Server{
 		Handler:           http.MaxBytesHandler(handler, bodyBytes),

@@ -177,10 +177,10 @@ func (s *Server) fail(err error) {
 }
 
 // Close stops accepting, ends the connections, writes the rest of the access log. It takes no longer than ctx and
-// 200 ms.
+// 200 ms. Who visits the metrics is waited for last: a visitor who says nothing costs nobody else's time.
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
-	s.loops.Wait()
 	s.tcp.Close(ctx)
 	s.log.Close()
+	s.loops.Wait()
 }

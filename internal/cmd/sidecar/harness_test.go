@@ -216,7 +216,12 @@ func sum(t testing.TB, text, name string, want map[string]string) (total float64
 // request runs `pillion-sidecar request` in the namespace under a UID and returns its exit code and output.
 func (s *sidecar) request(uid uint32, args ...string) (int, string) {
 	s.t.Helper()
-	cmd := exec.Command("/proc/self/exe", append([]string{"request", "--run-dir=" + s.run}, args...)...)
+	return s.subcommand(uid, "request", args...)
+}
+
+func (s *sidecar) subcommand(uid uint32, name string, args ...string) (int, string) {
+	s.t.Helper()
+	cmd := exec.Command("/proc/self/exe", append([]string{name, "--run-dir=" + s.run}, args...)...)
 	cmd.Env = []string{asSidecar + "=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	var out bytes.Buffer

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
-	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // TestKilledProxy: while no proxy runs, connections wait in the accept queue, and the next proxy takes them.
@@ -146,27 +145,6 @@ func TestDrainLetsGo(t *testing.T) {
 	if code := m.server.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-}
-
-// TestNativeSidecar: the preStop hook drains, the kubelet's SIGTERM comes when the application has gone.
-func TestNativeSidecar(t *testing.T) {
-	m := newMesh(t)
-	m.connect(t, nstest.PeerV4) // still open at SIGTERM, and not waited for
-	if code, out := m.server.request(istio.ProxyUID, "--debug-port=15020", "POST", "drain"); code != 0 || out != "OK" {
-		t.Fatalf("drain: exit %d, %q", code, out)
-	}
-	if code, _, _ := m.server.get("http://127.0.0.1:15020/healthz/ready"); code != 503 {
-		t.Errorf("after drain readiness is %d", code)
-	}
-	later, laterServer := m.connect(t, nstest.PeerV4)
-	halfClose(t, later, laterServer)
-	m.server.signal(syscall.SIGTERM)
-	if code := m.server.wait(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	m.server.eventually("the connection cut off is in the log", func() error {
-		return hasLine(m.server.stdout.String(), " LR - sidecar_shutdown ")
-	})
 }
 
 // TestSecondSignal: whoever asks twice doesn't want to wait.

@@ -23,7 +23,7 @@ import (
 )
 
 // closeTime is how long ending the connections may take after SIGTERM; the agent kills soon after.
-const closeTime = 100 * time.Millisecond
+const closeTime = 150 * time.Millisecond
 
 // runProxy is a child of the agent.
 func runProxy(args []string, p Process) int {

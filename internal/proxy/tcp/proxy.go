@@ -99,32 +99,6 @@ func (p *Proxy) FlushCounters() {
 	}
 }
 
-// Close ends all connections and waits for them to be gone from the list or for ctx.
-func (p *Proxy) Close(ctx context.Context) {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.cancel()
-	<-p.sweeper
-	for _, s := range p.list() {
-		s.shut("sidecar_shutdown", telemetry.LocalReset)
-	}
-	p.waitEmpty(ctx)
-	p.pipes.close()
-}
-
-func (p *Proxy) waitEmpty(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for p.Active() > 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
 func (p *Proxy) add(s *session) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -23,11 +23,12 @@ type errReset struct {
 func (e *errReset) Error() string { return "reset: " + e.err.Error() }
 func (e *errReset) Unwrap() error { return e.err }
 
-// flow moves bytes one way. It is used by one goroutine; only moved is read by others.
+// flow moves bytes one way. It is used by one goroutine; only moved and passed are read by others.
 type flow struct {
 	src, dst       *net.TCPConn
 	srcRaw, dstRaw syscall.RawConn
 	moved          atomic.Uint64 // bytes taken from src
+	passed         atomic.Uint64 // bytes given to dst
 	spliced        *atomic.Uint64
 	pipes          *pipePool
 
@@ -82,6 +83,7 @@ func (f *flow) copyOnce() (done bool, err error) {
 	if _, err := f.dst.Write(f.buf[:f.n]); err != nil {
 		return false, &errReset{f.dst, err}
 	}
+	f.passed.Add(uint64(f.n))
 	return false, nil
 }
 

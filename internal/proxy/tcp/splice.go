@@ -121,6 +121,7 @@ func (f *flow) tryDrain(fd uintptr) bool {
 	}
 	f.err = err
 	f.n -= n
+	f.passed.Add(uint64(n))
 	return true
 }
 

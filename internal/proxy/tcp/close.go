@@ -1,0 +1,75 @@
+package tcp
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+)
+
+// settleTime is how long bytes that are on their way may take when the proxy closes: an application that writes and
+// exits leaves its last bytes to us.
+const settleTime = 100 * time.Millisecond
+
+const closePoll = 5 * time.Millisecond
+
+// Close lets bytes on their way arrive, ends all connections and waits for them to be gone from the list. It takes no
+// longer than ctx.
+func (p *Proxy) Close(ctx context.Context) {
+	settling, done := context.WithTimeout(ctx, settleTime)
+	defer done()
+	p.settle(settling)
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	<-p.sweeper
+	for _, s := range p.list() {
+		s.shut("sidecar_shutdown", telemetry.LocalReset)
+	}
+	poll(ctx, func() bool { return p.Active() == 0 })
+	p.pipes.close()
+}
+
+// settle waits until nothing is on its way, twice in a row: what was just read isn't counted yet.
+func (p *Proxy) settle(ctx context.Context) {
+	quiet := 0
+	poll(ctx, func() bool {
+		quiet++
+		for _, s := range p.list() {
+			if !s.quiet() {
+				quiet = 0
+			}
+		}
+		return quiet == 2 || p.Active() == 0
+	})
+}
+
+// poll looks until it sees what it waits for, or ctx ends.
+func poll(ctx context.Context, look func() bool) {
+	tick := time.NewTicker(closePoll)
+	defer tick.Stop()
+	for !look() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// quiet reports whether neither side has sent what the other hasn't been given.
+func (s *session) quiet() bool {
+	s.mu.Lock()
+	p := s.pair
+	s.mu.Unlock()
+	return p != nil && p.request.quiet() && p.reply.quiet()
+}
+
+func (f *flow) quiet() bool {
+	waiting := 0
+	_ = f.srcRaw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) // fails if it is closed
+	return waiting == 0 && f.passed.Load() == f.moved.Load()
+}
