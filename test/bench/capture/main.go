@@ -1,6 +1,7 @@
 //go:build linux
 
-// The benchmark of capture: medians of 20 runs, each in a network namespace of its own, as `area/name unit value` lines.
+// The benchmark of capture: medians of 20 runs, each in a network namespace of its own, as `area/name unit value` lines
+// with the bar beside the value where there is one.
 // It must run as root and never touches the machine's own rules. `make bench AREA=capture` runs it.
 package main
 
@@ -60,33 +61,57 @@ func build(binary string) error {
 	return nil
 }
 
+// Bars, in milliseconds. A second run may take its own on top of starting the process.
+const (
+	processBar   = 8
+	inProcessBar = 2
+	rerunBar     = 5
+)
+
 func measure(w io.Writer, binary string) error {
-	lines := []struct {
+	start, err := line(w, "start", 0, func() (time.Duration, error) {
+		return timed(func() error { return exec.Command(binary, "--help").Run() })
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range []struct {
 		name string
+		bar  float64
 		run  func() (time.Duration, error)
 	}{
-		{"capture/process ms", func() (time.Duration, error) { return timed(func() error { return process(binary) }) }},
-		{"capture/start ms", func() (time.Duration, error) {
-			return timed(func() error { return exec.Command(binary, "--help").Run() })
-		}},
-		{"capture/inprocess ms", inProcess},
-		{"capture/rerun ms", func() (time.Duration, error) { return rerun(binary) }},
-	}
-	for _, line := range lines {
-		m, err := median(line.run)
-		if err != nil {
-			return fmt.Errorf("%s: %w", line.name, err)
+		{"process", processBar, func() (time.Duration, error) { return timed(func() error { return process(binary) }) }},
+		{"inprocess", inProcessBar, inProcess},
+		{"rerun", rerunBar + milliseconds(start), func() (time.Duration, error) { return rerun(binary) }},
+	} {
+		if _, err := line(w, l.name, l.bar, l.run); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "%s %.2f\n", line.name, float64(m.Microseconds())/1000)
 	}
 	return inFreshNamespace(func() error {
 		children, err := countChildren(binary, injected())
 		if err == nil {
-			fmt.Fprintf(w, "capture/process children %d\n", children)
+			fmt.Fprintf(w, "capture/process children %d (bar 0)\n", children)
 		}
 		return err
 	})
 }
+
+// line prints one median; bar 0 means that there is none.
+func line(w io.Writer, name string, bar float64, run func() (time.Duration, error)) (time.Duration, error) {
+	m, err := median(run)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	beside := ""
+	if bar > 0 {
+		beside = fmt.Sprintf(" (bar %.3g)", bar)
+	}
+	fmt.Fprintf(w, "capture/%s ms %.2f%s\n", name, milliseconds(m), beside)
+	return m, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // median of runs, each in a fresh namespace.
 func median(run func() (time.Duration, error)) (time.Duration, error) {
