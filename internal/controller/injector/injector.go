@@ -86,6 +86,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	err := builder.ControllerManagedBy(mgr).Named("injector-compile").
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: backoff()}).
 		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Func(once)).
 		Complete(reconcile.Func(c.compile))
 	if err != nil {
 		return err
@@ -96,6 +97,12 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(owner)).
 		WatchesRawSource(source.Channel(c.poke, handler.EnqueueRequestsFromMapFunc(c.all))).
 		Complete(c)
+}
+
+// once asks for a first look, for where there is no Injector nothing ever happens; that is known only then.
+func once(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	queue.Add(request("all"))
+	return nil
 }
 
 // compile is the compiling half. The writing half waits for no template; it hears when there is news.

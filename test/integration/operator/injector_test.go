@@ -165,3 +165,9 @@ func TestDefaultInjectorIsMadeOnce(t *testing.T) {
 	var state corev1.ConfigMap
 	must(t, e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-state"}, &state))
 }
+
+func TestReplicasWithoutAnyInjectorAreReady(t *testing.T) {
+	e := newEnv(t)
+	a, b := e.start("a"), e.start("b") // one of them doesn't lead
+	e.ready(a, b)
+}
