@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types/ref"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -20,7 +22,6 @@ type expression struct {
 	optional bool
 	variable *variable
 	program  cel.Program
-	loops    bool // has a comprehension: evaluated under the request's deadline
 	fixed    bool // depends on no pod
 }
 
@@ -51,6 +52,9 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 		e.optional, e.typ = true, e.typ.Parameters()[0]
 	}
 	native := checked.NativeRep()
+	if call := unbounded(native); call != "" {
+		return nil, &celError{message: fmt.Sprintf("%s isn't available in templates: some patterns take minutes; use startsWith, endsWith, contains or split", call)}
+	}
 	for _, reference := range native.ReferenceMap() {
 		if v := variableNamed(reference.Name); v != nil && !v.fixed {
 			e.fixed = false
@@ -59,12 +63,21 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 	if e.variable = loneVariable(native); e.variable != nil {
 		return e, nil
 	}
-	e.loops = len(ast.MatchDescendants(ast.NavigateAST(native), ast.KindMatcher(ast.ComprehensionKind))) > 0
 	var err error
-	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(100)); err != nil {
+	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(1), cel.CostLimit(maxCost), cel.CustomDecorator(bounded)); err != nil {
 		return nil, &celError{message: err.Error()}
 	}
 	return e, nil
+}
+
+// unbounded is a function an expression calls whose time has no bound that could be checked while it runs.
+func unbounded(checked *ast.AST) string {
+	for _, reference := range checked.ReferenceMap() {
+		if slices.Contains(reference.OverloadIDs, overloads.Matches) || slices.Contains(reference.OverloadIDs, overloads.MatchesString) {
+			return overloads.Matches
+		}
+	}
+	return ""
 }
 
 // unreserve writes the variable "namespace" as CEL has it (see declared), outside of quotes and not as a field.
@@ -122,10 +135,18 @@ var errNone = errors.New("optional.none()")
 
 // value evaluates e; errNone if it has none.
 func (e *expression) value(ctx context.Context, v *vars) (*rawjson.Value, error) {
+	value, err := e.unspent(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return value, v.spend(sizeOf(value))
+}
+
+func (e *expression) unspent(ctx context.Context, v *vars) (*rawjson.Value, error) {
+	if e.variable != nil && e.variable.json != nil {
+		return e.variable.json(v), nil
+	}
 	if e.variable != nil {
-		if e.variable.json != nil {
-			return e.variable.json(v), nil
-		}
 		return fromGo(e.variable.get(v)), nil
 	}
 	out, err := e.eval(ctx, v)
@@ -139,7 +160,7 @@ func (e *expression) value(ctx context.Context, v *vars) (*rawjson.Value, error)
 func (e *expression) text(ctx context.Context, v *vars) (string, error) {
 	if e.variable != nil {
 		if s, ok := e.variable.get(v).(string); ok {
-			return s, nil
+			return s, v.spend(len(s))
 		}
 	}
 	value, err := e.value(ctx, v)
@@ -153,12 +174,9 @@ func (e *expression) text(ctx context.Context, v *vars) (string, error) {
 }
 
 func (e *expression) eval(ctx context.Context, v *vars) (ref.Val, error) {
-	var out ref.Val
-	var err error
-	if e.loops {
-		out, _, err = e.program.ContextEval(ctx, v)
-	} else {
-		out, _, err = e.program.Eval(v)
+	out, _, err := e.program.ContextEval(ctx, v)
+	if ctx.Err() != nil {
+		err = ctx.Err() // CEL only says "operation interrupted"
 	}
 	if err != nil {
 		return nil, fmt.Errorf("evaluating ${%s}: %w", cut(e.source, shown), err)

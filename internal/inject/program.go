@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,9 +83,11 @@ func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
 		faults[""] = []v1alpha1.TemplateError{{Message: err.Error()}}
 		return nil, &CompileError{Injector: inj.Name, Templates: faults}
 	}
-	p.compileTemplates(env, texts, faults)
+	ctx, cancel := context.WithTimeout(context.Background(), compileTime)
+	defer cancel()
+	p.compileTemplates(ctx, env, texts, faults)
 	if len(faults) == 0 {
-		p.tryCorpus(faults)
+		p.tryCorpus(ctx, faults)
 	}
 	if len(faults) > 0 {
 		return nil, &CompileError{Injector: inj.Name, Templates: faults}
@@ -168,10 +171,10 @@ func hashOf(inj *v1alpha1.Injector, op Operator, texts map[string]string) (strin
 	return hex.EncodeToString(sum[:6]), nil
 }
 
-func (p *Program) compileTemplates(env *cel.Env, texts map[string]string, faults map[string][]v1alpha1.TemplateError) {
+func (p *Program) compileTemplates(ctx context.Context, env *cel.Env, texts map[string]string, faults map[string][]v1alpha1.TemplateError) {
 	fixed := &vars{program: p, settings: p.baseSettings(false)}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
-		t, errs := compileTemplate(env, fixed, name, texts[name])
+		t, errs := compileTemplate(ctx, env, fixed, name, texts[name])
 		if len(errs) > 0 {
 			faults[name] = errs
 			continue

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,14 +50,15 @@ const maxErrors = 16
 
 // compiler turns YAML into a template and collects what is wrong with it.
 type compiler struct {
+	ctx    context.Context // of the whole Injector
 	env    *cel.Env
 	fixed  *vars // what is known without a pod
 	errors []v1alpha1.TemplateError
 }
 
 // compileTemplate reads a partial Pod in YAML. A template with errors is nil.
-func compileTemplate(env *cel.Env, fixed *vars, name, text string) (*template, []v1alpha1.TemplateError) {
-	c := &compiler{env: env, fixed: fixed}
+func compileTemplate(ctx context.Context, env *cel.Env, fixed *vars, name, text string) (*template, []v1alpha1.TemplateError) {
+	c := &compiler{ctx: ctx, env: env, fixed: fixed}
 	root := c.document(text)
 	if len(c.errors) > 0 {
 		return nil, c.errors

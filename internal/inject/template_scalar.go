@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"context"
 	"errors"
 	"reflect"
 	"strconv"
@@ -85,7 +84,7 @@ func (c *compiler) placeholder(n *yaml.Node, t reflect.Type, path string, p part
 	if !e.fixed || e.optional || node.splice {
 		return node
 	}
-	value, err := e.value(context.Background(), c.fixed)
+	value, err := e.value(c.ctx, c.fixed)
 	if err != nil {
 		c.fail(n, "%s: %v", place(path), err)
 		return node
@@ -130,7 +129,7 @@ func (c *compiler) foldText(n *yaml.Node, path string, e *expression) textPart {
 	if !e.fixed {
 		return textPart{expr: e}
 	}
-	text, err := e.text(context.Background(), c.fixed)
+	text, err := e.text(c.ctx, c.fixed)
 	if err != nil {
 		c.fail(n, "%s: %v", place(path), err)
 	}
@@ -147,6 +146,10 @@ func (n *tnode) addText(p textPart) {
 }
 
 func (c *compiler) expression(n *yaml.Node, p part, path string) *expression {
+	if err := c.ctx.Err(); err != nil {
+		c.fail(n, "%s: compiling the Injector takes longer than %s; make its templates simpler: %v", place(path), compileTime, err)
+		return nil
+	}
 	e, err := compileExpression(c.env, p.source)
 	if err != nil {
 		c.celFault(n, p.offset, path, err)

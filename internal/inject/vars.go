@@ -22,6 +22,7 @@ type vars struct {
 	owner     Owner
 	settings  *settings
 	env       []EnvVar
+	made      int // bytes, see spend
 }
 
 // variable is one name templates can use. CEL takes dotted names as they are, so each has a type of its own and a
@@ -97,12 +98,13 @@ var variables = []variable{
 	{name: "injector.hash", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.hash }},
 }
 
-// newEnv declares the variables.
+// newEnv declares the variables and functions.
 func newEnv() (*cel.Env, error) {
 	options := []cel.EnvOption{
-		cel.OptionalTypes(), ext.Strings(),
+		cel.OptionalTypes(),
 		ext.NativeTypes(reflect.TypeFor[Container](), reflect.TypeFor[Port](), ext.ParseStructTags(true)),
 	}
+	options = append(options, functions()...)
 	for i := range variables {
 		options = append(options, cel.Variable(declared(variables[i].name), variables[i].typ))
 	}

@@ -1,0 +1,106 @@
+package inject
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+)
+
+// Limits of templates. Whoever writes an Injector must not stop every replica: neither by an expression that never ends,
+// nor by one that makes a value nobody can hold.
+const (
+	compileTime = 2 * time.Second       // a whole Injector: folding and the corpus too
+	corpusTime  = 50 * time.Millisecond // one template on one test pod: the API server waits for many at once
+	corpusTries = 3                     // a busy node may stop us for longer than that; not each time
+	maxCost     = 100_000               // one expression, in CEL's units; about one for each thing done
+	maxValue    = 64 << 10              // one value of an expression, in bytes of text and perValue for each part
+	perValue    = 16
+	maxMade     = 1 << 20 // all that expressions make for one pod
+)
+
+// bounded is a step of an expression whose values have a bound. A list that holds itself thrice, and that one thrice
+// again, is small in memory and endless for who walks it; so parts count each time they are there.
+func bounded(step interpreter.Interpretable) (interpreter.Interpretable, error) {
+	switch step := step.(type) {
+	case interpreter.InterpretableCall:
+		return boundedCall{step}, nil
+	case interpreter.InterpretableConstructor:
+		return boundedConstructor{step}, nil
+	}
+	return step, nil
+}
+
+type boundedCall struct{ interpreter.InterpretableCall }
+
+func (b boundedCall) Eval(a interpreter.Activation) ref.Val {
+	return bound(b.InterpretableCall.Eval(a))
+}
+
+type boundedConstructor struct {
+	interpreter.InterpretableConstructor
+}
+
+func (b boundedConstructor) Eval(a interpreter.Activation) ref.Val {
+	return bound(b.InterpretableConstructor.Eval(a))
+}
+
+func bound(v ref.Val) ref.Val {
+	if _, isBool := v.(types.Bool); isBool || room(v, maxValue) >= 0 {
+		return v
+	}
+	return tooLarge()
+}
+
+// room is what is left of some bytes after v; negative if v is larger. It looks no further than that.
+func room(v ref.Val, left int) int {
+	left -= perValue
+	switch v := v.(type) {
+	case types.String:
+		return left + perValue - len(v)
+	case types.Bytes:
+		return left + perValue - len(v)
+	case *types.Optional:
+		if v.HasValue() {
+			return room(v.GetValue(), left)
+		}
+	case traits.Lister:
+		for it := v.Iterator(); left >= 0 && it.HasNext() == types.True; {
+			left = room(it.Next(), left-perValue)
+		}
+	case traits.Mapper:
+		for it := v.Iterator(); left >= 0 && it.HasNext() == types.True; {
+			key := it.Next()
+			left = room(v.Get(key), room(key, left-perValue))
+		}
+	}
+	return left
+}
+
+// spend counts what expressions made for this pod.
+func (v *vars) spend(bytes int) error {
+	if v.made += bytes; v.made > maxMade {
+		return fmt.Errorf("the templates' expressions make more than %d bytes for one pod", maxMade)
+	}
+	return nil
+}
+
+// sizeOf is about the bytes a value takes.
+func sizeOf(v *rawjson.Value) int {
+	size := perValue + len(v.Raw())
+	if v.Raw() != "" {
+		return size
+	}
+	for _, m := range v.Members() {
+		size += len(m.Key) + sizeOf(m.Value)
+	}
+	for _, item := range v.Items() {
+		size += sizeOf(item)
+	}
+	return size
+}
