@@ -115,7 +115,7 @@ func (r *run) ask(t *testing.T, line string) (int, error) {
 }
 
 func TestConnectionsWaitForTheNextChild(t *testing.T) {
-	r := start(t, "serve", time.Second)
+	r := start(t, "serve", time.Minute)
 	first, err := r.ask(t, "hello")
 	if err != nil {
 		t.Fatal(err)
