@@ -84,7 +84,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "its port")
 	f.StringVar(&o.Lease, "lease", o.Lease, "`name` of the Lease that makes one replica the leader")
 	f.StringVar(&o.SidecarImage, "sidecar-image", o.SidecarImage, "`image` of the sidecar where an Injector names none")
-	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that never had one")
+	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that had none since the CRD was installed")
 	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")
 	f.BoolVar(&o.Supervise, "supervise", o.Supervise, "hold the webhook's socket in a parent process, so that a crash costs only requests in flight")
 	f.IntVar(&o.ListenerFD, "webhook-listener-fd", o.ListenerFD, "")

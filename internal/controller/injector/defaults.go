@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
@@ -17,44 +19,67 @@ import (
 // StateConfigMap remembers what the operator did once in this cluster.
 const (
 	StateConfigMap   = "pillion-state"
-	keyDefaultExists = "default-injector" // set once the Injector "default" was made or found
+	keyDefaultExists = "default-injector" // the UID of the CRD under which the Injector "default" was made or found
 )
 
-// DefaultInjector makes the Injector "default" in a cluster that never had one, so that an installation is complete
-// with one `kubectl apply -k`: the same apply can't carry the CRD and an object of it. Who deletes it later means it.
+// How often DefaultInjector looks: the CRD may be deleted and made again while this process runs.
+const (
+	defaultEvery = 10 * time.Second
+	defaultRetry = time.Second
+)
+
+// DefaultInjector makes the Injector "default" where there never was one, so that an installation is complete with one
+// `kubectl apply -k`: the same apply can't carry the CRD and an object of it. Who deletes it later means it; who deletes
+// the CRD uninstalls, and what is installed after that begins anew.
 type DefaultInjector struct {
 	Client    client.Client
 	Live      client.Reader
+	CRD       func(ctx context.Context) (types.UID, error) // of Injectors, as it is now; "" without an error: there is none
 	Namespace string
 	Log       logr.Logger
 }
 
+// InjectorCRD reads which CRD of Injectors there is.
+func InjectorCRD(live client.Reader) func(context.Context) (types.UID, error) {
+	return func(ctx context.Context) (types.UID, error) {
+		crd := &metav1.PartialObjectMetadata{}
+		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+		err := live.Get(ctx, client.ObjectKey{Name: "injectors." + v1alpha1.GroupVersion.Group}, crd)
+		return crd.UID, client.IgnoreNotFound(err)
+	}
+}
+
 // Start implements manager.Runnable; only the leader runs it.
 func (d DefaultInjector) Start(ctx context.Context) error {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
 	for {
-		err := d.Ensure(ctx)
-		if err == nil {
-			return nil
+		wait := defaultEvery
+		if err := d.Ensure(ctx); err != nil && ctx.Err() == nil {
+			d.Log.Error(err, "default Injector not made yet; will try again")
+			wait = defaultRetry
 		}
-		d.Log.Error(err, "default Injector not made yet; will try again")
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(wait):
 		}
 	}
 }
 
-// Ensure makes it unless this cluster has, or had, one.
+// Ensure makes it unless there is an Injector, or was one since the CRD was made.
 func (d DefaultInjector) Ensure(ctx context.Context) error {
+	crd, err := d.CRD(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the CRD of Injectors: %w", err)
+	}
+	if crd == "" {
+		return nil
+	}
 	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: StateConfigMap, Namespace: d.Namespace}}
-	err := d.Live.Get(ctx, client.ObjectKeyFromObject(state), state)
+	err = d.Live.Get(ctx, client.ObjectKeyFromObject(state), state)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading ConfigMap %s/%s: %w", d.Namespace, StateConfigMap, err)
 	}
-	if state.Data[keyDefaultExists] != "" {
+	if state.Data[keyDefaultExists] == string(crd) {
 		return nil
 	}
 	var list v1alpha1.InjectorList
@@ -66,7 +91,7 @@ func (d DefaultInjector) Ensure(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.remember(ctx)
+	return d.remember(ctx, crd)
 }
 
 func (d DefaultInjector) create(ctx context.Context) error {
@@ -80,11 +105,11 @@ func (d DefaultInjector) create(ctx context.Context) error {
 	return nil
 }
 
-func (d DefaultInjector) remember(ctx context.Context) error {
+func (d DefaultInjector) remember(ctx context.Context, crd types.UID) error {
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Name: StateConfigMap, Namespace: d.Namespace},
-		Data:       map[string]string{keyDefaultExists: "made"},
+		Data:       map[string]string{keyDefaultExists: string(crd)},
 	}
 	if err := apply(ctx, d.Client, cm, "pillion-operator"); err != nil {
 		return fmt.Errorf("writing ConfigMap %s/%s: %w", d.Namespace, StateConfigMap, err)

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -253,7 +254,9 @@ func TestFailedWriteIsSaidAndRetried(t *testing.T) {
 func TestDefaultInjector(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
-	d := DefaultInjector{Client: w.api, Live: w.api, Namespace: "pillion-system", Log: logr.Discard()}
+	crd := types.UID("crd-1")
+	installed := func(context.Context) (types.UID, error) { return crd, nil }
+	d := DefaultInjector{Client: w.api, Live: w.api, CRD: installed, Namespace: "pillion-system", Log: logr.Discard()}
 	w.must(d.Ensure(ctx))
 	w.must(d.Ensure(ctx))
 	w.must(w.api.Delete(ctx, w.get("default")))
@@ -263,9 +266,14 @@ func TestDefaultInjector(t *testing.T) {
 	if len(list.Items) != 0 {
 		t.Error("it came back after it was deleted")
 	}
+	crd = "" // uninstalled
+	w.must(d.Ensure(ctx))
+	crd = "crd-2" // and installed again
+	w.must(d.Ensure(ctx))
+	w.get("default")
 
 	w = newWorld(t, made("mine", "mine", 1))
-	d = DefaultInjector{Client: w.api, Live: w.api, Namespace: "pillion-system", Log: logr.Discard()}
+	d = DefaultInjector{Client: w.api, Live: w.api, CRD: installed, Namespace: "pillion-system", Log: logr.Discard()}
 	w.must(d.Ensure(ctx))
 	w.must(w.api.List(ctx, &list))
 	if len(list.Items) != 1 {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -164,6 +165,29 @@ func TestDefaultInjectorIsMadeOnce(t *testing.T) {
 	}
 	var state corev1.ConfigMap
 	must(t, e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-state"}, &state))
+}
+
+// TestInstallingAgainMakesTheDefaultInjectorAgain: what the operator remembers isn't deleted with the CRD.
+func TestInstallingAgainMakesTheDefaultInjectorAgain(t *testing.T) {
+	e := newEnv(t)
+	key := client.ObjectKey{Name: "default"}
+	e.ready(e.start("a", "--create-default-injector"))
+	e.eventually("the Injector is made", func() error { return e.client.Get(e.ctx(), key, &v1alpha1.Injector{}) })
+	var state corev1.ConfigMap
+	e.eventually("that is remembered", func() error {
+		return e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-state"}, &state)
+	})
+
+	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "injectors.pillion.dev"}}
+	must(t, e.client.Delete(e.ctx(), crd))
+	e.eventually("the CRD is gone", func() error {
+		if err := e.client.Get(e.ctx(), client.ObjectKeyFromObject(crd), crd); !apierrors.IsNotFound(err) {
+			return errorf("it is there: %v", err)
+		}
+		return nil
+	})
+	e.installCRD()
+	e.eventually("the Injector is made again", func() error { return e.client.Get(e.ctx(), key, &v1alpha1.Injector{}) })
 }
 
 func TestReplicasWithoutAnyInjectorAreReady(t *testing.T) {

@@ -148,7 +148,8 @@ func addDefaultInjector(mgr manager.Manager, o Options, log logr.Logger) error {
 	if !o.CreateDefaultInjector {
 		return nil
 	}
-	return mgr.Add(injector.DefaultInjector{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Log: log})
+	live := mgr.GetAPIReader()
+	return mgr.Add(injector.DefaultInjector{Client: mgr.GetClient(), Live: live, CRD: injector.InjectorCRD(live), Namespace: o.Namespace, Log: log})
 }
 
 // sink turns the webhook's events into the recorder's.
