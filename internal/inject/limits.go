@@ -18,7 +18,7 @@ const (
 	compileTime = 2 * time.Second       // a whole Injector: folding and the corpus too
 	corpusTime  = 50 * time.Millisecond // one template on one test pod: the API server waits for many at once
 	corpusTries = 3                     // a busy node may stop us for longer than that; not each time
-	maxCost     = 100_000               // one expression, in CEL's units; about one for each thing done
+	maxCost     = 20_000                // one expression, in CEL's units; about one for each thing done
 	maxValue    = 64 << 10              // one value of an expression, in bytes of text and perValue for each part
 	perValue    = 16
 	maxMade     = 1 << 20 // all that expressions make for one pod
