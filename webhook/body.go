@@ -25,10 +25,14 @@ func newBudget(blocks int) budget { return make(budget, blocks) }
 
 // take waits for n blocks until ctx ends; held says how many it got all the same.
 func (b budget) take(ctx context.Context, n int) (held int, err error) {
-	for held < n {
+	for ; held < n; held++ {
+		select {
+		case b <- struct{}{}: // whatever ctx says: only waiting has to end
+			continue
+		default:
+		}
 		select {
 		case b <- struct{}{}:
-			held++
 		case <-ctx.Done():
 			return held, ctx.Err()
 		}

@@ -118,7 +118,7 @@ func ownerText(owner inject.Owner) string {
 
 func (h *handler) events(o *outcome) {
 	d := &o.result.Decision
-	e := Event{Namespace: o.review.namespace, Owner: o.result.Owner, Injector: d.Injector, Type: "Warning"}
+	e := Event{Namespace: o.review.namespace, Owner: o.result.Reference, Injector: d.Injector, Type: "Warning"}
 	switch {
 	case d.Outcome == inject.OutcomeDeny:
 		e.Reason, e.Message = EventDenied, d.Message()

@@ -23,10 +23,10 @@ type EventSink interface {
 	Event(Event)
 }
 
-// Event is one Kubernetes Event on the workload of a pod.
+// Event is one Kubernetes Event on the object a pod belongs to: the ReplicaSet, Job or whatever else it names itself.
 type Event struct {
 	Namespace string
-	Owner     inject.Owner // of kind Pod if the pod has no controller; its name may only be a prefix
+	Owner     inject.Owner // of kind Pod if the pod names no owner; its name may only be a prefix
 	Injector  string
 	Type      string // Normal or Warning
 	Reason    string // one of the Event constants

@@ -245,7 +245,7 @@ func TestSkippedPodsThatAskedAreTold(t *testing.T) {
 			var reasons []string
 			for _, e := range events.events {
 				reasons = append(reasons, e.Reason)
-				if e.Owner.Kind != "Deployment" || e.Owner.Name != "reviews-v1" || e.Message == "" || e.Namespace != "shop" {
+				if e.Owner != (inject.Owner{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "reviews-v1-6f7b8d5c9d", UID: "7a4b1c52-9f7d-4a9e-9d42-1f0f4f6d7a11"}) || e.Message == "" || e.Namespace != "shop" {
 					t.Errorf("event %+v", e)
 				}
 			}

@@ -116,10 +116,11 @@ type Fault struct {
 // Result is a decision carried out.
 type Result struct {
 	Decision
-	Owner   Owner  // the pod's workload
-	PodName string // or what it will start with, if the API server makes it
-	Patch   []byte // RFC 6902; nil if there is nothing to change
-	pod     *rawjson.Value
+	Owner     Owner  // the pod's workload; that of a Deployment or CronJob has no UID
+	Reference Owner  // the owner the pod itself names, with its UID, or the pod: what Events are about
+	PodName   string // or what it will start with, if the API server makes it
+	Patch     []byte // RFC 6902; nil if there is nothing to change
+	pod       *rawjson.Value
 }
 
 // Pod is the pod's JSON after the patch; nil unless the outcome is inject.

@@ -56,17 +56,44 @@ func (p pod) name() string {
 // owner is the workload behind the pod: a ReplicaSet made by a Deployment counts as the Deployment, a Job made by a
 // CronJob as the CronJob. Both are told by the names their controllers give, since no API call is made here.
 func (p pod) owner() Owner {
-	for _, ref := range p.metadata.Get("ownerReferences").Items() {
-		if !ref.Get("controller").True() {
-			continue
-		}
-		o := Owner{
-			APIVersion: ref.Get("apiVersion").Text(), Kind: ref.Get("kind").Text(),
-			Name: ref.Get("name").Text(), UID: ref.Get("uid").Text(),
-		}
+	if o, found := p.controller(); found {
 		return o.workload(p.labels.Get("pod-template-hash").Text())
 	}
+	return p.itself()
+}
+
+// reference is the object behind the pod that the pod names itself, with its UID: kubectl describe shows no Events
+// without one.
+func (p pod) reference() Owner {
+	if o, found := p.controller(); found {
+		return o
+	}
+	for _, ref := range p.metadata.Get("ownerReferences").Items() {
+		if o := ownerOf(ref); o.UID != "" {
+			return o
+		}
+	}
+	return p.itself()
+}
+
+func (p pod) controller() (o Owner, found bool) {
+	for _, ref := range p.metadata.Get("ownerReferences").Items() {
+		if ref.Get("controller").True() {
+			return ownerOf(ref), true
+		}
+	}
+	return Owner{}, false
+}
+
+func (p pod) itself() Owner {
 	return Owner{APIVersion: "v1", Kind: "Pod", Name: p.name(), UID: p.metadata.Get("uid").Text()}
+}
+
+func ownerOf(ref *rawjson.Value) Owner {
+	return Owner{
+		APIVersion: ref.Get("apiVersion").Text(), Kind: ref.Get("kind").Text(),
+		Name: ref.Get("name").Text(), UID: ref.Get("uid").Text(),
+	}
 }
 
 func (o Owner) workload(templateHash string) Owner {

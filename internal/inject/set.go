@@ -52,7 +52,7 @@ func (s *Set) Decide(r Request) Decision { return s.subject(&r).decision }
 // get, and it doesn't catch panics: whoever serves many callers does.
 func (s *Set) Inject(ctx context.Context, r Request) Result {
 	subject := s.subject(&r)
-	result := Result{Decision: subject.decision, Owner: r.Owner, PodName: subject.pod.name()}
+	result := Result{Decision: subject.decision, Owner: r.Owner, Reference: subject.pod.reference(), PodName: subject.pod.name()}
 	if result.Owner == (Owner{}) {
 		result.Owner = subject.pod.owner()
 	}
@@ -64,13 +64,14 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 		owner: result.Owner, settings: subject.settings, env: r.Env,
 	}
 	pod, err := subject.program.injected(ctx, subject.original, v, result.Reason())
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("making the patch: %w", ctx.Err())
+	}
 	if err != nil {
-		return Result{Decision: failed(subject.decision, err), Owner: result.Owner, PodName: result.PodName}
+		result.Decision = failed(subject.decision, err)
+		return result
 	}
 	result.Warnings = append(result.Warnings, subject.settings.warnings...)
-	if err := ctx.Err(); err != nil {
-		return Result{Decision: failed(subject.decision, fmt.Errorf("making the patch: %w", err)), Owner: result.Owner, PodName: result.PodName}
-	}
 	result.pod = pod
 	result.Patch = makePatch(subject.original, pod)
 	return result
