@@ -227,11 +227,12 @@ func invalidAnnotations(s *subject) bool {
 	return len(overrideFaults) > 0 && s.deny(ReasonOverrideInvalid, overrideFaults)
 }
 
-// followProxy lets capture know the user and group of a proxy container the user changed.
+// followProxy lets capture know the user and group of a proxy container the user changed. Each by itself: a process that
+// got another user keeps the group the template says.
 func (s *settings) followProxy(own *rawjson.Value) {
 	context := own.Get("securityContext")
 	if uid, ok := number(context.Get("runAsUser")); ok && uid != s.capture.UID {
-		s.capture.UID, s.capture.GID, s.captured = uid, uid, true
+		s.capture.UID, s.captured = uid, true
 	}
 	if gid, ok := number(context.Get("runAsGroup")); ok && gid != s.capture.GID {
 		s.capture.GID, s.captured = gid, true
@@ -276,5 +277,24 @@ func uidCollision(s *subject) bool {
 				nameOf(c), uid, AnnotationAllowProxyUID),
 		})
 	}
-	return len(faults) > 0 && s.deny(ReasonUIDCollision, faults)
+	if len(faults) > 0 {
+		return s.deny(ReasonUIDCollision, faults)
+	}
+	s.warnOfGroup()
+	return false
+}
+
+// warnOfGroup tells of applications that capture takes for the proxy by their group. It is no denial: Istio takes such
+// pods without a word, and some have the group for files they share.
+func (s *subject) warnOfGroup() {
+	ofPod, podHas := number(s.pod.spec.Get("securityContext", "runAsGroup"))
+	for _, c := range s.pod.containers() {
+		gid, has := number(c.Get("securityContext", "runAsGroup"))
+		if !has {
+			gid, has = ofPod, podHas
+		}
+		if has && gid == s.settings.capture.GID && nameOf(c) != istio.ContainerProxy {
+			s.warn("runAsGroup %d is the sidecar's group: traffic of container %q is not captured; choose another", gid, nameOf(c))
+		}
+	}
 }

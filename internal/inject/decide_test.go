@@ -1,6 +1,7 @@
 package inject_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -146,6 +147,76 @@ func TestErrors(t *testing.T) {
 		d := set.Decide(inject.Request{Pod: []byte(row.pod), Injector: row.injector, Entry: inject.EntryNamespace})
 		if d.Outcome != inject.OutcomeError || d.Reason() != row.want {
 			t.Errorf("pod %q, injector %q: %s: %s", row.pod, row.injector, d.Outcome, d.Reason())
+		}
+	}
+}
+
+// TestCaptureFollowsTheProxy: a user's istio-proxy that changes user or group changes that and nothing else of what
+// capture knows.
+func TestCaptureFollowsTheProxy(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for context, want := range map[string]string{
+		`{}`:                                   "-u 1337",
+		`{"runAsUser":2000}`:                   "-u 2000 -g 1337",
+		`{"runAsGroup":3000}`:                  "-u 1337 -g 3000",
+		`{"runAsUser":2000,"runAsGroup":3000}`: "-u 2000 -g 3000",
+		`{"runAsUser":2000,"runAsGroup":2000}`: "-u 2000",
+	} {
+		result := injectTypical(set, `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"app"},{"name":"istio-proxy","image":"auto","securityContext":`+context+`}]}}`, false)
+		pod := podOf(t, &result)
+		args := strings.Join(pod.Spec.InitContainers[0].Args, " ")
+		got := "-u " + strings.Fields(strings.SplitAfter(args, "-u ")[1])[0]
+		if _, group, has := strings.Cut(args, "-g "); has {
+			got += " -g " + strings.Fields(group)[0]
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", context, got, want)
+		}
+		security := pod.Spec.Containers[1].SecurityContext
+		if runs := fmt.Sprintf("-u %d -g %d", *security.RunAsUser, *security.RunAsGroup); !strings.HasPrefix(runs, got) {
+			t.Errorf("%s: the proxy runs as %s", context, runs)
+		}
+	}
+}
+
+// TestGroupOfTheProxyWarns: an application of the proxy's group isn't captured, and its author hears of it.
+func TestGroupOfTheProxyWarns(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for _, row := range []struct {
+		name, annotations, spec string
+		warns                   bool
+	}{
+		{"container", ``, `"containers":[{"name":"app","securityContext":{"runAsGroup":1337}}]`, true},
+		{"pod", ``, `"securityContext":{"runAsGroup":1337},"containers":[{"name":"app"}]`, true},
+		{"container before pod", ``, `"securityContext":{"runAsGroup":1337},"containers":[{"name":"app","securityContext":{"runAsGroup":1}}]`, false},
+		{"another group", ``, `"containers":[{"name":"app","securityContext":{"runAsGroup":1}}]`, false},
+		{"the proxy's changed group", ``, `"containers":[{"name":"app","securityContext":{"runAsGroup":3000}},{"name":"istio-proxy","securityContext":{"runAsGroup":3000}}]`, true},
+		{"the proxy itself", ``, `"containers":[{"name":"app"},{"name":"istio-proxy","securityContext":{"runAsGroup":1337}}]`, false},
+		{"no capture", `"sidecar.istio.io/interceptionMode":"NONE"`, `"containers":[{"name":"app","securityContext":{"runAsGroup":1337}}]`, false},
+		{"wanted", `"pillion.dev/allow-proxy-uid":"true"`, `"containers":[{"name":"app","securityContext":{"runAsGroup":1337}}]`, false},
+	} {
+		result := injectTypical(set, `{"metadata":{"name":"p","annotations":{`+row.annotations+`}},"spec":{`+row.spec+`}}`, false)
+		got := strings.Join(result.Warnings, "\n")
+		if result.Outcome != inject.OutcomeInject || strings.Contains(got, `traffic of container "app" is not captured`) != row.warns {
+			t.Errorf("%s: %s, warnings %q", row.name, result.Outcome, got)
+		}
+	}
+}
+
+// TestReference: Events go on an object that has a UID, if the pod names one.
+func TestReference(t *testing.T) {
+	const set, job, pod = `{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-5d8f9","uid":"u1"`, `{"apiVersion":"batch/v1","kind":"Job","name":"tick-28900000","uid":"u2"`, "Pod web "
+	for owners, want := range map[string]string{
+		set + `,"controller":true}`:                "ReplicaSet web-5d8f9 u1",
+		job + `,"controller":true}`:                "Job tick-28900000 u2",
+		set + `},` + job + `,"controller":true}`:   "Job tick-28900000 u2",
+		`{"kind":"Thing","name":"t"},` + set + `}`: "ReplicaSet web-5d8f9 u1",
+		``: pod,
+	} {
+		result := injectTypical(setOf(t, injector("default", "default")),
+			`{"metadata":{"name":"web","labels":{"pod-template-hash":"5d8f9"},"ownerReferences":[`+owners+`]},"spec":{"containers":[{"name":"app"}]}}`, false)
+		if r := result.Reference; r.Kind+" "+r.Name+" "+r.UID != want {
+			t.Errorf("owners %s: %+v, want %s", owners, r, want)
 		}
 	}
 }
