@@ -71,11 +71,17 @@ func between(path *field.Path, value, low, high int64) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, value, validation.InclusiveRangeError(int(low), int(high)))}
 }
 
+// maxTemplates bounds the texts of an Injector's templates together, in bytes. The ConfigMap that keeps the last good
+// Injector over a restart holds no more, since JSON makes a text longer.
+const maxTemplates = 256 << 10
+
 func validateTemplates(s *InjectorSpec, spec *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	known := []string{TemplateSidecar}
 	seen := map[string]bool{}
+	total := 0
 	for n, t := range s.Templates {
+		total += len(t.Inline)
 		path := spec.Child("templates").Index(n)
 		errs = append(errs, label(path.Child("name"), t.Name)...)
 		if seen[t.Name] {
@@ -86,6 +92,9 @@ func validateTemplates(s *InjectorSpec, spec *field.Path) field.ErrorList {
 		}
 		seen[t.Name] = true
 		known = append(known, t.Name)
+	}
+	if total > maxTemplates {
+		errs = append(errs, field.TooLong(spec.Child("templates"), "", maxTemplates))
 	}
 	if len(s.DefaultTemplates) > 8 {
 		errs = append(errs, field.TooMany(spec.Child("defaultTemplates"), len(s.DefaultTemplates), 8))

@@ -94,6 +94,11 @@ func TestValidate(t *testing.T) {
 			s.Templates = []v1alpha1.Template{{Name: "a", Inline: "x"}, {Name: "a", Inline: "x"}}
 		}, "spec.templates[1].name: Duplicate"},
 		{"empty template", func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "a"}} }, "spec.templates[0].inline: Required"},
+		{"templates too long together", func(s *v1alpha1.InjectorSpec) {
+			for _, name := range strings.Split("abcde", "") {
+				s.Templates = append(s.Templates, v1alpha1.Template{Name: name, Inline: strings.Repeat("x", 60<<10)})
+			}
+		}, "spec.templates: Too long: may not be more than 262144 bytes"},
 		{"image", func(s *v1alpha1.InjectorSpec) { s.Proxy.Image = "a b" }, `"a b" is not an image reference`},
 		{"log level", func(s *v1alpha1.InjectorSpec) { s.Proxy.LogLevel = "loud" }, "spec.proxy.logLevel"},
 		{"user", func(s *v1alpha1.InjectorSpec) { s.Proxy.UID = -1 }, "spec.proxy.uid"},
