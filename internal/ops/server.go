@@ -27,7 +27,7 @@ const (
 	idleTime    = 60 * time.Second
 	headerBytes = 16 << 10
 	bodyBytes   = 1 << 20
-	leaveTime   = 200 * time.Millisecond
+	leaveTime   = 100 * time.Millisecond
 )
 
 // Serve answers HTTP on socket until ctx ends; then requests in flight get 100 ms. It closes the socket.

@@ -28,6 +28,9 @@ import (
 // patience bounds every wait; what is waited for takes milliseconds.
 const patience = 20 * time.Second
 
+// quickExit takes the second away that a program with the race detector sleeps before it exits.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 // sidecar is a running agent in a network namespace.
 type sidecar struct {
 	t      *testing.T
@@ -44,7 +47,7 @@ func startSidecar(t *testing.T, ns *nstest.Namespace, env ...string) *sidecar {
 	t.Helper()
 	s := &sidecar{t: t, ns: ns, run: runDir(t), stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	s.cmd = exec.Command("/proc/self/exe", "agent", "--log_output_level=debug", "--proxyLogLevel=debug", "--run-dir="+s.run)
-	s.cmd.Env = append([]string{asSidecar + "=1", "POD_NAMESPACE=test", "ISTIO_META_WORKLOAD_NAME=unit"}, env...)
+	s.cmd.Env = append([]string{asSidecar + "=1", quickExit, "POD_NAMESPACE=test", "ISTIO_META_WORKLOAD_NAME=unit"}, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.stderr
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: istio.ProxyUID, Gid: istio.ProxyUID}}
 	s.cmd.WaitDelay = time.Second
@@ -74,6 +77,9 @@ func (s *sidecar) kill() {
 	}
 	_ = s.cmd.Process.Kill()
 	<-s.exited
+	if strings.Contains(s.stderr.String(), "WARNING: DATA RACE") {
+		s.t.Error("the race detector found something in agent or proxy")
+	}
 	if s.t.Failed() {
 		s.t.Logf("agent's stderr:\n%s\naccess log:\n%s", s.stderr, s.stdout)
 	}
@@ -222,7 +228,7 @@ func (s *sidecar) request(uid uint32, args ...string) (int, string) {
 func (s *sidecar) subcommand(uid uint32, name string, args ...string) (int, string) {
 	s.t.Helper()
 	cmd := exec.Command("/proc/self/exe", append([]string{name, "--run-dir=" + s.run}, args...)...)
-	cmd.Env = []string{asSidecar + "=1"}
+	cmd.Env = []string{asSidecar + "=1", quickExit}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -255,7 +261,7 @@ func applyCapture(t *testing.T, ns *nstest.Namespace) {
 	t.Helper()
 	args := []string{"capture", "apply", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"}
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = []string{asSidecar + "=1"}
+	cmd.Env = []string{asSidecar + "=1", quickExit}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	ns.Must(t, cmd.Start)

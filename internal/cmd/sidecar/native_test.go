@@ -106,7 +106,7 @@ func TestNativeLastBytes(t *testing.T) {
 	m := newNative(t)
 	client, server := m.connect(t, nstest.PeerV4)
 	m.server.preStop()
-	last := randomBytes(3, 4<<20)
+	last := randomBytes(3, 1<<20)
 	received := make(chan error, 1)
 	go func() { received <- receive(client, last) }()
 	if _, err := server.Write(last); err != nil {

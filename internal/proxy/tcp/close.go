@@ -9,16 +9,16 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
-// settleTime is how long bytes that are on their way may take when the proxy closes: an application that writes and
-// exits leaves its last bytes to us.
-const settleTime = 100 * time.Millisecond
-
 const closePoll = 5 * time.Millisecond
 
-// Close lets bytes on their way arrive, ends all connections and waits for them to be gone from the list. It takes no
-// longer than ctx.
+// Close lets bytes on their way arrive, for an application that writes and exits leaves its last ones to us. Then it
+// ends all connections and waits for them to be gone from the list. It takes no longer than ctx, a third of it kept for
+// ending.
 func (p *Proxy) Close(ctx context.Context) {
-	settling, done := context.WithTimeout(ctx, settleTime)
+	settling, done := context.WithCancel(ctx)
+	if deadline, bounded := ctx.Deadline(); bounded {
+		settling, done = context.WithTimeout(ctx, time.Until(deadline)*2/3)
+	}
 	defer done()
 	p.settle(settling)
 	p.mu.Lock()

@@ -31,7 +31,7 @@ type usage struct{ rss, pss int64 }
 
 // idle runs agent and proxy, as in a pod, until they have been idle for a while.
 func idle(ctx context.Context, binary, dir string) (total usage, err error) {
-	if err := errors.Join(os.Chmod(dir, 0o755), makeRunDir(dir)); err != nil { //nolint:gosec // UID 1337 goes in
+	if err := errors.Join(os.Chmod(dir, 0o755), makeRunDir(dir)); err != nil { // UID 1337 goes in
 		return total, err
 	}
 	var stderr bytes.Buffer

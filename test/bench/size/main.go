@@ -134,11 +134,11 @@ func find(r *tar.Reader, name, path string) (bool, error) {
 		case header.Name != name:
 			continue
 		}
-		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) //nolint:gosec // UID 1337 runs it
+		out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755) // UID 1337 runs it
 		if err != nil {
 			return false, err
 		}
-		_, err = io.Copy(out, r) //nolint:gosec // an image of ours
+		_, err = io.Copy(out, r)
 		return true, errors.Join(err, out.Close())
 	}
 }
