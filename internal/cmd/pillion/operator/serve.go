@@ -46,7 +46,7 @@ func (s *httpServer) shutdown(patience time.Duration) {
 	if err := s.Shutdown(ctx); err != nil {
 		_ = s.Close() // patience is at its end
 	}
-	_ = <-s.done // an error was the reason to come here, or is none
+	<-s.done //nolint:errcheck // an error was the reason to come here, or is none
 }
 
 // serveWebhook serves admission. API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one
