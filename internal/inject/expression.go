@@ -33,8 +33,12 @@ type celError struct {
 
 func (e *celError) Error() string { return e.message }
 
-// maxExpression bounds one placeholder's source, and so the depth of what CEL parses.
-const maxExpression = 4096
+// maxExpression bounds one placeholder's source, and so the depth of what CEL parses. maxOpen bounds the depth of types:
+// CEL's checker, which nothing can stop, takes more than the cube of it, a minute for lists in lists 200 deep.
+const (
+	maxExpression = 4096
+	maxOpen       = 48
+)
 
 func compileExpression(env *cel.Env, source string) (*expression, error) {
 	if strings.TrimSpace(source) == "" {
@@ -42,6 +46,9 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 	}
 	if len(source) > maxExpression {
 		return nil, &celError{message: fmt.Sprintf("the expression has %d characters; want at most %d", len(source), maxExpression)}
+	}
+	if n := strings.Count(source, "(") + strings.Count(source, "[") + strings.Count(source, "{"); n > maxOpen {
+		return nil, &celError{message: fmt.Sprintf("the expression has %d brackets, braces and parentheses; want at most %d", n, maxOpen)}
 	}
 	checked, issues := env.Compile(unreserve(source))
 	if issues.Err() != nil {

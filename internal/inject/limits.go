@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -39,7 +40,24 @@ func bounded(step interpreter.Interpretable) (interpreter.Interpretable, error) 
 type boundedCall struct{ interpreter.InterpretableCall }
 
 func (b boundedCall) Eval(a interpreter.Activation) ref.Val {
-	return bound(b.InterpretableCall.Eval(a))
+	v := bound(b.InterpretableCall.Eval(a))
+	if list, isList := v.(traits.Lister); isList && b.Function() == operators.Add {
+		return flat(list)
+	}
+	return v
+}
+
+// flat is a list by itself: CEL joins two by reference, and walking a list joined again and again takes the square of
+// its length.
+func flat(list traits.Lister) ref.Val {
+	if _, building := list.(traits.MutableLister); building {
+		return list
+	}
+	var items []ref.Val
+	for it := list.Iterator(); it.HasNext() == types.True; {
+		items = append(items, it.Next())
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, items)
 }
 
 type boundedConstructor struct {
