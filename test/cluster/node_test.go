@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -65,7 +66,26 @@ func createServer(t *testing.T, c *testenv.Cluster, namespace string) *corev1.Po
 	if _, err := c.Client.CoreV1().Services(namespace).Create(t.Context(), service, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return c.WaitPod(t, namespace, "server", time.Minute, testenv.Ready)
+	pod := c.WaitPod(t, namespace, "server", time.Minute, testenv.Ready)
+	waitService(t, c, namespace, "server")
+	return pod
+}
+
+// waitService waits until kube-proxy has heard of the endpoint: until then the service refuses connections.
+func waitService(t *testing.T, c *testenv.Cluster, namespace, name string) {
+	t.Helper()
+	service, err := c.Client.CoreV1().Services(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connect := fmt.Sprintf("exec 3<>/dev/tcp/%s/%d", service.Spec.ClusterIP, service.Spec.Ports[0].Port)
+	end := time.Now().Add(30 * time.Second)
+	for c.Command(t.Context(), "bash", "-c", connect).Run() != nil {
+		if time.Now().After(end) {
+			t.Fatalf("service %s doesn't answer on the node after 30 s", name)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func appPod(name string, args ...string) *corev1.Pod {

@@ -212,11 +212,14 @@ func (d *demo) sendRequests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	command := []string{"exec", "-n", "demo", frontend.Name, "-c", "app", "--", "/usr/local/bin/app", "get"}
+	if err := d.waitService(ctx, append(command, "http://backend.demo/hello")); err != nil {
+		return err
+	}
 	before, err := d.count(ctx, frontend, backend)
 	if err != nil {
 		return err
 	}
-	command := []string{"exec", "-n", "demo", frontend.Name, "-c", "app", "--", "/usr/local/bin/app", "get"}
 	answers, err := d.kubectl.Run(ctx, append(command, slices.Repeat([]string{"http://backend.demo/hello"}, requests)...)...)
 	if err != nil {
 		return err
@@ -229,6 +232,23 @@ func (d *demo) sendRequests(ctx context.Context) error {
 		return err
 	}
 	return d.compare(before, after)
+}
+
+// waitService waits until the Service answers: kube-proxy hears of an endpoint a moment after its pod is ready.
+func (d *demo) waitService(ctx context.Context, get []string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		_, err := d.kubectl.Run(ctx, get...)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the Service backend doesn't answer after 30 s: %w", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // checkAnswers holds what the application saw against what must be: the request came from its own sidecar.

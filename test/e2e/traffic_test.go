@@ -151,6 +151,10 @@ spec: {selector: {app: server}, ports: [{port: 80, targetPort: 8080}]}
 	if got := names(e.pod(t, unlabelled, "plain").Spec.Containers); len(e.pod(t, unlabelled, "plain").Spec.InitContainers) != 0 || !slices.Equal(got, []string{"app"}) {
 		t.Errorf("the pod beside the one that asked has containers %v, want app alone", got)
 	}
+	eventually(t, 30*time.Second, func() error { // kube-proxy may not have heard of the endpoint yet
+		_, err := e.kubectl.Run(deadline(t, 30*time.Second), "exec", "-n", unlabelled, "plain", "-c", "app", "--", "/usr/local/bin/app", "get", "http://server."+namespace+"/")
+		return err
+	})
 	source, destination := e.metrics(t, unlabelled, "client"), e.metrics(t, namespace, "server")
 	e.get(t, unlabelled, "client", "http://server."+namespace+"/", 5)
 	e.passed(t, unlabelled, "client", "source", source, 5)

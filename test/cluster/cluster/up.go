@@ -106,7 +106,7 @@ func up(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (*Cl
 		return c, err
 	}
 	if !o.APIOnly {
-		if err := nodePossible(dir); err != nil {
+		if err := nodePossible(dir, os.Geteuid()); err != nil {
 			return nil, err
 		}
 	}
@@ -148,8 +148,8 @@ func running(ctx context.Context, o Options, dir state.Dir) (*Cluster, error) {
 	return c, nil
 }
 
-func nodePossible(dir state.Dir) error {
-	if os.Geteuid() != 0 {
+func nodePossible(dir state.Dir, user int) error {
+	if user != 0 {
 		return ErrNeedsRoot
 	}
 	for _, hidden := range []string{"/run", "/var/run", "/var/lib", "/var/log", "/proc", "/sys"} {
