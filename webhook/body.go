@@ -60,11 +60,15 @@ func (b *body) release() {
 	b.held = 0
 }
 
-// read takes room as bytes come, not as Content-Length promises: who only promises holds up nobody.
-func (b *body) read(ctx context.Context, from io.Reader) error {
+// read takes room as bytes come. Content-Length is believed up to one block: who only promises holds up nobody.
+func (b *body) read(ctx context.Context, from io.Reader, promised int64) error {
+	size := firstRead
+	if promised >= 0 {
+		size = int(min(promised+1, block)) // one more, to see the end
+	}
 	for {
 		if len(b.bytes) == cap(b.bytes) {
-			if err := b.grow(ctx); err != nil {
+			if err := b.grow(ctx, max(2*cap(b.bytes), size)); err != nil {
 				return err
 			}
 		}
@@ -83,11 +87,10 @@ func (b *body) read(ctx context.Context, from io.Reader) error {
 
 var errTooLarge = fmt.Errorf("the body is larger than %d bytes", maxBody)
 
-// firstRead is the smallest buffer: a typical review.
+// firstRead is the first buffer of a body that promises nothing: a typical review.
 const firstRead = 8 << 10
 
-func (b *body) grow(ctx context.Context) error {
-	size := max(2*cap(b.bytes), firstRead)
+func (b *body) grow(ctx context.Context, size int) error {
 	n, err := b.budget.take(ctx, (size+block-1)/block-b.held)
 	b.held += n
 	if err != nil {
@@ -101,7 +104,7 @@ func (b *body) grow(ctx context.Context) error {
 func readBody(ctx context.Context, r *http.Request, b *body) *failure {
 	err := errTooLarge
 	if r.ContentLength <= maxBody {
-		err = b.read(ctx, r.Body)
+		err = b.read(ctx, r.Body, r.ContentLength)
 	}
 	switch {
 	case errors.Is(err, errTooLarge):
