@@ -14,11 +14,8 @@ import (
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 )
 
-const (
-	lastGoodPrefix = "pillion-last-good-" // + Injector
-	lastGoodKey    = "injector.json"
-	maxLastGood    = 512 << 10
-)
+// maxLastGood is what a ConfigMap holds with room to spare.
+const maxLastGood = 512 << 10
 
 // errTooBig is Save's: trying again doesn't help.
 var errTooBig = errors.New("make its templates smaller; until then a restarted operator has nothing to fall back on after a faulty edit")
@@ -34,7 +31,7 @@ type ConfigMaps struct {
 // Load returns the last version of inj that compiled, nil if there is none or it is of another object of that name.
 func (s ConfigMaps) Load(ctx context.Context, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) {
 	var cm corev1.ConfigMap
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: lastGoodPrefix + inj.Name}, &cm)
+	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: v1alpha1.LastGoodPrefix + inj.Name}, &cm)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -42,7 +39,7 @@ func (s ConfigMaps) Load(ctx context.Context, inj *v1alpha1.Injector) (*v1alpha1
 		return nil, fmt.Errorf("reading the last good version of Injector %q: %w", inj.Name, err)
 	}
 	var good v1alpha1.Injector
-	if err := json.Unmarshal([]byte(cm.Data[lastGoodKey]), &good); err != nil || good.UID != inj.UID {
+	if err := json.Unmarshal([]byte(cm.Data[v1alpha1.LastGoodKey]), &good); err != nil || good.UID != inj.UID {
 		return nil, nil //nolint:nilerr // somebody else's words; as good as none
 	}
 	v1alpha1.SetDefaults(&good)
@@ -66,9 +63,9 @@ func (s ConfigMaps) Save(ctx context.Context, good *v1alpha1.Injector) error {
 	}
 	cm := &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Name: lastGoodPrefix + good.Name, Namespace: s.Namespace,
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.LastGoodPrefix + good.Name, Namespace: s.Namespace,
 			OwnerReferences: []metav1.OwnerReference{ownerReference(good)}},
-		Data: map[string]string{lastGoodKey: string(text)},
+		Data: map[string]string{v1alpha1.LastGoodKey: string(text)},
 	}
 	if err := apply(ctx, s.Client, cm, "pillion-operator"); err != nil {
 		return fmt.Errorf("keeping the last good version of Injector %q: %w", good.Name, err)
