@@ -55,6 +55,7 @@ type Controller struct {
 	metrics  *metrics
 	limiter  *limiter
 	poke     chan event.GenericEvent
+	unsaid   chan announcement    // bounded: more than a few at once tell nobody more
 	applied  map[string]string    // configuration -> what we applied last; the leader's reconcile only
 	saved    map[string]savedMark // Injector -> version kept as the last good one
 }
@@ -76,6 +77,7 @@ func New(o Options) (*Controller, error) {
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
 		Compiler: &Compiler{Injectors: o.Client, LastGood: store, Operator: o.Operator, Log: o.Log, ready: m.ready},
 		poke:     make(chan event.GenericEvent, 1),
+		unsaid:   make(chan announcement, 8),
 		applied:  map[string]string{}, saved: map[string]savedMark{},
 	}, nil
 }
@@ -160,14 +162,31 @@ func owner(_ context.Context, configuration client.Object) []reconcile.Request {
 	return nil
 }
 
-// Announce tells the users of every Injector.
+// announcement is an Event on every Injector.
+type announcement struct{ reason, note string }
+
+// Announce tells the users of every Injector: the next reconcile does, which knows them all. A process announces what it
+// did at its start before it has read a single one.
 func (c *Controller) Announce(reason, note string) {
-	state := c.Compiler.State()
-	if state == nil {
-		return
+	select {
+	case c.unsaid <- announcement{reason, note}:
+		c.Poke()
+	default:
+		c.Log.Info("announcement lost: too many wait for Injectors to be read", "reason", reason, "note", note)
 	}
-	for name, one := range state.Injectors {
-		c.Record(events.Event{Object: reference(name, one.UID), Type: corev1.EventTypeWarning, Reason: reason, Message: note, Always: true})
+}
+
+// say makes Events of what was announced.
+func (c *Controller) say(state *State) {
+	for {
+		select {
+		case a := <-c.unsaid:
+			for name, one := range state.Injectors {
+				c.Record(events.Event{Object: reference(name, one.UID), Type: corev1.EventTypeWarning, Reason: a.reason, Message: a.note, Always: true})
+			}
+		default:
+			return
+		}
 	}
 }
 

@@ -287,3 +287,25 @@ func TestPokeNeverBlocks(t *testing.T) {
 		w.c.Poke()
 	}
 }
+
+// TestAnnouncementsWaitForInjectors: what a process does to its CA at its start comes before it has read an Injector.
+func TestAnnouncementsWaitForInjectors(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	for range 20 { // more than are kept: nothing blocks
+		w.c.Announce("ServingCARecovered", "a new one is in place")
+	}
+	w.must(w.reconcile("default"))
+	told := 0
+	for _, e := range w.told {
+		if e.Reason == "ServingCARecovered" && e.Object.Name == "default" {
+			told++
+		}
+	}
+	if told == 0 || told > 8 {
+		t.Errorf("%d Events of what was announced before the first reconcile, want some and at most 8", told)
+	}
+	w.must(w.reconcile("default"))
+	if again := len(w.told); again > told+8 {
+		t.Errorf("%d Events after a second reconcile: announcements were told twice", again)
+	}
+}

@@ -43,6 +43,7 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 	if state == nil {
 		return reconcile.Result{RequeueAfter: compileWait}, nil
 	}
+	c.say(state)
 	var inj v1alpha1.Injector
 	switch err := c.Client.Get(ctx, client.ObjectKey{Name: r.Name}, &inj); {
 	case apierrors.IsNotFound(err):
