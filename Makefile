@@ -30,7 +30,7 @@ test-unit: bin/gotestsum ## Run the tests beside the code, with the race detecto
 
 test-integration: bin/gotestsum ## Run the tests on a real API server, with the race detector
 	@echo '== integration: real etcd and kube-apiserver'
-	@$(GOTESTSUM) -race -timeout 20m ./test/integration/...
+	@$(GOTESTSUM) -p 1 -race -timeout 20m ./test/integration/...
 
 test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, kube-proxy (root on Linux)
 	@echo '== e2e: real node'
