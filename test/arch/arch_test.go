@@ -55,7 +55,7 @@ func TestBinariesLink(t *testing.T) {
 	}{
 		{"./sidecar", []string{"k8s.io", "sigs.k8s.io"},
 			"runs once a pod: client-go's types alone cost about 20 MB of memory each time"},
-		{"./sidecar/capture", []string{"k8s.io", "sigs.k8s.io", "google.golang.org/grpc", "google.golang.org/protobuf", "github.com/envoyproxy"},
+		{"./sidecar/capture", []string{"k8s.io", "sigs.k8s.io", "google.golang.org", "github.com/envoyproxy", "github.com/spf13", "go.uber.org/zap"},
 			"holds NET_ADMIN and is on the way of every pod's start: the smallest possible program"},
 		{"./sidecar/capture", []string{"os/exec", "net/http"},
 			"programs rules by netlink alone: no child process, no server"},

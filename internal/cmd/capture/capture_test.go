@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -220,20 +219,5 @@ func TestExitCodesOfRefusals(t *testing.T) {
 		r := &run{command: command, stdout: &stdout, open: func() (capture.System, func(), error) { return system, func() {}, nil }}
 		code := r.finish(r.do(), &stderr)
 		outcome{code: code}.read(stdout, stderr).expect(t, name, c.code, "failed", c.text)
-	}
-}
-
-// The binary is small and links nothing that isn't needed in the container that holds NET_ADMIN.
-func TestBinaryLinksLittle(t *testing.T) {
-	text, err := exec.Command("go", "list", "-deps", "../../../sidecar/capture").Output()
-	if err != nil {
-		t.Skipf("go list: %v", err)
-	}
-	for dep := range strings.Lines(string(text)) {
-		for _, heavy := range []string{"google.golang.org/", "github.com/envoyproxy/", "k8s.io/", "sigs.k8s.io/", "github.com/spf13/", "go.uber.org/zap", "net/http"} {
-			if strings.HasPrefix(dep, heavy) {
-				t.Errorf("pillion-capture links %s", dep)
-			}
-		}
 	}
 }

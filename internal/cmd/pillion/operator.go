@@ -33,6 +33,9 @@ Run two replicas or more. All of them answer; the one that holds the Lease write
 Lease away, reports not ready, and goes on answering for --drain while the news spreads, then until API servers have
 dropped their idle connections (they do after 90 s), at most for --linger.
 
+It works in a child process; its parent holds the webhook's socket, so that a crash costs only the requests in
+flight (--supervise=false: without a parent).
+
 Every flag can also be given as an environment variable: --sidecar-image as PILLION_SIDECAR_IMAGE. A flag wins.`,
 		Example: `  pillion operator                       # in a pod, as config/default runs it
   pillion operator --kubeconfig ~/.kube/config --webhook-address 127.0.0.1:15017 \
