@@ -67,20 +67,9 @@ func (d DefaultInjector) Start(ctx context.Context) error {
 
 // Ensure makes it unless there is an Injector, or was one since the CRD was made.
 func (d DefaultInjector) Ensure(ctx context.Context) error {
-	crd, err := d.CRD(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the CRD of Injectors: %w", err)
-	}
-	if crd == "" {
-		return nil
-	}
-	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: StateConfigMap, Namespace: d.Namespace}}
-	err = d.Live.Get(ctx, client.ObjectKeyFromObject(state), state)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading ConfigMap %s/%s: %w", d.Namespace, StateConfigMap, err)
-	}
-	if state.Data[keyDefaultExists] == string(crd) {
-		return nil
+	crd, made, err := d.recall(ctx)
+	if err != nil || made || crd == "" {
+		return err
 	}
 	var list v1alpha1.InjectorList
 	if err := d.Live.List(ctx, &list, client.Limit(1)); err != nil {
@@ -92,6 +81,28 @@ func (d DefaultInjector) Ensure(ctx context.Context) error {
 		}
 	}
 	return d.remember(ctx, crd)
+}
+
+// Made says whether it was made, or found, since the CRD was.
+func (d DefaultInjector) Made(ctx context.Context) (bool, error) {
+	_, made, err := d.recall(ctx)
+	return made, err
+}
+
+func (d DefaultInjector) recall(ctx context.Context) (crd types.UID, made bool, err error) {
+	crd, err = d.CRD(ctx)
+	if err != nil {
+		return "", false, fmt.Errorf("reading the CRD of Injectors: %w", err)
+	}
+	if crd == "" {
+		return "", false, nil
+	}
+	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: StateConfigMap, Namespace: d.Namespace}}
+	err = d.Live.Get(ctx, client.ObjectKeyFromObject(state), state)
+	if client.IgnoreNotFound(err) != nil {
+		return crd, false, fmt.Errorf("reading ConfigMap %s/%s: %w", d.Namespace, StateConfigMap, err)
+	}
+	return crd, state.Data[keyDefaultExists] == string(crd), nil
 }
 
 func (d DefaultInjector) create(ctx context.Context) error {

@@ -281,6 +281,41 @@ func TestDefaultInjector(t *testing.T) {
 	}
 }
 
+// A rollout has to end only when what is deployed next would be injected.
+func TestInstalled(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	d := DefaultInjector{Client: w.api, Live: w.api, CRD: func(context.Context) (types.UID, error) { return "crd", nil },
+		Namespace: "pillion-system", Log: logr.Discard()}
+	check := &Installed{Live: w.api, Made: d.Made}
+	wants := func(state, want string) {
+		t.Helper()
+		switch err := check.Ready(ctx); {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v; want ready", state, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v; want an error with %q", state, err, want)
+		}
+	}
+	wants("nothing there", "isn't made yet")
+	w.must(d.Ensure(ctx))
+	wants("no status", "aren't written yet")
+	inj := w.get("default")
+	inj.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionWebhooksReady, false, reasonPending, "")}
+	w.must(w.api.Status().Update(ctx, inj))
+	wants("no certificate yet", "aren't written yet")
+	inj.Status.Conditions = append(inj.Status.Conditions, condition(v1alpha1.ConditionTemplatesReady, false, reasonCompileError, ""))
+	w.must(w.api.Status().Update(ctx, inj))
+	wants("it will never have any", "")
+	inj.Status.Conditions = nil
+	w.must(w.api.Status().Update(ctx, inj))
+	wants("what came later", "")
+
+	w.must(w.api.Delete(ctx, inj))
+	check = &Installed{Live: w.api, Made: d.Made}
+	wants("deleted by the user", "")
+}
+
 func TestPokeNeverBlocks(t *testing.T) {
 	w := newWorld(t)
 	for range 10 {

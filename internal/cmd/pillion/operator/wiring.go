@@ -110,7 +110,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		watch(ctx, mgr, nodes, certificate, o),
 		controller.AddTo(mgr),
 		mgr.Add(certificate),
-		addDefaultInjector(mgr, o, log),
+		addDefaultInjector(mgr, o, h, log),
 	)
 	if err != nil {
 		return nil, err
@@ -144,12 +144,17 @@ func (o Options) InjectOperator() inject.Operator {
 		SidecarImage: o.SidecarImage, Mesh: mesh, Templates: templates.FS}
 }
 
-func addDefaultInjector(mgr manager.Manager, o Options, log logr.Logger) error {
+// addDefaultInjector makes the first Injector, and makes readiness wait until the API server has its webhooks.
+func addDefaultInjector(mgr manager.Manager, o Options, h *health, log logr.Logger) error {
+	live := mgr.GetAPIReader()
+	installed := &injector.Installed{Live: live}
+	h.add("webhooks", installed.Ready)
 	if !o.CreateDefaultInjector {
 		return nil
 	}
-	live := mgr.GetAPIReader()
-	return mgr.Add(injector.DefaultInjector{Client: mgr.GetClient(), Live: live, CRD: injector.InjectorCRD(live), Namespace: o.Namespace, Log: log})
+	first := injector.DefaultInjector{Client: mgr.GetClient(), Live: live, CRD: injector.InjectorCRD(live), Namespace: o.Namespace, Log: log}
+	installed.Made = first.Made
+	return mgr.Add(first)
 }
 
 // sink turns the webhook's events into the recorder's.
