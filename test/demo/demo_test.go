@@ -44,7 +44,7 @@ func TestDemo(t *testing.T) {
 				skip(t, err.Error())
 			}
 			if err != nil {
-				t.Fatalf("%v\n%s", err, out.String())
+				t.Fatalf("%s\n%v", out.String(), err) // the error last: it is what a shortened log must keep
 			}
 			for _, want := range test.shows {
 				if !strings.Contains(out.String(), want) {

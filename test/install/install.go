@@ -24,6 +24,7 @@ func Deploy(ctx context.Context, k Kubectl, overlay string) error {
 	}
 	for _, wait := range [][]string{
 		{"rollout", "status", "-n", Namespace, "deployment/pillion", "--timeout", rolloutTimeout.String()},
+		{"wait", "--for=create", "injector/default", "--timeout", rolloutTimeout.String()},
 		{"wait", "--for=condition=WebhooksReady", "injector/default", "--timeout", rolloutTimeout.String()},
 	} {
 		if _, err := k.Run(ctx, wait...); err != nil {
