@@ -1,0 +1,67 @@
+package injector
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+)
+
+// Installed is a check of readiness: whether the API server calls us yet. Without it `kubectl rollout status` would end
+// before the first webhook is there, and what is deployed next would run without sidecars, with nothing said. What was
+// true once isn't asked again: a replica is not to go for what becomes of an Injector later.
+type Installed struct {
+	Live client.Reader                           // an informer may not have seen yet what was just made
+	Made func(ctx context.Context) (bool, error) // whether the default Injector was made or found; nil: none will be
+	once atomic.Bool
+}
+
+// Ready implements the check.
+func (i *Installed) Ready(ctx context.Context) error {
+	if i.once.Load() {
+		return nil
+	}
+	made, err := i.made(ctx) // before the list: what was made by now is in it
+	if err != nil {
+		return err
+	}
+	var list v1alpha1.InjectorList
+	if err := i.Live.List(ctx, &list); err != nil {
+		return fmt.Errorf("listing Injectors: %w", err)
+	}
+	if len(list.Items) == 0 && !made {
+		return fmt.Errorf("the Injector %q isn't made yet", v1alpha1.NameDefault)
+	}
+	for n := range list.Items {
+		if !settled(list.Items[n].Status.Conditions) {
+			return fmt.Errorf("the webhooks of Injector %q aren't written yet", list.Items[n].Name)
+		}
+	}
+	i.once.Store(true)
+	return nil
+}
+
+func (i *Installed) made(ctx context.Context) (bool, error) {
+	if i.Made == nil {
+		return true, nil
+	}
+	return i.Made(ctx)
+}
+
+// settled says whether the leader has done for an Injector what it can: what doesn't compile has no webhooks to wait for.
+func settled(conditions []metav1.Condition) bool {
+	webhooks := meta.FindStatusCondition(conditions, v1alpha1.ConditionWebhooksReady)
+	switch {
+	case webhooks == nil:
+		return false
+	case webhooks.Reason != reasonPending:
+		return true
+	}
+	return meta.IsStatusConditionFalse(conditions, v1alpha1.ConditionAccepted) ||
+		meta.IsStatusConditionFalse(conditions, v1alpha1.ConditionTemplatesReady)
+}
