@@ -1,6 +1,9 @@
 package v1alpha1
 
 import (
+	"slices"
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -11,8 +14,17 @@ import (
 // istio-injection.
 const NameDefault = "default"
 
-// TemplateSidecar is the name of the built-in template.
-const TemplateSidecar = "sidecar"
+// Built-in templates.
+const (
+	TemplateSidecar   = "sidecar"   // capture and proxy beside an application
+	TemplateGateway   = "gateway"   // a pod that is only a proxy
+	TemplateProxyless = "proxyless" // the agent for an application that speaks xDS itself
+)
+
+// BuiltinTemplates are the names every Injector knows.
+func BuiltinTemplates() []string {
+	return []string{TemplateSidecar, TemplateGateway, TemplateProxyless}
+}
 
 // SetDefaults fills what the CRD's schema would fill, for Injectors that come from a file, and what it leaves to us:
 // the proxy's resources. A test compares it with the generated CRD.
@@ -20,20 +32,56 @@ func SetDefaults(i *Injector) {
 	s := &i.Spec
 	orDefault(&s.Revision, NameDefault)
 	orDefault(&s.Policy, PolicyOptIn)
-	orDefault(&s.Webhook.FailurePolicy, "Fail")
-	orDefault(&s.Webhook.TimeoutSeconds, 5)
+	defaultWebhook(&s.Webhook)
 	orDefault(&s.NativeSidecar, NativeAuto)
 	if len(s.DefaultTemplates) == 0 {
 		s.DefaultTemplates = []string{TemplateSidecar}
 	}
 	defaultProxy(&s.Proxy)
 	defaultCapture(&s.Capture)
+	if s.Probes.Rewrite == nil {
+		s.Probes.Rewrite = new(true)
+	}
+	if s.Prometheus.Merge == nil {
+		s.Prometheus.Merge = new(true)
+	}
+	orDefault(&s.Degrade.Mode, DegradeNever)
+	orDefault(&s.Degrade.After.Duration, 10*time.Second)
+	orDefault(&s.Degrade.RestoreAfter.Duration, 30*time.Second)
+	defaultWorkload(&s.Workload)
+}
+
+func defaultWebhook(w *Webhook) {
+	orDefault(&w.Mode, WebhookManaged)
+	orDefault(&w.FailurePolicy, "Fail")
+	orDefault(&w.TimeoutSeconds, 5)
+	orDefault(&w.ReinvocationPolicy, "IfNeeded")
+	if w.MatchConditions == nil {
+		w.MatchConditions = new(true)
+	}
+	if w.Service != nil {
+		orDefault(&w.Service.Port, 443)
+	}
+}
+
+func defaultWorkload(w *Workload) {
+	orDefault(&w.Evict, EvictNever)
+	orDefault(&w.EvictionsPerMinute, 6)
+	if w.DryRun == nil {
+		w.DryRun = new(true)
+	}
+	for i := range w.MaintenanceWindows {
+		orDefault(&w.MaintenanceWindows[i].TimeZone, "UTC")
+	}
 }
 
 func defaultProxy(p *Proxy) {
 	orDefault(&p.ImagePullPolicy, corev1.PullIfNotPresent)
 	orDefault(&p.LogLevel, "warning")
+	orDefault(&p.AgentLogLevel, "info")
 	orDefault(&p.UID, istio.ProxyUID)
+	orDefault(&p.StatusPort, istio.PortStatus)
+	orDefault(&p.PodResources, PodResourcesPad)
 	if p.Resources == nil {
 		p.Resources = DefaultResources()
 	}
@@ -47,6 +95,9 @@ func defaultCapture(c *Capture) {
 	if c.IncludeInboundPorts == nil {
 		c.IncludeInboundPorts = new("*")
 	}
+	orDefault(&c.DNS, CaptureDNSOff)
+	orDefault(&c.Backend, BackendAuto)
+	orDefault(&c.IPFamilies, FamiliesAuto)
 }
 
 // DefaultResources are the proxy's where spec.proxy.resources is unset.
@@ -82,8 +133,14 @@ func (i *Injector) OwnsDefault() bool {
 func (i *Injector) Names() []string {
 	revision := i.Spec.Revision
 	orDefault(&revision, NameDefault)
+	names := []string{revision}
 	if i.OwnsDefault() && revision != NameDefault {
-		return []string{revision, NameDefault}
+		names = append(names, NameDefault)
 	}
-	return []string{revision}
+	for _, tag := range i.Spec.Tags {
+		if !slices.Contains(names, tag) {
+			names = append(names, tag)
+		}
+	}
+	return names
 }

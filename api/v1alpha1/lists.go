@@ -14,6 +14,8 @@ const (
 	WantPortsAll = `want "*", or ports or ranges, such as 80,8000-8010`
 	WantCIDRs    = "want CIDRs or addresses, such as 10.0.0.0/8,fd00::/8"
 	WantCIDRsAll = `want "*", or CIDRs or addresses, such as 10.0.0.0/8,fd00::/8`
+	WantUIDs     = "want user ids or ranges, such as 0,1000-1999"
+	WantIfaces   = "want names of interfaces of at most 15 bytes, such as net1,net2"
 	WantImage    = "want an image reference, such as registry.example/pillion-sidecar:1.2"
 )
 
@@ -89,6 +91,47 @@ func eachItem(list string, check func(string) (string, error)) (string, error) {
 		}
 	}
 	return strings.Join(clean, ","), nil
+}
+
+// UIDs checks a comma-separated list of user ids and ranges (a-b) and returns it without spaces and empty items.
+func UIDs(list string) (string, error) {
+	return eachItem(list, func(item string) (string, error) {
+		low, high, isRange := strings.Cut(item, "-")
+		low, high = strings.TrimSpace(low), strings.TrimSpace(high)
+		if !isRange {
+			high = low
+		}
+		from, okFrom := uid(low)
+		to, okTo := uid(high)
+		switch {
+		case !okFrom || !okTo:
+			return "", fmt.Errorf("%q is not a user id; %s", item, WantUIDs)
+		case from > to:
+			return "", fmt.Errorf("range %q ends before it starts; %s", item, WantUIDs)
+		case isRange:
+			return low + "-" + high, nil
+		}
+		return low, nil
+	})
+}
+
+// uid leaves out 4294967295, which means "no user" to the kernel.
+func uid(text string) (uint64, bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	return n, err == nil && n < 1<<32-1
+}
+
+// Interfaces checks a comma-separated list of names of network interfaces as Linux allows them.
+func Interfaces(list string) (string, error) {
+	return eachItem(list, func(item string) (string, error) {
+		if len(item) > 15 || item == "." || item == ".." || strings.ContainsFunc(item, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r >= 127 }) {
+			return "", fmt.Errorf("%q is not an interface; %s", item, WantIfaces)
+		}
+		return item, nil
+	})
 }
 
 // port wants plain digits: strconv alone would also take +80.

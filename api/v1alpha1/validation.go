@@ -1,10 +1,14 @@
 package v1alpha1
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -18,7 +22,10 @@ func Validate(i *Injector) field.ErrorList {
 	errs = append(errs, validateChoices(&i.Spec, spec)...)
 	errs = append(errs, validateTemplates(&i.Spec, spec)...)
 	errs = append(errs, validateProxy(&i.Spec.Proxy, spec.Child("proxy"))...)
+	errs = append(errs, validateRatio(i.Spec.Proxy.ResourceRatio, spec.Child("proxy", "resourceRatio"))...)
 	errs = append(errs, validateCapture(&i.Spec.Capture, spec.Child("capture"))...)
+	errs = append(errs, validateWebhook(&i.Spec, spec)...)
+	errs = append(errs, validateWorkload(&i.Spec.Workload, spec.Child("workload"))...)
 	return errs
 }
 
@@ -28,6 +35,9 @@ func validateNames(i *Injector, spec *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(field.NewPath("metadata", "name"), i.Name, "it becomes a label value: want 1 to 63 characters"))
 	}
 	errs = append(errs, label(spec.Child("revision"), i.Spec.Revision)...)
+	errs = append(errs, validateTags(i, spec.Child("tags"))...)
+	errs = append(errs, validateSelectors(i.Spec.AlwaysInject, spec.Child("alwaysInject"))...)
+	errs = append(errs, validateSelectors(i.Spec.NeverInject, spec.Child("neverInject"))...)
 	for n, ns := range i.Spec.ExcludedNamespaces {
 		errs = append(errs, label(spec.Child("excludedNamespaces").Index(n), ns)...)
 	}
@@ -36,6 +46,47 @@ func validateNames(i *Injector, spec *field.Path) field.ErrorList {
 	}
 	if i.Spec.Policy == PolicyOptOut && !i.OwnsDefault() {
 		errs = append(errs, field.Invalid(spec.Child("policy"), i.Spec.Policy, "works in the default Injector only; set isDefault: true or use OptIn"))
+	}
+	return errs
+}
+
+// maxTags bounds the names of an Injector: each has a webhook configuration.
+const maxTags = 32
+
+func validateTags(i *Injector, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(i.Spec.Tags) > maxTags {
+		errs = append(errs, field.TooMany(path, len(i.Spec.Tags), maxTags))
+	}
+	for n, tag := range i.Spec.Tags {
+		at := path.Index(n)
+		errs = append(errs, label(at, tag)...)
+		switch {
+		case tag == NameDefault:
+			errs = append(errs, field.Invalid(at, tag, "set isDefault: true instead"))
+		case tag == i.Spec.Revision:
+			errs = append(errs, field.Invalid(at, tag, "the revision selects this Injector already; remove it from tags"))
+		case slices.Contains(i.Spec.Tags[:n], tag):
+			errs = append(errs, field.Duplicate(at, tag))
+		}
+	}
+	return errs
+}
+
+const maxSelectors = 16
+
+// validateSelectors wants selectors that select: an empty one matches every pod, which is what policy is for.
+func validateSelectors(selectors []metav1.LabelSelector, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(selectors) > maxSelectors {
+		errs = append(errs, field.TooMany(path, len(selectors), maxSelectors))
+	}
+	for n := range selectors {
+		at := path.Index(n)
+		if len(selectors[n].MatchLabels)+len(selectors[n].MatchExpressions) == 0 {
+			errs = append(errs, field.Required(at, "an empty selector matches every pod; name labels"))
+		}
+		errs = append(errs, metav1validation.ValidateLabelSelector(&selectors[n], metav1validation.LabelSelectorValidationOptions{}, at)...)
 	}
 	return errs
 }
@@ -52,10 +103,19 @@ func validateChoices(s *InjectorSpec, spec *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, oneOf(spec.Child("policy"), s.Policy, PolicyOptIn, PolicyOptOut, PolicyExplicit)...)
 	errs = append(errs, oneOf(spec.Child("nativeSidecar"), s.NativeSidecar, NativeAuto, NativeAlways, NativeNever)...)
-	errs = append(errs, oneOf(spec.Child("webhook", "failurePolicy"), s.Webhook.FailurePolicy, "Fail", "Ignore")...)
-	errs = append(errs, between(spec.Child("webhook", "timeoutSeconds"), int64(s.Webhook.TimeoutSeconds), 1, 30)...)
+	if s.Values != nil && len(s.Values.Raw) > maxValues {
+		errs = append(errs, field.TooLong(spec.Child("values"), "", maxValues))
+	}
+	for n, secret := range s.ImagePullSecrets {
+		for _, message := range validation.IsDNS1123Subdomain(secret.Name) {
+			errs = append(errs, field.Invalid(spec.Child("imagePullSecrets").Index(n).Child("name"), secret.Name, message))
+		}
+	}
 	return errs
 }
+
+// maxValues bounds spec.values, in bytes of JSON.
+const maxValues = 64 << 10
 
 func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
 	if slices.Contains(allowed, value) {
@@ -71,41 +131,31 @@ func between(path *field.Path, value, low, high int64) field.ErrorList {
 	return field.ErrorList{field.Invalid(path, value, validation.InclusiveRangeError(int(low), int(high)))}
 }
 
-// maxTemplates bounds the texts of an Injector's templates together, in bytes. The ConfigMap that keeps the last good
-// Injector over a restart holds no more, since JSON makes a text longer.
-const maxTemplates = 256 << 10
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 
-func validateTemplates(s *InjectorSpec, spec *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	known := []string{TemplateSidecar}
-	seen := map[string]bool{}
-	total := 0
-	for n, t := range s.Templates {
-		total += len(t.Inline)
-		path := spec.Child("templates").Index(n)
-		errs = append(errs, label(path.Child("name"), t.Name)...)
-		if seen[t.Name] {
-			errs = append(errs, field.Duplicate(path.Child("name"), t.Name))
-		}
-		if t.Inline == "" {
-			errs = append(errs, field.Required(path.Child("inline"), "the template's text"))
-		}
-		seen[t.Name] = true
-		known = append(known, t.Name)
+// LogLevel checks a level's name.
+func LogLevel(level string) error {
+	if !slices.Contains(logLevels, level) {
+		return fmt.Errorf("%q is not a log level; want one of %s", level, strings.Join(logLevels, ", "))
 	}
-	if total > maxTemplates {
-		errs = append(errs, field.TooLong(spec.Child("templates"), "", maxTemplates))
-	}
-	if len(s.DefaultTemplates) > 8 {
-		errs = append(errs, field.TooMany(spec.Child("defaultTemplates"), len(s.DefaultTemplates), 8))
-	}
-	for n, name := range s.DefaultTemplates {
-		errs = append(errs, oneOf(spec.Child("defaultTemplates").Index(n), name, known...)...)
-	}
-	return errs
+	return nil
 }
 
-// logLevels are the values of spec.proxy.logLevel.
+// ComponentLogLevel checks a list of "scope:level".
+func ComponentLogLevel(list string) error {
+	_, err := eachItem(list, func(item string) (string, error) {
+		scope, level, ok := strings.Cut(item, ":")
+		if !ok || !scopeName.MatchString(scope) {
+			return "", fmt.Errorf("%q is not a level of a scope; want scope:level, such as http:debug", item)
+		}
+		return item, LogLevel(level)
+	})
+	return err
+}
+
+var scopeName = regexp.MustCompile(`^[a-z0-9][-_a-z0-9]{0,62}$`)
+
+// logLevels are Envoy's.
 var logLevels = []string{"trace", "debug", "info", "warning", "error", "critical", "off"}
 
 func validateProxy(p *Proxy, path *field.Path) field.ErrorList {
@@ -117,6 +167,17 @@ func validateProxy(p *Proxy, path *field.Path) field.ErrorList {
 	}
 	errs = append(errs, oneOf(path.Child("imagePullPolicy"), p.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)...)
 	errs = append(errs, oneOf(path.Child("logLevel"), p.LogLevel, logLevels...)...)
+	errs = append(errs, oneOf(path.Child("agentLogLevel"), p.AgentLogLevel, logLevels...)...)
+	if err := ComponentLogLevel(p.ComponentLogLevel); err != nil {
+		errs = append(errs, field.Invalid(path.Child("componentLogLevel"), p.ComponentLogLevel, err.Error()))
+	}
+	errs = append(errs, oneOf(path.Child("podResources"), p.PodResources, PodResourcesPad, PodResourcesShare)...)
+	errs = append(errs, between(path.Child("statusPort"), int64(p.StatusPort), 1, 65535)...)
+	for n, v := range p.Env {
+		if !envName.MatchString(v.Name) {
+			errs = append(errs, field.Invalid(path.Child("env").Index(n).Child("name"), v.Name, "want letters, digits, _ . and -, no digit first"))
+		}
+	}
 	errs = append(errs, between(path.Child("uid"), p.UID, 1, 4294967294)...)
 	if p.Resources != nil {
 		errs = append(errs, validateResources(p.Resources, path.Child("resources"))...)
@@ -153,6 +214,9 @@ func validateResources(r *corev1.ResourceRequirements, path *field.Path) field.E
 
 func validateCapture(c *Capture, path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("mode"), c.Mode, CaptureRedirect, CaptureNone)
+	errs = append(errs, oneOf(path.Child("dns"), c.DNS, CaptureDNSOff)...)
+	errs = append(errs, oneOf(path.Child("backend"), c.Backend, BackendAuto, BackendNftables)...)
+	errs = append(errs, oneOf(path.Child("ipFamilies"), c.IPFamilies, FamiliesAuto, FamiliesIPv4, FamiliesIPv6, FamiliesDual)...)
 	for _, list := range []struct {
 		name  string
 		value *string
@@ -164,6 +228,9 @@ func validateCapture(c *Capture, path *field.Path) field.ErrorList {
 		{"excludeInboundPorts", &c.ExcludeInboundPorts, Ports},
 		{"includeOutboundPorts", &c.IncludeOutboundPorts, Ports},
 		{"excludeOutboundPorts", &c.ExcludeOutboundPorts, Ports},
+		{"excludeInterfaces", &c.ExcludeInterfaces, Interfaces},
+		{"excludeOutboundUIDs", &c.ExcludeOutboundUIDs, UIDs},
+		{"excludeInboundIPRanges", &c.ExcludeInboundIPRanges, CIDRs},
 	} {
 		if list.value == nil {
 			continue

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
@@ -89,11 +91,11 @@ func TestValidate(t *testing.T) {
 		{"namespace", func(s *v1alpha1.InjectorSpec) { s.ExcludedNamespaces = []string{"a", "B"} }, "spec.excludedNamespaces[1]"},
 		{"failure policy", func(s *v1alpha1.InjectorSpec) { s.Webhook.FailurePolicy = "fail" }, "spec.webhook.failurePolicy"},
 		{"timeout", func(s *v1alpha1.InjectorSpec) { s.Webhook.TimeoutSeconds = 31 }, "spec.webhook.timeoutSeconds"},
-		{"unknown template", func(s *v1alpha1.InjectorSpec) { s.DefaultTemplates = []string{"nope"} }, `spec.defaultTemplates[0]: Unsupported value: "nope": supported values: "sidecar"`},
+		{"unknown template", func(s *v1alpha1.InjectorSpec) { s.DefaultTemplates = []string{"nope"} }, `spec.defaultTemplates[0]: Unsupported value: "nope": supported values: "sidecar", "gateway", "proxyless"`},
 		{"template twice", func(s *v1alpha1.InjectorSpec) {
 			s.Templates = []v1alpha1.Template{{Name: "a", Inline: "x"}, {Name: "a", Inline: "x"}}
 		}, "spec.templates[1].name: Duplicate"},
-		{"empty template", func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "a"}} }, "spec.templates[0].inline: Required"},
+		{"empty template", func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "a"}} }, "spec.templates[0]: Required value: the template's text: inline or configMapRef"},
 		{"templates too long together", func(s *v1alpha1.InjectorSpec) {
 			for _, name := range strings.Split("abcde", "") {
 				s.Templates = append(s.Templates, v1alpha1.Template{Name: name, Inline: strings.Repeat("x", 60<<10)})
@@ -114,6 +116,53 @@ func TestValidate(t *testing.T) {
 		{"mode", func(s *v1alpha1.InjectorSpec) { s.Capture.Mode = "TPROXY" }, "spec.capture.mode"},
 		{"CIDR", func(s *v1alpha1.InjectorSpec) { s.Capture.IncludeOutboundIPRanges = new("10.0.0.0/33") }, `spec.capture.includeOutboundIPRanges: Invalid value: "10.0.0.0/33"`},
 		{"ports", func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeInboundPorts = "80,x" }, `"x" is not a port; want ports or ranges, such as 80,8000-8010`},
+		{"tag default", func(s *v1alpha1.InjectorSpec) { s.Tags = []string{"default"} }, "spec.tags[0]: Invalid value: \"default\": set isDefault: true instead"},
+		{"tag is the revision", func(s *v1alpha1.InjectorSpec) { s.Revision, s.Tags = "a", []string{"a"} }, "spec.tags[0]"},
+		{"tag twice", func(s *v1alpha1.InjectorSpec) { s.Tags = []string{"a", "a"} }, "spec.tags[1]: Duplicate"},
+		{"too many tags", func(s *v1alpha1.InjectorSpec) {
+			for i := range 33 {
+				s.Tags = append(s.Tags, fmt.Sprint("t", i))
+			}
+		}, "spec.tags: Too many: 33"},
+		{"empty selector", func(s *v1alpha1.InjectorSpec) { s.NeverInject = make([]metav1.LabelSelector, 1) }, "spec.neverInject[0]: Required value: an empty selector matches every pod"},
+		{"broken selector", func(s *v1alpha1.InjectorSpec) {
+			s.AlwaysInject = []metav1.LabelSelector{{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Is"}}}}
+		}, "spec.alwaysInject[0].matchExpressions[0].operator"},
+		{"two sources", func(s *v1alpha1.InjectorSpec) {
+			s.Templates = []v1alpha1.Template{{Name: "a", Inline: "x", ConfigMapRef: &v1alpha1.ConfigMapKey{Name: "c", Key: "k"}}}
+		}, "has inline and configMapRef; remove one"},
+		{"key", func(s *v1alpha1.InjectorSpec) {
+			s.Templates = []v1alpha1.Template{{Name: "a", ConfigMapRef: &v1alpha1.ConfigMapKey{Name: "c", Key: "a/b"}}}
+		}, "spec.templates[0].configMapRef.key"},
+		{"alias of nothing", func(s *v1alpha1.InjectorSpec) { s.Aliases = []v1alpha1.Alias{{Name: "a", Templates: []string{"b"}}} }, "spec.aliases[0].templates[0]: Unsupported value"},
+		{"alias of an alias", func(s *v1alpha1.InjectorSpec) {
+			s.Aliases = []v1alpha1.Alias{{Name: "a", Templates: []string{"sidecar"}}, {Name: "b", Templates: []string{"a"}}}
+		}, "spec.aliases[1].templates[0]: Unsupported value"},
+		{"alias is a template", func(s *v1alpha1.InjectorSpec) {
+			s.Aliases = []v1alpha1.Alias{{Name: "gateway", Templates: []string{"sidecar"}}}
+		}, "a template or alias has this name"},
+		{"values", func(s *v1alpha1.InjectorSpec) { s.Values = &runtime.RawExtension{Raw: make([]byte, 64<<10+1)} }, "spec.values: Too long"},
+		{"pull secret", func(s *v1alpha1.InjectorSpec) { s.ImagePullSecrets = []v1alpha1.PullSecret{{Name: "A_b"}} }, "spec.imagePullSecrets[0].name"},
+		{"service and URL", func(s *v1alpha1.InjectorSpec) {
+			s.Webhook.URL, s.Webhook.Service = "https://a", &v1alpha1.WebhookService{Name: "a", Namespace: "b"}
+		}, "service and url exclude each other"},
+		{"degrade without the field", func(s *v1alpha1.InjectorSpec) { s.Webhook.Mode, s.Degrade.Mode = "Field", "Ignore" }, "spec.degrade.mode"},
+		{"degrade at once", func(s *v1alpha1.InjectorSpec) { s.Degrade.After.Duration = 1 }, "spec.degrade.after: Invalid value: \"1ns\": want 1s to 1h"},
+		{"component level", func(s *v1alpha1.InjectorSpec) { s.Proxy.ComponentLogLevel = "http:debug,x" }, `"x" is not a level of a scope`},
+		{"agent level", func(s *v1alpha1.InjectorSpec) { s.Proxy.AgentLogLevel = "loud" }, "spec.proxy.agentLogLevel"},
+		{"variable", func(s *v1alpha1.InjectorSpec) { s.Proxy.Env = []v1alpha1.EnvVar{{Name: "A=B"}} }, "spec.proxy.env[0].name"},
+		{"ratio", func(s *v1alpha1.InjectorSpec) {
+			s.Proxy.ResourceRatio = &v1alpha1.ResourceRatio{Requests: v1alpha1.Ratios{CPU: &v1alpha1.Ratio{Percent: 10, Min: new(resource.MustParse("2")), Max: new(resource.MustParse("1"))}}}
+		}, "spec.proxy.resourceRatio.requests.cpu.min: Invalid value: \"2\": is above max 1"},
+		{"user ids", func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeOutboundUIDs = "5-1" }, `range "5-1" ends before it starts`},
+		{"no user", func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeOutboundUIDs = "4294967295" }, "is not a user id"},
+		{"interface", func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeInterfaces = "net1,a/b" }, `"a/b" is not an interface`},
+		{"window", func(s *v1alpha1.InjectorSpec) {
+			s.Workload.MaintenanceWindows = []v1alpha1.MaintenanceWindow{{Start: "2:00", End: "05:00"}}
+		}, "spec.workload.maintenanceWindows[0].start: Invalid value: \"2:00\": want HH:MM"},
+		{"time zone", func(s *v1alpha1.InjectorSpec) {
+			s.Workload.MaintenanceWindows = []v1alpha1.MaintenanceWindow{{Start: "02:00", End: "05:00", TimeZone: "Mars/Base"}}
+		}, "spec.workload.maintenanceWindows[0].timeZone"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			errs := v1alpha1.Validate(named(row.edit))
