@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -183,8 +184,10 @@ func (h *handler) send(w http.ResponseWriter, o *outcome) {
 		w.WriteHeader(o.failure.code)
 		_, err = io.WriteString(w, o.failure.message+"\n")
 	} else {
+		text := o.answer.encode(&o.review)
 		w.Header().Set("Content-Type", "application/json")
-		_, err = w.Write(o.answer.encode(&o.review))
+		w.Header().Set("Content-Length", strconv.Itoa(len(text))) // otherwise it goes out in chunks
+		_, err = w.Write(text)
 	}
 	if err != nil && !errors.Is(err, http.ErrHandlerTimeout) {
 		h.Log.V(1).Info("answer not sent", "uid", o.request.UID, "error", err.Error())

@@ -2,7 +2,7 @@ package v1alpha1
 
 // Template is one named template: its text, or where that is.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.inline) && self.inline != ”) != has(self.configMapRef)",message="a template has exactly one of inline and configMapRef"
+// +kubebuilder:validation:XValidation:rule="(has(self.inline) && size(self.inline) > 0) != has(self.configMapRef)",message="a template has exactly one of inline and configMapRef"
 type Template struct {
 	// Name of the template, as pods and defaultTemplates give it.
 	//

@@ -17,7 +17,7 @@ const (
 
 // Webhook is how the API server calls the injector.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.url) || self.url == ” || !has(self.service)",message="webhook: service and url exclude each other; remove one"
+// +kubebuilder:validation:XValidation:rule="!has(self.url) || size(self.url) == 0 || !has(self.service)",message="webhook: service and url exclude each other; remove one"
 type Webhook struct {
 	// Mode Managed: the operator writes the webhook configurations and puts back what others change. Field: a chart or a
 	// GitOps tool writes them (`pillion webhooks render` prints them), the operator writes clientConfig.caBundle and

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -116,19 +117,18 @@ func forged(r *http.Request) string {
 	if !isLocalHost(r.Host) {
 		return fmt.Sprintf("Host %q is not localhost, 127.0.0.1 or [::1]", r.Host)
 	}
-	for _, name := range forwardingHeaders {
-		if _, set := r.Header[name]; set {
+	for name := range r.Header {
+		if IsForwarding(name) {
 			return "the header " + name + " is not allowed here"
 		}
 	}
-	for name := range r.Header {
-		for _, prefix := range forwardingPrefixes {
-			if strings.HasPrefix(name, prefix) {
-				return "the header " + name + " is not allowed here"
-			}
-		}
-	}
 	return ""
+}
+
+// IsForwarding says whether a header, by its canonical name, tells that a request was made for somebody else.
+func IsForwarding(name string) bool {
+	return slices.Contains(forwardingHeaders[:], name) ||
+		slices.ContainsFunc(forwardingPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 func isLocalHost(hostport string) bool {

@@ -1,162 +1,88 @@
-// Command inject measures admission: one AdmissionReview through the whole HTTP handler, logger and metrics included. It
-// prints a figure a line: CPU time of the process (getrusage: all threads, collector included), allocations and bytes
-// of one request.
+// Command inject measures admission and prints `inject/<name> <unit> <value>` lines: first one request through the
+// handler in this process (handler.go), then requests a second through the operator's HTTPS server in a process of its
+// own (https.go, serve.go), then what pods' creation takes with a real API server and operator (cluster.go, latency.go).
+// Names of parts as arguments run those alone. Progress goes to stderr.
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"runtime"
-	"runtime/debug"
+	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"github.com/pillion-mesh/pillion/internal/cmd/pillion"
 	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/inject/injecttest"
-	"github.com/pillion-mesh/pillion/internal/log"
 	"github.com/pillion-mesh/pillion/templates"
-	"github.com/pillion-mesh/pillion/webhook"
+	"github.com/pillion-mesh/pillion/test/cluster/progress"
 )
 
-// Rounds of each case: the median round is printed, since other processes disturb some.
+// roleEnv makes this program the command `pillion`, or the server that https.go loads.
 const (
-	rounds = 11
-	warmUp = 500
+	roleEnv      = "PILLION_BENCH_ROLE"
+	roleOperator = "operator"
+	roleServer   = "server"
 )
 
-type benchCase struct {
-	name     string
-	native   bool
-	pod      string
-	requests int // in a round
-	patched  bool
+// part is one group of figures.
+type part struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+var parts = []part{{"handler", handlers}, {"https", https}, {"cluster", pods}}
+
+// bench is where figures and progress go.
+type bench struct {
+	out      io.Writer
+	progress *progress.Printer
+}
+
+func (b *bench) figure(name, unit, format string, value any) {
+	fmt.Fprintf(b.out, "inject/%s %s "+format+"\n", name, unit, value)
 }
 
 func main() {
-	if err := run(os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch os.Getenv(roleEnv) {
+	case roleOperator:
+		os.Exit(pillion.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) //nolint:gocritic // it takes signals itself
+	case roleServer:
+		exit(serve(os.Stdin, os.Stdout, os.Stderr))
+	default:
+		exit(run(ctx, os.Args[1:], &bench{os.Stdout, progress.New(os.Stderr)}))
+	}
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench inject:", err)
 		os.Exit(1)
 	}
 }
 
-// gcPercent is GOGC of config/manager/deployment.yaml: what is measured is what runs.
-const gcPercent = 400
-
-func run(out io.Writer) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	set, err := injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injector("default", "default"))
-	if err != nil {
-		return err
-	}
-	optedOut := strings.Replace(injecttest.TypicalPod(5), `"labels":{`, `"labels":{"sidecar.istio.io/inject":"false",`, 1)
-	for _, c := range []benchCase{
-		{"typical", false, injecttest.TypicalPod(5), 1000, true},
-		{"native", true, injecttest.TypicalPod(5), 1000, true},
-		{"skip", false, optedOut, 3000, false},
-		{"env2000", false, injecttest.TypicalPod(2000), 100, true},
-	} {
-		if err := measure(out, set, c); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+func run(ctx context.Context, names []string, b *bench) error {
+	for _, p := range parts {
+		if len(names) > 0 && !slices.Contains(names, p.name) {
+			continue
+		}
+		if err := p.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
-func measure(out io.Writer, set *inject.Set, c benchCase) error {
-	logger, err := log.New(io.Discard, log.Options{Level: "info"})
-	if err != nil {
-		return err
-	}
-	h := webhook.New(webhook.Options{
-		Set: func() *inject.Set { return set }, Native: func(string) bool { return c.native },
-		Log: logger, Metrics: webhook.NewMetrics(prometheus.NewRegistry()),
-	})
-	send := sender(h, injecttest.Review(c.pod))
-	if err := check(send(), c.patched); err != nil {
-		return err
-	}
-	for range warmUp {
-		send()
-	}
-	var cpu []float64
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	for range rounds {
-		start := cpuTime()
-		for range c.requests {
-			send()
-		}
-		cpu = append(cpu, float64((cpuTime()-start).Nanoseconds())/1e3/float64(c.requests))
-	}
-	runtime.ReadMemStats(&after)
-	slices.Sort(cpu)
-	n := uint64(rounds * c.requests)
-	fmt.Fprintf(out, "inject/%s cpu_us %.1f\n", c.name, cpu[rounds/2])
-	fmt.Fprintf(out, "inject/%s allocs %d\n", c.name, (after.Mallocs-before.Mallocs)/n)
-	fmt.Fprintf(out, "inject/%s bytes %d\n", c.name, (after.TotalAlloc-before.TotalAlloc)/n)
-	return nil
+// newSet is what an operator with the default Injector serves.
+func newSet() (*inject.Set, error) {
+	return injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injector("default", "default"))
 }
 
-// sender posts the same review over and over without the cost of making a request; it returns the answer's body.
-func sender(h http.Handler, body []byte) func() []byte {
-	reader := bytes.NewReader(body)
-	request := httptest.NewRequest(http.MethodPost, "/inject/injector/default/entry/namespace?timeout=5s", reader)
-	request.Header.Set("Content-Type", "application/json")
-	w := &response{header: http.Header{}}
-	return func() []byte {
-		reader.Reset(body)
-		request.Body = io.NopCloser(reader)
-		w.body = w.body[:0]
-		h.ServeHTTP(w, request)
-		return w.body
-	}
-}
-
-type response struct {
-	header http.Header
-	body   []byte
-}
-
-func (r *response) Header() http.Header { return r.header }
-func (r *response) WriteHeader(int)     {}
-func (r *response) Write(b []byte) (int, error) {
-	r.body = append(r.body, b...)
-	return len(b), nil
-}
-
-// check makes sure that what is measured is what the case says.
-func check(body []byte, patched bool) error {
-	var review struct {
-		Response struct {
-			Allowed bool
-			Patch   []byte
-		}
-	}
-	if err := json.Unmarshal(body, &review); err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	if !review.Response.Allowed || (review.Response.Patch != nil) != patched {
-		return fmt.Errorf("the answer is not what is to be measured: %s", body)
-	}
-	return nil
-}
-
-func cpuTime() time.Duration {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		return 0
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+// percentile of sorted values: the smallest that is not below p of them.
+func percentile[T any](sorted []T, p float64) T {
+	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
 }

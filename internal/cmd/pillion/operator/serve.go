@@ -49,21 +49,24 @@ func (s *httpServer) shutdown(patience time.Duration) {
 	<-s.done //nolint:errcheck // an error was the reason to come here, or is none
 }
 
-// serveWebhook serves admission. API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one
-// connection and so on one replica.
-func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
-	server := &http.Server{
+// WebhookServer is the server of admission, certificate aside. It is exported for benchmarks, which measure what runs.
+// API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one connection and so on one replica.
+func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *http.Server {
+	return &http.Server{
 		Handler:           handler,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.GetCertificate, NextProtos: []string{"http/1.1"}},
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"http/1.1"}},
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ErrorLog:          certificate.ErrorLog(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      40 * time.Second,  // the longest timeoutSeconds is 30
 		IdleTimeout:       180 * time.Second, // longer than the API server's 90: who closes first can't lose a request
-		ConnState:         handler.count,
 		MaxHeaderBytes:    64 << 10,
 	}
+}
+
+func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
+	server := WebhookServer(handler, certificate.GetCertificate)
+	server.ErrorLog, server.ConnState = certificate.ErrorLog(), handler.count
 	return start(server, func() error { return server.ServeTLS(listener, "", "") })
 }
 
