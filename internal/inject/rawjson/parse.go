@@ -3,10 +3,9 @@ package rawjson
 import (
 	"fmt"
 	"math"
-	"strings"
 )
 
-// maxDepth bounds nesting: a pod needs about 12 levels, and the parser recurses.
+// maxDepth bounds nesting: a pod needs about 12 levels, and the checker recurses.
 const maxDepth = 256
 
 // Error is text that is no JSON.
@@ -18,260 +17,180 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("%s at byte %d", e.Message, e.Offset) }
 
 // Parse reads one whole document. The tree keeps parts of text, and so all of it.
-func Parse(text string) (*Value, error) { return ParseTo(text, maxDepth) }
+func Parse(text string) (*Value, error) {
+	v, err := parse(text, maxDepth, math.MaxInt)
+	if err == nil {
+		v.openAll()
+	}
+	return v, err
+}
 
 // ParseTo reads a document down to this depth; what lies deeper is checked and stays text (Raw), without members and
-// items.
+// items. The tree grows while it is read: it is one goroutine's.
 func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth, math.MaxInt) }
 
-// ParseUpTo reads a document of at most this many values. A value takes some 36 times the two bytes that make one, so
-// whoever reads what strangers send needs the bound.
+// ParseUpTo reads a document of at most this many values. A value takes some 50 times the two bytes that make one, so
+// whoever reads what strangers send needs the bound. The tree grows while it is read: it is one goroutine's.
 func ParseUpTo(text string, values int) (*Value, error) { return parse(text, maxDepth, values) }
 
 func parse(text string, depth, values int) (*Value, error) {
-	p := parser{text: text, deep: depth, left: values}
-	p.reserve()
-	p.space()
-	v := p.value(0)
-	p.space()
-	if p.err == nil && p.pos < len(text) {
-		p.fail("unexpected text after the document")
+	if len(text) > math.MaxInt32 {
+		return nil, &Error{Offset: math.MaxInt32, Message: "the document goes on too long"}
 	}
-	if p.err != nil {
-		return nil, p.err
+	c := checker{text: text, deep: depth, left: values, spans: make([]span, 0, min(64, len(text)/16+1))}
+	start := c.space(0)
+	end := c.value(start, 0)
+	if after := c.space(end); c.err == nil && after < len(text) {
+		c.fail(after, "unexpected text after the document")
 	}
-	return v, nil
+	if c.err != nil {
+		return nil, c.err
+	}
+	d := &document{spans: c.spans, left: values - c.left}
+	return d.value(text[start:end], 0), nil
 }
 
-// maxBlock bounds what is allocated at once, in values: a pod of 2000 variables has 6000.
-const maxBlock = 8 << 10
+// checker goes through a text once. It makes sure that it is JSON and notes where lists and objects end, so that nobody
+// has to look for that again. Its methods take the offset where something starts and return where it ends; after an
+// error that is the end of the text.
+type checker struct {
+	text  string
+	deep  int
+	left  int // values there may still be
+	spans []span
+	err   *Error
+}
 
-// reserve makes room for all there can be, up to a block: a value after each comma and opening bracket, a member at each
-// colon. Text inside of strings makes it too much, so more than a block must show itself first.
-func (p *parser) reserve() {
-	if p.deep < maxDepth {
-		p.values = make([]Value, 0, 56) // an envelope
-		return
+func (c *checker) fail(at int, message string) int {
+	if c.err == nil {
+		c.err = &Error{Offset: at, Message: message}
 	}
-	values := min(1+strings.Count(p.text, ",")+strings.Count(p.text, "{")+strings.Count(p.text, "["), maxBlock)
-	members := min(strings.Count(p.text, ":"), values)
-	p.values = make([]Value, 0, values)
-	p.members.free = make([]Member, 0, members)
-	p.items.free = make([]*Value, 0, max(8, values-members))
+	return len(c.text)
 }
 
-// parser allocates values, members and items in blocks: one small document is a handful of allocations.
-type parser struct {
-	text string
-	pos  int
-	deep int
-	left int // values there may still be
-	err  *Error
-
-	values  []Value
-	members block[Member]
-	items   block[*Value]
-}
-
-// block collects the parts of nested lists on one stack and cuts finished ones out of larger slices.
-type block[T any] struct {
-	stack []T
-	free  []T
-}
-
-func (b *block[T]) finish(from int) []T {
-	n := len(b.stack) - from
-	if n == 0 {
-		return nil
-	}
-	if cap(b.free)-len(b.free) < n {
-		b.free = make([]T, 0, max(32, n))
-	}
-	at := len(b.free)
-	b.free = append(b.free, b.stack[from:]...)
-	b.stack = b.stack[:from]
-	return b.free[at : at+n : at+n]
-}
-
-func (p *parser) fail(message string) {
-	if p.err == nil {
-		p.err = &Error{Offset: p.pos, Message: message}
-		p.pos = len(p.text)
-	}
-}
-
-func (p *parser) space() {
-	for p.pos < len(p.text) {
-		switch p.text[p.pos] {
-		case ' ', '\n', '\t', '\r':
-			p.pos++
-		default:
-			return
-		}
-	}
-}
-
-func (p *parser) peek() byte {
-	if p.pos < len(p.text) {
-		return p.text[p.pos]
+func (c *checker) peek(i int) byte {
+	if i < len(c.text) {
+		return c.text[i]
 	}
 	return 0
 }
 
-func (p *parser) expect(c byte, message string) bool {
-	if p.peek() != c || p.err != nil {
-		p.fail(message)
-		return false
-	}
-	p.pos++
-	return true
-}
+func (c *checker) space(i int) int { return skipSpace(c.text, i) }
 
-func (p *parser) new(kind Kind, from int) *Value {
-	if len(p.values) == cap(p.values) {
-		p.values = make([]Value, 0, min(max(64, 2*cap(p.values)), maxBlock))
+func (c *checker) value(i, depth int) int {
+	if depth <= c.deep {
+		if c.left--; c.left < 0 {
+			return c.fail(i, "more values than there may be in one document")
+		}
 	}
-	p.values = append(p.values, Value{kind: kind, raw: p.text[from:p.pos]})
-	return &p.values[len(p.values)-1]
-}
-
-// value reads what starts here; nil below the wanted depth, and after an error.
-func (p *parser) value(depth int) *Value {
-	from := p.pos
-	var kind Kind
-	var members []Member
-	var items []*Value
-	switch c := p.peek(); c {
-	case '{':
-		kind, members = Object, p.object(depth)
-	case '[':
-		kind, items = List, p.list(depth)
+	switch b := c.peek(i); b {
 	case '"':
-		kind = String
-		p.string()
+		return c.string(i)
+	case '{', '[':
+		return c.container(i, depth, b)
 	case 't':
-		kind = Bool
-		p.word("true")
+		return c.word(i, "true")
 	case 'f':
-		kind = Bool
-		p.word("false")
+		return c.word(i, "false")
 	case 'n':
-		p.word("null")
-	default:
-		kind = Number
-		p.number()
+		return c.word(i, "null")
 	}
-	if p.err != nil || depth > p.deep {
-		return nil
-	}
-	if p.left--; p.left < 0 {
-		p.fail("more values than there may be in one document")
-		return nil
-	}
-	v := p.new(kind, from)
-	v.members, v.items = members, items
-	return v
+	return c.number(i)
 }
 
-func (p *parser) object(depth int) []Member {
+// container is a list or an object, by its bracket.
+func (c *checker) container(i, depth int, bracket byte) int {
 	if depth >= maxDepth {
-		p.fail("nested too deeply")
-		return nil
+		return c.fail(i, "nested too deeply")
 	}
-	from := len(p.members.stack)
-	p.pos++
-	for p.space(); p.peek() != '}'; {
-		at := p.pos
-		if p.peek() != '"' {
-			p.fail("want a field name in quotes")
-			return nil
-		}
-		p.string()
-		end := p.pos
-		p.space()
-		if !p.expect(':', "want : after a field name") {
-			return nil
-		}
-		p.space()
-		value := p.value(depth + 1)
-		if value != nil {
-			p.members.stack = append(p.members.stack, Member{unquote(p.text[at:end]), value})
-		}
-		if !p.next('}') {
-			return nil
-		}
+	at := len(c.spans)
+	if depth <= c.deep {
+		c.spans = append(c.spans, span{})
 	}
-	p.pos++
-	return p.members.finish(from)
+	end, parts := 0, 0
+	if bracket == '{' {
+		end, parts = c.object(i+1, depth+1)
+	} else {
+		end, parts = c.list(i+1, depth+1)
+	}
+	if depth == c.deep {
+		parts = 0 // nobody looks inside
+	}
+	if depth <= c.deep {
+		c.spans[at] = span{size: uint32(end - i), next: uint32(len(c.spans)), parts: uint32(parts)} //nolint:gosec // parse bounds the text
+	}
+	return end
 }
 
-func (p *parser) list(depth int) []*Value {
-	if depth >= maxDepth {
-		p.fail("nested too deeply")
-		return nil
-	}
-	from := len(p.items.stack)
-	p.pos++
-	for p.space(); p.peek() != ']'; {
-		if value := p.value(depth + 1); value != nil {
-			p.items.stack = append(p.items.stack, value)
+// object is the rest of one, after its bracket.
+func (c *checker) object(i, depth int) (end, members int) {
+	for i = c.space(i); c.peek(i) != '}'; members++ {
+		if c.peek(i) != '"' {
+			return c.fail(i, "want a field name in quotes"), 0
 		}
-		if !p.next(']') {
-			return nil
+		i = c.space(c.string(i))
+		if c.peek(i) != ':' {
+			return c.fail(i, "want : after a field name"), 0
+		}
+		i = c.next(c.value(c.space(i+1), depth), '}')
+		if c.err != nil {
+			return i, 0
 		}
 	}
-	p.pos++
-	return p.items.finish(from)
+	return i + 1, members
 }
 
-// next goes to the next part, or stays before the end; a comma must be followed by a part.
-func (p *parser) next(end byte) bool {
-	p.space()
-	if p.err != nil || p.peek() == end {
-		return p.err == nil
+// list is the rest of one, after its bracket.
+func (c *checker) list(i, depth int) (end, items int) {
+	for i = c.space(i); c.peek(i) != ']'; items++ {
+		i = c.next(c.value(i, depth), ']')
+		if c.err != nil {
+			return i, 0
+		}
 	}
-	if !p.expect(',', "want a comma or the end of the list or object") {
-		return false
-	}
-	p.space()
-	if p.peek() == end {
-		p.fail("nothing after a comma")
-		return false
-	}
-	return true
+	return i + 1, items
 }
 
-func (p *parser) word(word string) {
-	if !strings.HasPrefix(p.text[p.pos:], word) {
-		p.fail("unknown word")
-		return
+// next goes to the next part, or to the closing bracket; a comma must be followed by a part.
+func (c *checker) next(i int, bracket byte) int {
+	i = c.space(i)
+	if b := c.peek(i); b == bracket {
+		return i
+	} else if b != ',' {
+		return c.fail(i, "want a comma or the end of the list or object")
 	}
-	p.pos += len(word)
+	i = c.space(i + 1)
+	if c.peek(i) == bracket {
+		return c.fail(i, "nothing after a comma")
+	}
+	return i
 }
 
-func (p *parser) string() {
-	text := p.text
-	for i := p.pos + 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			p.pos = i + 1
-			return
-		case c == '\\':
-			n := escape(text[i+1:])
+func (c *checker) word(i int, word string) int {
+	if len(c.text)-i < len(word) || c.text[i:i+len(word)] != word {
+		return c.fail(i, "unknown word")
+	}
+	return i + len(word)
+}
+
+func (c *checker) string(i int) int {
+	for i++; ; {
+		i = skipPlain(c.text, i)
+		switch b := c.peek(i); {
+		case b == '"':
+			return i + 1
+		case b == '\\':
+			n := escape(c.text[i+1:])
 			if n == 0 {
-				p.pos = i
-				p.fail("bad escape in a string")
-				return
+				return c.fail(i, "bad escape in a string")
 			}
-			i += n
-		case c < 0x20:
-			p.pos = i
-			p.fail("control character in a string")
-			return
+			i += 1 + n
+		case i >= len(c.text):
+			return c.fail(i, "string without an end")
+		default:
+			return c.fail(i, "control character in a string")
 		}
 	}
-	p.pos = len(text)
-	p.fail("string without an end")
 }
 
 // escape is the length of an escape after its backslash; 0 if it is none.
@@ -300,38 +219,42 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-func (p *parser) number() {
-	if p.peek() == '-' {
-		p.pos++
+func (c *checker) number(i int) int {
+	if c.peek(i) == '-' {
+		i++
 	}
-	if p.peek() == '0' {
-		p.pos++
-	} else if p.digits() == 0 {
-		p.fail("want a value")
-		return
+	digits := c.digits(i)
+	switch {
+	case c.peek(i) == '0':
+		i++
+	case digits == i:
+		return c.fail(i, "want a value")
+	default:
+		i = digits
 	}
-	if p.peek() == '.' {
-		p.pos++
-		if p.digits() == 0 {
-			p.fail("want digits after the point")
-			return
+	if c.peek(i) == '.' {
+		i++
+		if digits = c.digits(i); digits == i {
+			return c.fail(i, "want digits after the point")
 		}
+		i = digits
 	}
-	if c := p.peek(); c == 'e' || c == 'E' {
-		p.pos++
-		if c := p.peek(); c == '+' || c == '-' {
-			p.pos++
+	if b := c.peek(i); b == 'e' || b == 'E' {
+		i++
+		if b := c.peek(i); b == '+' || b == '-' {
+			i++
 		}
-		if p.digits() == 0 {
-			p.fail("want digits in the exponent")
+		if digits = c.digits(i); digits == i {
+			return c.fail(i, "want digits in the exponent")
 		}
+		i = digits
 	}
+	return i
 }
 
-func (p *parser) digits() int {
-	from := p.pos
-	for c := p.peek(); '0' <= c && c <= '9'; c = p.peek() {
-		p.pos++
+func (c *checker) digits(i int) int {
+	for b := c.peek(i); '0' <= b && b <= '9'; b = c.peek(i) {
+		i++
 	}
-	return p.pos - from
+	return i
 }

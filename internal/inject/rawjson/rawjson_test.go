@@ -69,10 +69,51 @@ func TestParseUpTo(t *testing.T) {
 
 // TestManyValues: a document of several blocks is read as a small one is.
 func TestManyValues(t *testing.T) {
-	text := "[" + strings.TrimSuffix(strings.Repeat(`{"name":"x","value":[1,"y"]},`, 3*maxBlock), ",") + "]"
+	const items = 20 << 10
+	text := "[" + strings.TrimSuffix(strings.Repeat(`{"name":"x","value":[1,"y"]},`, items), ",") + "]"
 	v, err := Parse(text)
 	if err != nil || rebuild(v).String() != text {
-		t.Errorf("a list of %d items comes out changed (%v)", 3*maxBlock, err)
+		t.Errorf("a list of %d items comes out changed (%v)", items, err)
+	}
+}
+
+// TestOnlyWhatIsLookedAtIsMade: of a request's document nothing is made before somebody asks; a shared one is whole.
+func TestOnlyWhatIsLookedAtIsMade(t *testing.T) {
+	const text = `{"a": {"b": [1, {"c": 2}]}, "d": [3]}`
+	v, err := ParseUpTo(text, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := v.Get("a", "b")
+	if v.closed != nil || b.closed == nil || v.Get("d").closed == nil {
+		t.Errorf("after a look at a.b: %+v", v)
+	}
+	if got := b.Items()[1].Get("c").Raw(); got != "2" || b.closed != nil {
+		t.Errorf("a.b[1].c = %q", got)
+	}
+	whole, err := Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole.closed != nil || whole.members[0].Value.members[0].Value.items[1].closed != nil || whole.members[1].Value.closed != nil {
+		t.Error("a part of a document that may be shared is made only when somebody looks at it")
+	}
+}
+
+// TestSkipPlain: every byte at every place, between bytes that are nearly special.
+func TestSkipPlain(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			text := []byte(strings.Repeat("!#[]\x7f\x80 \xff", 4))
+			text[at] = byte(c)
+			want := len(text)
+			if c == '"' || c == '\\' || c < 0x20 {
+				want = at
+			}
+			if got := skipPlain(string(text), 0); got != want {
+				t.Errorf("byte %#x at %d: %d, want %d", c, at, got, want)
+			}
+		}
 	}
 }
 

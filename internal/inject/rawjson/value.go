@@ -1,6 +1,7 @@
 // Package rawjson is a JSON document as a tree whose untouched parts stay the text they came as: fields we never heard
 // of, number spelling and key order survive, and writing a part out is a copy. Values are immutable: changing one makes
-// a new one that shares the rest. Text comes in (parse.go), text goes out (write.go). Read this file first.
+// a new one that shares the rest. Text comes in (parse.go), becomes values as they are looked at (open.go), and goes out
+// (write.go). Read this file first.
 package rawjson
 
 import (
@@ -24,9 +25,11 @@ const (
 // Value is one JSON value. Don't change one after it is built; they are shared.
 type Value struct {
 	kind    Kind
+	at      uint32 // in the spans of closed
 	raw     string // JSON text; empty for lists and objects that were built
 	members []Member
 	items   []*Value
+	closed  *document // whose text this is, as long as members or items aren't made; then nil
 }
 
 // Member is one field of an object.
@@ -48,6 +51,9 @@ func (v *Value) Members() []Member {
 	if v == nil {
 		return nil
 	}
+	if v.closed != nil {
+		v.open()
+	}
 	return v.members
 }
 
@@ -55,6 +61,9 @@ func (v *Value) Members() []Member {
 func (v *Value) Items() []*Value {
 	if v == nil {
 		return nil
+	}
+	if v.closed != nil {
+		v.open()
 	}
 	return v.items
 }
@@ -76,12 +85,10 @@ func (v *Value) Get(keys ...string) *Value {
 }
 
 func (v *Value) get(key string) *Value {
-	if v == nil {
-		return nil
-	}
-	for i := range v.members {
-		if v.members[i].Key == key {
-			return v.members[i].Value
+	members := v.Members()
+	for i := range members {
+		if members[i].Key == key {
+			return members[i].Value
 		}
 	}
 	return nil
@@ -147,13 +154,14 @@ func unquote(raw string) string {
 
 // Map is an object's string fields; nil if there are none.
 func (v *Value) Map() map[string]string {
-	if v == nil || len(v.members) == 0 {
+	members := v.Members()
+	if len(members) == 0 {
 		return nil
 	}
-	m := make(map[string]string, len(v.members))
-	for i := range v.members {
-		if v.members[i].Value.Kind() == String {
-			m[v.members[i].Key] = v.members[i].Value.Text()
+	m := make(map[string]string, len(members))
+	for i := range members {
+		if members[i].Value.Kind() == String {
+			m[members[i].Key] = members[i].Value.Text()
 		}
 	}
 	return m
@@ -208,6 +216,9 @@ func Equal(a, b *Value) bool {
 	if a.Kind() != b.Kind() {
 		return false
 	}
+	if a.Raw() != "" && a.Raw() == b.Raw() {
+		return true
+	}
 	switch a.Kind() {
 	case Null:
 		return true
@@ -216,19 +227,20 @@ func Equal(a, b *Value) bool {
 	case List:
 		return equalLists(a, b)
 	case String:
-		return a.raw == b.raw || a.Text() == b.Text()
+		return a.Text() == b.Text()
 	}
-	return a.raw == b.raw || a.kind == Number && equalNumbers(a.raw, b.raw)
+	return a.kind == Number && equalNumbers(a.raw, b.raw)
 }
 
 func equalObjects(a, b *Value) bool {
-	if len(a.members) != len(b.members) {
+	these, those := a.Members(), b.Members()
+	if len(these) != len(those) {
 		return false
 	}
 	var find Finder
-	for i, m := range a.members {
-		other := b.members[i].Value
-		if b.members[i].Key != m.Key {
+	for i, m := range these {
+		other := those[i].Value
+		if those[i].Key != m.Key {
 			if find.object == nil {
 				find = b.Finder()
 			}
@@ -242,11 +254,12 @@ func equalObjects(a, b *Value) bool {
 }
 
 func equalLists(a, b *Value) bool {
-	if len(a.items) != len(b.items) {
+	these, those := a.Items(), b.Items()
+	if len(these) != len(those) {
 		return false
 	}
-	for i := range a.items {
-		if !Equal(a.items[i], b.items[i]) {
+	for i := range these {
+		if !Equal(these[i], those[i]) {
 			return false
 		}
 	}
