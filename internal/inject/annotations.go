@@ -61,19 +61,6 @@ var annotations = []Annotation{
 // prefixes under which every key should be one of the table.
 var prefixes = []string{"sidecar.istio.io/", "traffic.sidecar.istio.io/", "inject.istio.io/", "pillion.dev/"}
 
-// settings are one pod's after its annotations.
-type settings struct {
-	image         string
-	templates     []string
-	native        bool
-	capture       Capture
-	captured      bool // an annotation or the user's istio-proxy changed capture
-	quantities    [4]*resource.Quantity
-	resources     *rawjson.Value
-	allowProxyUID bool
-	warnings      []string
-}
-
 // The resource annotations, and their places in settings.quantities.
 const (
 	requestCPU = iota

@@ -205,5 +205,7 @@ func (p *Program) baseSettings(native bool) *settings {
 	return &settings{
 		image: p.image, templates: p.spec().DefaultTemplates, native: native,
 		capture: p.capture, resources: p.resources,
+		statusPort: int64(p.spec().Proxy.StatusPort), rewriteProbes: *p.spec().Probes.Rewrite,
+		mergePrometheus: *p.spec().Prometheus.Merge, hold: p.spec().Proxy.HoldApplication,
 	}
 }
