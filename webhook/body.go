@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
+	"sync"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
@@ -50,10 +52,16 @@ var errNoRoom = errors.New("the bodies of other requests take all the memory the
 
 // body is one request's, and the blocks of the budget it holds until it is released.
 type body struct {
-	budget budget
-	held   int
-	bytes  []byte
+	budget  budget
+	scratch *sync.Pool // of *[scratch]byte
+	held    int
+	text    strings.Builder // what the parser takes without a copy
 }
+
+// scratch is how much is read at once: a typical review.
+const scratch = 8 << 10
+
+func newScratch() *sync.Pool { return &sync.Pool{New: func() any { return new([scratch]byte) }} }
 
 func (b *body) release() {
 	b.budget.release(b.held)
@@ -62,20 +70,19 @@ func (b *body) release() {
 
 // read takes room as bytes come. Content-Length is believed up to one block: who only promises holds up nobody.
 func (b *body) read(ctx context.Context, from io.Reader, promised int64) error {
-	size := firstRead
-	if promised >= 0 {
-		size = int(min(promised+1, block)) // one more, to see the end
-	}
-	for {
-		if len(b.bytes) == cap(b.bytes) {
-			if err := b.grow(ctx, max(2*cap(b.bytes), size)); err != nil {
+	buffer := b.scratch.Get().(*[scratch]byte) //nolint:errcheck // the pool has nothing else
+	defer b.scratch.Put(buffer)
+	for size := int(min(max(promised, 0), block)); ; {
+		n, err := from.Read(buffer[:])
+		if free := b.text.Cap() - b.text.Len(); free < n {
+			if err := b.grow(ctx, max(n, size)); err != nil {
 				return err
 			}
+			size = 0
 		}
-		n, err := from.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
+		b.text.Write(buffer[:n])
 		switch {
-		case len(b.bytes) > maxBody:
+		case b.text.Len() > maxBody:
 			return errTooLarge
 		case errors.Is(err, io.EOF):
 			return nil
@@ -87,16 +94,15 @@ func (b *body) read(ctx context.Context, from io.Reader, promised int64) error {
 
 var errTooLarge = fmt.Errorf("the body is larger than %d bytes", maxBody)
 
-// firstRead is the first buffer of a body that promises nothing: a typical review.
-const firstRead = 8 << 10
-
-func (b *body) grow(ctx context.Context, size int) error {
+// grow makes room for so many bytes more, and for as many as there are.
+func (b *body) grow(ctx context.Context, more int) error {
+	size := 2*b.text.Cap() + more // as Grow has it
 	n, err := b.budget.take(ctx, (size+block-1)/block-b.held)
 	b.held += n
 	if err != nil {
 		return errNoRoom
 	}
-	b.bytes = append(make([]byte, 0, size), b.bytes...)
+	b.text.Grow(more)
 	return nil
 }
 
@@ -113,7 +119,7 @@ func readBody(ctx context.Context, r *http.Request, b *body) *failure {
 		return &failure{http.StatusServiceUnavailable, inject.ReasonDeadline, err.Error()}
 	case err != nil:
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
-	case len(b.bytes) == 0:
+	case b.text.Len() == 0:
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
 	}
 	return nil

@@ -9,16 +9,16 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
-	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
 type handler struct {
 	Options
-	budget budget
+	budget  budget
+	scratch *sync.Pool
 }
 
 // namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
@@ -35,7 +35,7 @@ type failure struct {
 // ServeHTTP answers one AdmissionReview. Whatever happens, the API server gets an answer and a panic ends here.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	o := outcome{start: start, body: body{budget: h.budget}}
+	o := outcome{start: start, body: body{budget: h.budget, scratch: h.scratch}}
 	defer o.body.release()
 	defer func() {
 		if p := recover(); p != nil {
@@ -90,13 +90,13 @@ func (h *handler) readReview(ctx context.Context, r *http.Request, o *outcome) *
 	if r.Method != http.MethodPost {
 		return &failure{http.StatusMethodNotAllowed, inject.ReasonBodyInvalid, "want POST"}
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+	if !isJSON(r.Header.Get("Content-Type")) {
 		return &failure{http.StatusUnsupportedMediaType, inject.ReasonBodyInvalid, "want Content-Type application/json"}
 	}
 	if f := readBody(ctx, r, &o.body); f != nil {
 		return f
 	}
-	review, err := decodeReview(string(o.body.bytes))
+	review, err := decodeReview(o.body.text.String())
 	if err != nil {
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, err.Error()}
 	}
@@ -104,26 +104,26 @@ func (h *handler) readReview(ctx context.Context, r *http.Request, o *outcome) *
 	return nil
 }
 
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && kind == "application/json"
+}
+
 // fill completes the request with what the review and the cluster say.
 func (h *handler) fill(ctx context.Context, o *outcome) {
 	o.request.UID, o.request.DryRun = o.review.uid, o.review.dryRun
-	o.request.Pod = []byte(o.review.object)
+	if o.review.text != "" {
+		o.request.Pod = []byte(o.review.text)
+	} else {
+		o.request.Object = o.review.object
+	}
 	o.request.Namespace = h.namespace(ctx, o.review.namespace)
-	if h.Native != nil {
-		o.request.Native = h.Native(nodeName(o.review.object))
+	if h.Native != nil { // pods that choose their node, such as a DaemonSet's in some clusters, name it
+		o.request.Native = h.Native(o.review.object.Get("spec", "nodeName").Text())
 	}
-}
-
-// nodeName is set on pods that choose their node, such as a DaemonSet's in some clusters.
-func nodeName(object string) string {
-	if !strings.Contains(object, `"nodeName"`) {
-		return ""
-	}
-	pod, err := rawjson.ParseTo(object, 2)
-	if err != nil {
-		return ""
-	}
-	return pod.Get("spec", "nodeName").Text()
 }
 
 func (h *handler) namespace(ctx context.Context, name string) inject.Namespace {

@@ -19,15 +19,20 @@ type review struct {
 	create     bool
 	namespace  string
 	dryRun     bool
-	object     string // its JSON
+	object     *rawjson.Value // nil if there is none
+	text       string         // its JSON, if it is too much to read at once
 }
 
-// reviewDepth is where an AdmissionReview's own fields end: what lies deeper (objects, options) stays text.
-const reviewDepth = 3
+// shallow is how deep an AdmissionReview's own fields are, and those of its object's spec.
+const shallow = 4
 
 // decodeReview reads an AdmissionReview. Its error is for a 400.
 func decodeReview(body string) (review, error) {
-	root, err := rawjson.ParseTo(body, reviewDepth)
+	root, err := rawjson.ParseUpTo(body, inject.MaxValues)
+	large := errors.Is(err, rawjson.ErrTooMany)
+	if large { // if that is the pod's fault, the injector says so
+		root, err = rawjson.ParseTo(body, shallow)
+	}
 	if err != nil {
 		return review{}, fmt.Errorf("reading the AdmissionReview: %w", err)
 	}
@@ -49,7 +54,9 @@ func decodeReview(body string) (review, error) {
 	r.create = request.Get("operation").Text() == "CREATE"
 	r.namespace = request.Get("namespace").Text()
 	r.dryRun = request.Get("dryRun").True()
-	r.object = request.Get("object").Raw()
+	if r.object = request.Get("object"); large {
+		r.text = r.object.Raw()
+	}
 	return r, nil
 }
 
@@ -152,7 +159,7 @@ func (r *review) unfit() *answer {
 			fmt.Sprintf("the injector takes pods only, this is %q; the webhook's rules must name resource pods and nothing else", r.kind), nil)
 	case !r.create:
 		return &answer{allowed: true, warnings: []string{"the injector changes pods on creation only; its webhook's rules were edited"}}
-	case r.object == "":
+	case r.object == nil:
 		return refusal(http.StatusBadRequest, "BadRequest", "the AdmissionReview has no object", nil)
 	}
 	return nil

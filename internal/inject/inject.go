@@ -69,10 +69,11 @@ type Request struct {
 	Injector  string // from the webhook's path; "" is the default one
 	Entry     string // which webhook entry matched; "" runs Select
 	Namespace Namespace
-	Pod       []byte   // the object's JSON as it came
-	Owner     Owner    // zero: from the pod's owner references
-	Native    bool     // every node, or the pod's, runs kubelet 1.33 or later; used when nativeSidecar is Auto
-	Env       []EnvVar // from the webhook's path
+	Pod       []byte         // the object's JSON as it came
+	Object    *rawjson.Value // the same, where it is read already
+	Owner     Owner          // zero: from the pod's owner references
+	Native    bool           // every node, or the pod's, runs kubelet 1.33 or later; used when nativeSidecar is Auto
+	Env       []EnvVar       // from the webhook's path
 	DryRun    bool
 }
 

@@ -87,14 +87,17 @@ func failed(d Decision, err error) Decision {
 	return d
 }
 
-// maxValues bounds a pod's JSON values, and so its tree to some 10 MiB. A pod has hundreds, one of 2000 variables 6000.
-const maxValues = 128 << 10
+// MaxValues bounds a pod's JSON values, and so its tree to some 15 MiB. A pod has hundreds, one of 2000 variables 6000.
+const MaxValues = 128 << 10
 
 // subject decides about one pod.
 func (s *Set) subject(r *Request) *subject {
 	sub := &subject{request: r, op: &s.op}
 	sub.decision.Injector, sub.decision.Entry = r.Injector, r.Entry
-	root, err := rawjson.ParseUpTo(string(r.Pod), maxValues)
+	root, err := r.Object, error(nil)
+	if root == nil {
+		root, err = rawjson.ParseUpTo(string(r.Pod), MaxValues)
+	}
 	if err == nil {
 		err = checkShape(root)
 	}

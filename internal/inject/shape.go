@@ -48,7 +48,7 @@ const maxItems = 4096
 
 func checkLengths(container *rawjson.Value, at string) error {
 	for _, m := range container.Members() {
-		if n := len(m.Value.Items()); n > maxItems {
+		if n := m.Value.Len(); n > maxItems {
 			return fmt.Errorf("%s.%s has %d items; want at most %d", at, cut(m.Key, shown), n, maxItems)
 		}
 	}
@@ -125,7 +125,7 @@ func checkNamed(v *rawjson.Value, list string) error {
 	if v.Kind() != rawjson.List {
 		return fmt.Errorf("spec.%s is no list", list)
 	}
-	if n := len(v.Items()); n > maxNamed {
+	if n := v.Len(); n > maxNamed {
 		return fmt.Errorf("spec.%s has %d items; want at most %d", list, n, maxNamed)
 	}
 	names := placesOf(len(v.Items()), nil, nameOf)

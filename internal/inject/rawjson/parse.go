@@ -1,6 +1,7 @@
 package rawjson
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -8,13 +9,19 @@ import (
 // maxDepth bounds nesting: a pod needs about 12 levels, and the checker recurses.
 const maxDepth = 256
 
-// Error is text that is no JSON.
+// ErrTooMany is what an Error is where a document has more values than it may have.
+var ErrTooMany = errors.New("more values than there may be in one document")
+
+// Error is text that is no JSON, or too much of it.
 type Error struct {
 	Offset  int
 	Message string
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s at byte %d", e.Message, e.Offset) }
+
+// Is is for errors.Is.
+func (e *Error) Is(target error) bool { return target == ErrTooMany && e.Message == ErrTooMany.Error() }
 
 // Parse reads one whole document. The tree keeps parts of text, and so all of it.
 func Parse(text string) (*Value, error) {
@@ -26,8 +33,10 @@ func Parse(text string) (*Value, error) {
 }
 
 // ParseTo reads a document down to this depth; what lies deeper is checked and stays text (Raw), without members and
-// items. The tree grows while it is read: it is one goroutine's.
-func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth, math.MaxInt) }
+// items. Down to there it may have maxShallow values. The tree grows while it is read: it is one goroutine's.
+func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth, maxShallow) }
+
+const maxShallow = 128 << 10
 
 // ParseUpTo reads a document of at most this many values. A value takes some 50 times the two bytes that make one, so
 // whoever reads what strangers send needs the bound. The tree grows while it is read: it is one goroutine's.
@@ -80,7 +89,7 @@ func (c *checker) space(i int) int { return skipSpace(c.text, i) }
 func (c *checker) value(i, depth int) int {
 	if depth <= c.deep {
 		if c.left--; c.left < 0 {
-			return c.fail(i, "more values than there may be in one document")
+			return c.fail(i, ErrTooMany.Error())
 		}
 	}
 	switch b := c.peek(i); b {

@@ -68,6 +68,17 @@ func (v *Value) Items() []*Value {
 	return v.items
 }
 
+// Len is how many items a list has; 0 for others.
+func (v *Value) Len() int {
+	switch {
+	case v == nil || v.kind != List:
+		return 0
+	case v.closed != nil:
+		return int(v.closed.spans[v.at].parts)
+	}
+	return len(v.items)
+}
+
 // Raw is the JSON text of a parsed value and of scalars; empty for built lists and objects.
 func (v *Value) Raw() string {
 	if v == nil {
