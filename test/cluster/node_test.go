@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/pillion-mesh/pillion/test/cluster/progress"
 	"github.com/pillion-mesh/pillion/test/cluster/testenv"
 )
 
@@ -54,6 +55,24 @@ func TestNode(t *testing.T) {
 		}
 	})
 	t.Run("a webhook in this process", func(t *testing.T) { checkWebhook(t, c, namespace) })
+	t.Run("a power cut", func(t *testing.T) { checkReboot(t, c, namespace) }) // the last one: connections to the API server end
+}
+
+// checkReboot: what was on the API server is there again, and what ran runs again.
+func checkReboot(t *testing.T, c *testenv.Cluster, namespace string) {
+	pod := appPod("survivor", "serve")
+	pod.Spec.RestartPolicy = corev1.RestartPolicyAlways
+	create(t, c, namespace, pod)
+	before := c.WaitPod(t, namespace, "survivor", time.Minute, testenv.Ready)
+	if err := c.Reboot(t.Context(), progress.New(os.Stderr)); err != nil {
+		t.Fatal(err)
+	}
+	after := c.WaitPod(t, namespace, "survivor", 2*time.Minute, func(pod *corev1.Pod) bool {
+		return testenv.Ready(pod) && len(pod.Status.ContainerStatuses) == 1 && pod.Status.ContainerStatuses[0].RestartCount > 0
+	})
+	if after.UID != before.UID {
+		t.Errorf("the pod is another one: UID %s, before %s", after.UID, before.UID)
+	}
 }
 
 func createServer(t *testing.T, c *testenv.Cluster, namespace string) *corev1.Pod {

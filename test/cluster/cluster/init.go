@@ -167,10 +167,12 @@ func (i *boot) serviceAccount(ctx context.Context) error {
 	return get(ctx, i.client, i.config.Host+"/api/v1/namespaces/default/serviceaccounts/default")
 }
 
-// prepareFiles makes certificates, kubeconfigs and configuration files.
+// prepareFiles makes certificates, kubeconfigs and configuration files, and a client out of them.
 func (i *boot) prepareFiles() error {
-	if err := i.certificates(); err != nil {
-		return err
+	if !i.Again {
+		if err := i.writeFiles(); err != nil {
+			return err
+		}
 	}
 	config, err := adminConfig(i.Dir)
 	if err != nil {
@@ -182,6 +184,13 @@ func (i *boot) prepareFiles() error {
 		return fmt.Errorf("making a client: %w", err)
 	}
 	i.client.Timeout = 5 * time.Second
+	return nil
+}
+
+func (i *boot) writeFiles() error {
+	if err := i.certificates(); err != nil {
+		return err
+	}
 	if err := os.Symlink(i.Kube, i.Dir.Path("bin", "kubectl")); err != nil {
 		return fmt.Errorf("linking kubectl: %w", err)
 	}

@@ -174,6 +174,9 @@ func (i *boot) startDNS(ctx context.Context, client kubernetes.Interface) error 
 		if err := dns.Run(ctx, client, component.Domain, addresses); err != nil {
 			return err
 		}
+		if i.Again { // it stands in etcd
+			return nil
+		}
 		return dns.Publish(ctx, client, component.DNSService, component.NodeAddress)
 	})
 }

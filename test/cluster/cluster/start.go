@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,14 +38,14 @@ type message struct {
 
 // start runs init and stays with it until the cluster is ready. Init does nothing before it's told to, which happens
 // after its pid is on disk: at no moment is there a process `clean` couldn't find, and one that wasn't told ends when
-// we do.
-func start(ctx context.Context, o Options, layout component.Layout, program string, p *progress.Printer) error {
+// we do. server is the API server's URL for everyone outside, as far as it's known.
+func start(ctx context.Context, o Options, layout component.Layout, server, program string, p *progress.Printer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready within %s", startTimeout))
 	defer cancel()
 	record := state.Record{
 		Name: layout.Dir.Name(), Started: time.Now(), ForTests: o.ForTests, APIOnly: layout.APIOnly,
 		ControllerManager: layout.ControllerManager, DualStack: layout.DualStack, FeatureGates: layout.FeatureGates,
-		Server: layout.Server(),
+		Server: server,
 	}
 	i, err := launch(layout, program, &record)
 	if err != nil {
@@ -123,7 +124,7 @@ func initFiles(layout component.Layout, record *state.Record) (*descriptors, err
 	}
 	d.child = append(d.child, childMessages)
 	if !layout.APIOnly {
-		relay, server, err := relayListener()
+		relay, server, err := relayListener(layout, record.Server)
 		if err != nil {
 			d.close()
 			return nil, err
@@ -134,13 +135,18 @@ func initFiles(layout component.Layout, record *state.Record) (*descriptors, err
 	return d, nil
 }
 
-func relayListener() (*os.File, string, error) {
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+// relayListener listens on any port; after a power cut on the one that every kubeconfig names.
+func relayListener(layout component.Layout, server string) (*os.File, string, error) {
+	address := "127.0.0.1:0"
+	if layout.Again {
+		address = strings.TrimPrefix(server, "https://")
+	}
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, "", fmt.Errorf("listening for the API server: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	file, err := listener.File()
+	file, err := listener.(*net.TCPListener).File()
 	if err != nil {
 		return nil, "", fmt.Errorf("listening for the API server: %w", err)
 	}

@@ -117,7 +117,7 @@ func up(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (*Cl
 	if err != nil {
 		return nil, err
 	}
-	if err := start(ctx, o, layout, program, p); err != nil {
+	if err := start(ctx, o, layout, layout.Server(), program, p); err != nil {
 		if o.ForTests { // otherwise the logs stay for whoever reads the error, until the next up, down or clean
 			err = errors.Join(err, remove(context.WithoutCancel(ctx), dir))
 		}

@@ -47,6 +47,7 @@ type Layout struct {
 	Snapshotter       string            `json:"snapshotter"` // overlayfs or native
 	CNI               string            `json:"cni"`         // bridge or ptp
 	CNIFolder         string            `json:"cniFolder"`
+	Again             bool              `json:"again"` // after a power cut: the files are those of before
 }
 
 // Ports are fixed on a node, which has a network of its own, and free ones in API-only mode.
