@@ -21,18 +21,19 @@ const (
 // additions are the names of what an injection adds: the status annotation.
 type additions struct{ init, main, volumes, secrets []string }
 
-func names(rendered containerLists, native bool) (a additions) {
+// names of the rendered containers, by the list they end up in.
+func names(rendered containerLists, native bool) (init, main []string) {
 	for _, c := range rendered.init {
-		a.init = append(a.init, nameOf(c))
+		init = append(init, nameOf(c))
 	}
 	for _, c := range rendered.main {
 		if native && nameOf(c) == istio.ContainerProxy {
-			a.init = append(a.init, nameOf(c))
+			init = append(init, nameOf(c))
 		} else {
-			a.main = append(a.main, nameOf(c))
+			main = append(main, nameOf(c))
 		}
 	}
-	return a
+	return init, main
 }
 
 // status is the status annotation's text, in Istio's shape.
@@ -58,14 +59,14 @@ func (a additions) status(revision string) string {
 }
 
 // label adds the labels other meshes' parts look for, where the pod has none.
-func (p *Program) label(v *vars, metadata *rawjson.Value) *rawjson.Value {
-	labels := metadata.Get("labels")
+func (a *assembly) label() {
+	labels := a.metadata.Get("labels")
 	add := newFields(labels, 4)
 	add.ifAbsent(labelTLSMode, "istio")
-	add.ifAbsent(labelCanonicalName, canonical(firstText(labels, v.owner.Name, "app.kubernetes.io/name", "app")))
+	add.ifAbsent(labelCanonicalName, canonical(firstText(labels, a.vars.owner.Name, "app.kubernetes.io/name", "app")))
 	add.ifAbsent(labelCanonicalRevision, canonical(firstText(labels, "latest", "app.kubernetes.io/version", "version")))
-	add.ifAbsent(labelNetwork, p.op.Mesh.Network)
-	return metadata.With("labels", add.object())
+	add.ifAbsent(labelNetwork, a.op.Mesh.Network)
+	a.metadata = a.metadata.With("labels", add.object())
 }
 
 func firstText(labels *rawjson.Value, otherwise string, keys ...string) string {
@@ -86,27 +87,24 @@ func canonical(name string) string {
 }
 
 // annotate writes down what was done, so that it can be undone, done again and told.
-func (p *Program) annotate(v *vars, metadata *rawjson.Value, added additions, own containerLists, reason Reason) *rawjson.Value {
-	annotations := metadata.Get("annotations")
-	add := newFields(annotations, 8)
-	if containers := v.pod.containers(); len(containers) > 0 {
-		for _, c := range containers {
-			if name := nameOf(c); name != istio.ContainerProxy {
-				add.ifAbsent(annotationDefaultContainer, name)
-				add.ifAbsent(annotationDefaultLogsContainer, name)
-				break
-			}
+func (a *assembly) annotate(reason Reason) {
+	add := newFields(a.metadata.Get("annotations"), 8)
+	for _, c := range a.vars.pod.containers() {
+		if name := nameOf(c); name != istio.ContainerProxy {
+			add.ifAbsent(annotationDefaultContainer, name)
+			add.ifAbsent(annotationDefaultLogsContainer, name)
+			break
 		}
 	}
-	add.set(istio.AnnotationStatus, added.status(p.spec().Revision))
-	if len(own.init)+len(own.main) > 0 {
-		add.set(istio.AnnotationOverrides, overridesOf(own))
+	add.set(istio.AnnotationStatus, a.added.status(a.spec().Revision))
+	if len(a.own.init)+len(a.own.main) > 0 {
+		add.set(istio.AnnotationOverrides, overridesOf(a.own))
 	}
-	add.set(istio.LabelRevision, p.spec().Revision)
-	add.set(AnnotationInjector, p.injector.Name)
-	add.set(AnnotationInjectorHash, p.hash)
+	add.set(istio.LabelRevision, a.spec().Revision)
+	add.set(AnnotationInjector, a.injector.Name)
+	add.set(AnnotationInjectorHash, a.hash)
 	add.set(AnnotationReason, string(reason))
-	return metadata.With("annotations", add.object())
+	a.metadata = a.metadata.With("annotations", add.object())
 }
 
 // overridesOf saves the user's containers as they came.

@@ -9,42 +9,89 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
+// assembly is one pod on its way from what came to what goes back. Each step below takes it a little further.
+type assembly struct {
+	*Program
+	vars     *vars
+	before   pod            // as it came, an earlier injection included
+	overlay  *rawjson.Value // what the templates say, all but the containers
+	metadata *rawjson.Value
+	user     containerLists // the user's containers
+	own      containerLists // those that stand for a rendered one and were merged into it
+	rendered containerLists // ours
+	lists    containerLists // all, in order
+	added    additions
+}
+
 // injected makes the pod with its sidecar. original is the pod as it came, v.pod the one without an earlier injection.
 func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars, reason Reason) (*rawjson.Value, error) {
 	overlay, err := p.overlay(ctx, v)
 	if err != nil {
 		return nil, err
 	}
-	overlaySpec := overlay.Get("spec")
-	rendered := containerLists{init: overlaySpec.Get("initContainers").Items(), main: overlaySpec.Get("containers").Items()}
-	if env := v.env; len(env) > 0 {
-		rendered.main = withEnv(rendered.main, env)
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("merging the pod with what was rendered: %w", err)
 	}
-	user, own := setAside(v.pod, rendered)
-	rendered = containerLists{init: reapply(rendered.init, own), main: reapply(rendered.main, own)}
-	added := names(rendered, v.settings.native)
-	added.volumes, overlaySpec = v.newVolumes(overlaySpec)
-	added.secrets = newSecrets(v.pod.spec, overlaySpec)
+	a := p.assembly(v, original, overlay)
+	a.mergeOwn()
+	// What changes the user's containers (a.user), the proxy's (a.rendered.main) or annotations (a.metadata) goes here.
+	a.arrange()
+	a.adoptStanding()
+	a.label()
+	a.annotate(reason)
+	return a.pod(), nil
+}
 
-	lists := order(user, rendered, v.settings.native)
-	previous := viewPod(original)
-	again := isInjected(previous.annotations) && previous.annotations.Get(AnnotationInjectorHash).Text() == p.hash
-	if again {
-		lists = adoptContainers(previous, lists, added)
-		overlaySpec = adoptVolumes(previous, overlaySpec)
+// assembly takes the containers out of the overlay.
+func (p *Program) assembly(v *vars, original, overlay *rawjson.Value) *assembly {
+	spec := overlay.Get("spec")
+	a := &assembly{
+		Program: p, vars: v, before: viewPod(original),
+		rendered: containerLists{init: spec.Get("initContainers").Items(), main: spec.Get("containers").Items()},
+		metadata: merge(v.pod.metadata, overlay.Get("metadata"), nil),
 	}
-	overlaySpec = overlaySpec.With("initContainers", nil).With("containers", nil)
-	spec := withList(withList(merge(v.pod.spec, overlaySpec, podSchema.field("spec")), "initContainers", lists.init), "containers", lists.main)
-	if again {
-		spec = standingOrder(original, spec, "volumes")
+	if len(v.env) > 0 {
+		a.rendered.main = withEnv(a.rendered.main, v.env)
 	}
-	metadata := merge(v.pod.metadata, overlay.Get("metadata"), nil)
-	metadata = p.label(v, metadata)
-	metadata = p.annotate(v, metadata, added, own, reason)
-	return v.pod.root.With("metadata", metadata).With("spec", spec), nil
+	a.overlay = spec.With("initContainers", nil).With("containers", nil)
+	a.added.secrets = newSecrets(v.pod.spec, spec)
+	a.added.volumes, a.overlay = v.newVolumes(a.overlay)
+	return a
+}
+
+// mergeOwn lets the user's istio-proxy and istio-init win over ours, field by field.
+func (a *assembly) mergeOwn() {
+	a.user, a.own = setAside(a.vars.pod, a.rendered)
+	a.rendered = containerLists{init: reapply(a.rendered.init, a.own), main: reapply(a.rendered.main, a.own)}
+}
+
+// arrange puts all containers in order.
+func (a *assembly) arrange() {
+	native := a.vars.settings.native
+	a.lists = order(a.user, a.rendered, native)
+	a.added.init, a.added.main = names(a.rendered, native)
+}
+
+// adoptStanding leaves what an earlier injection by the same program added as it stands, where it can.
+func (a *assembly) adoptStanding() {
+	if a.again() {
+		a.lists = adoptContainers(a.before, a.lists, a.added)
+		a.overlay = adoptVolumes(a.before, a.overlay)
+	}
+}
+
+func (a *assembly) again() bool {
+	return isInjected(a.before.annotations) && a.before.annotations.Get(AnnotationInjectorHash).Text() == a.hash
+}
+
+// pod is the result.
+func (a *assembly) pod() *rawjson.Value {
+	spec := merge(a.vars.pod.spec, a.overlay, podSchema.field("spec"))
+	spec = withList(withList(spec, "initContainers", a.lists.init), "containers", a.lists.main)
+	if a.again() {
+		spec = standingOrder(a.before.root, spec, "volumes")
+	}
+	return a.vars.pod.root.With("metadata", a.metadata).With("spec", spec)
 }
 
 // overlay renders the pod's templates one over the other.
