@@ -1,0 +1,197 @@
+package scrape
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"strconv"
+)
+
+const (
+	lineBytes   = 64 << 10
+	maxFamilies = 1 << 16 // remembered, of eight bytes each
+)
+
+// errGone says that the scraper has hung up.
+var errGone = errors.New("the scraper is gone")
+
+// merger writes pages of metrics one behind the other as one page. Only whole lines that Prometheus can read are
+// passed, and no second description of a family: one bad line would make it throw all of the page away.
+type merger struct {
+	to    io.Writer
+	lines *bufio.Reader
+	seed  maphash.Seed
+	seen  map[uint64]struct{}
+}
+
+func newMerger(to io.Writer) *merger {
+	return &merger{to: to, lines: bufio.NewReaderSize(nil, lineBytes), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+}
+
+// add copies a page. What is wrong with it is told once, at the end; errGone at once.
+func (m *merger) add(page io.Reader) error {
+	m.lines.Reset(page)
+	var fault error
+	for number := 1; ; number++ {
+		line, err := m.next()
+		if errors.Is(err, bufio.ErrBufferFull) {
+			fault = fmt.Errorf("line %d is longer than %d bytes", number, lineBytes)
+			continue
+		}
+		if err != nil && (len(line) == 0 || !errors.Is(err, io.EOF)) {
+			return errors.Join(fault, ignoreEOF(err)) // what was read of the last line may be half of a number
+		}
+		keep, bad := m.judge(line)
+		if bad {
+			fault = fmt.Errorf("line %d is no metric: %.60q", number, line)
+		}
+		if keep {
+			if err := m.write(line); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// next returns a line without its end. One that is too long is skipped whole.
+func (m *merger) next() ([]byte, error) {
+	line, err := m.lines.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return bytes.TrimSuffix(line, []byte("\n")), err
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = m.lines.ReadSlice('\n')
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return nil, bufio.ErrBufferFull
+}
+
+func (m *merger) write(line []byte) error {
+	_, err := m.to.Write(line)
+	if err == nil {
+		_, err = io.WriteString(m.to, "\n")
+	}
+	if err != nil {
+		return errGone
+	}
+	return nil
+}
+
+// judge says whether a line is passed on, and whether it is wrong. Comments that describe nothing aren't passed:
+// OpenMetrics has none, and "# EOF" comes at the end of all pages.
+func (m *merger) judge(line []byte) (keep, bad bool) {
+	switch {
+	case len(bytes.TrimSpace(line)) == 0:
+		return false, false
+	case line[0] != '#':
+		good := isSample(line)
+		return good, !good
+	}
+	kind, name, described := describes(line)
+	if !described {
+		return false, false
+	}
+	var hash maphash.Hash
+	hash.SetSeed(m.seed)
+	_, _ = hash.Write(kind)
+	_, _ = hash.Write(name)
+	key := hash.Sum64()
+	if _, known := m.seen[key]; known {
+		return false, false
+	}
+	if len(m.seen) == maxFamilies {
+		return false, true
+	}
+	m.seen[key] = struct{}{}
+	return true, false
+}
+
+// describes reads "# HELP name …", also of TYPE and UNIT.
+func describes(line []byte) (kind, name []byte, ok bool) {
+	kind, rest := word(line[1:])
+	name, _ = word(rest)
+	switch string(kind) {
+	case "HELP", "TYPE", "UNIT":
+		return kind, name, len(name) > 0
+	}
+	return nil, nil, false
+}
+
+// word cuts the first word off; one in quotes may have blanks in it.
+func word(text []byte) (first, rest []byte) {
+	text = bytes.TrimLeft(text, " \t")
+	end := bytes.IndexAny(text, " \t\r")
+	if len(text) > 0 && text[0] == '"' {
+		end = quoted(text)
+	}
+	if end < 0 {
+		return text, nil
+	}
+	return text[:end], text[end:]
+}
+
+// quoted returns where the quoted string ends that text begins with, or -1.
+func quoted(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// isSample says whether a line is NAME VALUE… or NAME{LABELS} VALUE…, or as new names are written {"NAME",LABELS}
+// VALUE…. Labels aren't looked into but for where they end.
+func isSample(line []byte) bool {
+	name := 0
+	for name < len(line) && isNameByte(line[name]) {
+		name++
+	}
+	rest := line[name:]
+	labels := labelsEnd(rest)
+	if labels < 0 || name+labels == 0 || (name > 0 && '0' <= line[0] && line[0] <= '9') {
+		return false
+	}
+	value, _ := word(rest[labels:])
+	_, err := strconv.ParseFloat(string(value), 64)
+	return err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+func isNameByte(c byte) bool {
+	return c == '_' || c == ':' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// labelsEnd returns where labels end that rest may begin with, 0 if there are none, or -1.
+func labelsEnd(rest []byte) int {
+	if len(rest) == 0 || rest[0] != '{' {
+		return 0
+	}
+	for i := 1; i < len(rest); i++ {
+		switch rest[i] {
+		case '}':
+			return i + 1
+		case '"':
+			end := quoted(rest[i:])
+			if end < 0 {
+				return -1
+			}
+			i += end - 1
+		}
+	}
+	return -1
+}
