@@ -2,7 +2,7 @@
 // sockets, a supervised proxy, readiness and the operations API come out. It handles no application traffic: what may
 // crash under traffic is a child, and a child can be replaced without refusing a connection. This file joins the
 // parts; then read supervisor.go (child after child), watch.go and epoch.go (one child's life), control (what is said
-// to it), drain.go (the ways out), api.go (ports 15020 and 15021).
+// to it), drain.go (the ways out), api.go (ports 15020 and 15021), application.go (the application's probes and metrics).
 package agent
 
 import (
@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/pillion-mesh/pillion/internal/agent/probe"
+	"github.com/pillion-mesh/pillion/internal/agent/scrape"
 	"github.com/pillion-mesh/pillion/internal/ops"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -43,6 +45,8 @@ type Agent struct {
 	reaper     *Reaper
 	supervisor *Supervisor
 	proxy      *ops.Client
+	probes     *probe.Handler
+	scraper    *scrape.Scraper
 	ending     *ending
 	draining   atomic.Bool
 	counters   counters
@@ -67,6 +71,7 @@ func New(o Options) (*Agent, error) {
 		Start: func(epoch int) (child, error) { return start(a.reaper, o.Command, epoch) },
 		Names: sockets.Names, FDs: sockets.FDs, Limits: o.Limits, Log: o.Log, OOMKill: group.oomKills,
 	})
+	a.joinApplication()
 	a.ending = &ending{settings: o.Settings, draining: &a.draining, children: a.supervisor}
 	return a, nil
 }

@@ -10,25 +10,42 @@ import (
 	"github.com/pillion-mesh/pillion/internal/version"
 )
 
-// opsAPI is port 15020 and agent.sock.
-func (a *Agent) opsAPI() http.Handler {
-	guard := a.guard()
+// route is an endpoint and who may call it.
+type route struct {
+	path  string
+	level ops.Level
+	serve http.HandlerFunc
+}
+
+// routes are port 15020 and agent.sock. Only what the kubelet and Prometheus call from outside of the pod is anyone's.
+func (a *Agent) routes() []route {
 	ending := ops.Ourselves
 	if a.settings.QuitFromApp {
 		ending = ops.Loopback
 	}
+	return []route{
+		{istio.PathReady, ops.Anyone, ops.Get(a.ready)},
+		{istio.PathPrometheus, ops.Anyone, ops.Get(a.metrics)},
+		{"/metrics", ops.Anyone, ops.Get(a.metrics)},
+		{"/app-health/", ops.Anyone, ops.Get(a.probe)},
+		{"/app-lifecycle/", ops.Anyone, ops.Get(a.probe)},
+		{"/version", ops.Loopback, ops.Get(a.version)},
+		{"/drain", ending, ops.Post(a.drain)},
+		{"/quitquitquit", ending, ops.Post(a.quit)},
+		{"/", ops.Anyone, notFound},
+	}
+}
+
+func (a *Agent) opsAPI() http.Handler {
+	guard := a.guard()
 	mux := http.NewServeMux()
-	mux.HandleFunc(istio.PathReady, ops.Get(a.ready))
-	mux.HandleFunc(istio.PathPrometheus, ops.Get(a.metrics))
-	mux.HandleFunc("/metrics", ops.Get(a.metrics))
-	mux.HandleFunc("/version", guard.Require(ops.Loopback, ops.Get(a.version)))
-	mux.HandleFunc("/drain", ops.Post(guard.Require(ending, a.drain)))
-	mux.HandleFunc("/quitquitquit", ops.Post(guard.Require(ending, a.quit)))
-	mux.HandleFunc("/", notFound)
+	for _, r := range a.routes() {
+		mux.HandleFunc(r.path, guard.Require(r.level, r.serve))
+	}
 	return mux
 }
 
-// readyAPI is port 15021.
+// readyAPI is port 15021: nothing of the above but readiness.
 func (a *Agent) readyAPI() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc(istio.PathReady, ops.Get(a.ready))

@@ -65,6 +65,15 @@ func (r *reader) port(name string, to *uint16) {
 	*to = uint16(n)
 }
 
+// portOrNone is port, with 0 for none.
+func (r *reader) portOrNone(name string, to *uint16) {
+	if r.env[name] == "0" {
+		*to = 0
+		return
+	}
+	r.port(name, to)
+}
+
 // duration also takes plain seconds, as Kubernetes writes a grace period.
 func (r *reader) duration(name string, to *time.Duration) {
 	value := r.env[name]

@@ -38,41 +38,6 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-func TestMergeText(t *testing.T) {
-	pages := []string{
-		"# HELP a one\n# TYPE a gauge\na 1\n",
-		"# HELP a again\n# TYPE a gauge\na{x=\"2\"} 2\n# plain comment\n# plain comment\n# TYPE b counter\nb " + strings.Repeat("7", 40<<10) + "\nlast 1",
-	}
-	var out strings.Builder
-	seen := map[string]bool{}
-	for _, page := range pages {
-		if err := mergeText(&out, strings.NewReader(page), seen); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := "# HELP a one\n# TYPE a gauge\na 1\na{x=\"2\"} 2\n# plain comment\n"
-	if got := out.String(); !strings.HasPrefix(got, want) || strings.Count(got, "# TYPE a") != 1 || !strings.HasSuffix(got, "7\nlast 1") {
-		t.Errorf("merged %.200q", got)
-	}
-}
-
-// FuzzMergeText: what is merged has every sample and no second description of a family.
-func FuzzMergeText(f *testing.F) {
-	f.Add("# TYPE a gauge\na 1\n", "# TYPE a gauge\na 2\n")
-	f.Fuzz(func(t *testing.T, first, second string) {
-		var out strings.Builder
-		seen := map[string]bool{}
-		for _, page := range []string{first, second} {
-			if err := mergeText(&out, strings.NewReader(page), seen); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if len(out.String()) > len(first)+len(second) {
-			t.Error("merging made the text longer")
-		}
-	})
-}
-
 func TestCGroup(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string

@@ -3,6 +3,8 @@ package agent
 import (
 	"cmp"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +18,17 @@ type Settings struct {
 	Workload, App, Version                         string // for metrics
 	CanonicalService, CanonicalRevision, ClusterID string
 
-	OutboundPort, InboundPort, StatusPort, ReadyPort, StatsPort uint16
+	OutboundPort, InboundPort, ReadyPort, StatsPort uint16
+
+	StatusPort uint16 // 0: not served
+
+	// What the injector took from the pod: rewritten probes, and where the application's metrics are. It is read by
+	// probe and scrape.
+	Probers, PrometheusAnnotations, ScrapeTargets string
+
+	ProbeLoopback  bool // probes and scrapes go to loopback, not to the pod's address
+	ProbeKeepAlive bool
+	ProbeHTTP2     bool // offered to HTTPS servers
 
 	TerminationGrace time.Duration // of the pod
 	MinimumDrain     time.Duration
@@ -39,7 +51,7 @@ func defaults() Settings {
 	return Settings{
 		OutboundPort: istio.PortOutbound, InboundPort: istio.PortInbound,
 		StatusPort: istio.PortStatus, ReadyPort: istio.PortReady, StatsPort: istio.PortProxyStats,
-		TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true,
+		TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true, ProbeHTTP2: true,
 		LogLevel: "info", ProxyLogLevel: "warning", LogFormat: "json", RunDir: DefaultRunDir,
 	}
 }
@@ -52,7 +64,14 @@ func (s Settings) ProxySocket() string { return filepath.Join(s.RunDir, "proxy.s
 
 // OwnPorts are the ports that must never be dialled on the pod's own addresses, as configured.
 func (s Settings) OwnPorts() []uint16 {
-	return []uint16{istio.PortAdmin, istio.PortDNS, s.OutboundPort, s.InboundPort, s.StatusPort, s.ReadyPort, s.StatsPort}
+	if s.StatusPort == 0 {
+		return s.fixedPorts()
+	}
+	return append(s.fixedPorts(), s.StatusPort)
+}
+
+func (s Settings) fixedPorts() []uint16 {
+	return []uint16{istio.PortAdmin, istio.PortDNS, s.OutboundPort, s.InboundPort, s.ReadyPort, s.StatsPort}
 }
 
 // Load reads flags and environment (os.Environ's form). ignored are flags it doesn't know; it returns all mistakes at
@@ -76,6 +95,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.text("CANONICAL_REVISION", &s.CanonicalRevision)
 	r.port("ENVOY_STATUS_PORT", &s.ReadyPort)
 	r.port("ENVOY_PROMETHEUS_PORT", &s.StatsPort)
+	s.applicationFromEnv(r)
 	r.duration("PILLION_TERMINATION_GRACE", &s.TerminationGrace)
 	r.duration("MINIMUM_DRAIN_DURATION", &s.MinimumDrain)
 	r.boolean("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", &s.ExitOnZero)
@@ -83,6 +103,19 @@ func (s *Settings) fromEnv(r *reader) {
 	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
 	s.App, s.Version = s.CanonicalService, s.CanonicalRevision
+}
+
+func (s *Settings) applicationFromEnv(r *reader) {
+	r.text("ISTIO_KUBE_APP_PROBERS", &s.Probers)
+	r.text("ISTIO_PROMETHEUS_ANNOTATIONS", &s.PrometheusAnnotations)
+	r.text("PILLION_SCRAPE_TARGETS", &s.ScrapeTargets)
+	r.boolean("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", &s.ProbeLoopback)
+	r.boolean("ENABLE_PROBE_KEEPALIVE_CONNECTIONS", &s.ProbeKeepAlive)
+	r.boolean("ISTIO_ENABLE_HTTP2_PROBING", &s.ProbeHTTP2)
+	r.portOrNone("PILLION_STATUS_PORT", &s.StatusPort)
+	if slices.Contains(s.fixedPorts(), s.StatusPort) {
+		r.fault("PILLION_STATUS_PORT", strconv.Itoa(int(s.StatusPort)), "a port the sidecar doesn't use for something else")
+	}
 }
 
 func (s *Settings) fromFlags(r *reader, f flags) {

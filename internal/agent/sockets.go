@@ -55,8 +55,10 @@ func (o *Sockets) all(s Settings) error {
 }
 
 func (o *Sockets) forAgent(s Settings) (err error) {
-	if o.Status, err = listenersAt(s.StatusPort); err != nil {
-		return err
+	if s.StatusPort != 0 {
+		if o.Status, err = listenersAt(s.StatusPort); err != nil {
+			return err
+		}
 	}
 	// With a dns child the loopback addresses of this port will be its own; until then one wildcard serves all.
 	if o.Ready, err = listenersAt(s.ReadyPort); err != nil {
