@@ -36,7 +36,7 @@ func ParseLevel(name string) (zapcore.Level, error) {
 		return zapcore.WarnLevel, nil
 	case "error":
 		return zapcore.ErrorLevel, nil
-	case "critical":
+	case "critical", "fatal":
 		return zapcore.DPanicLevel, nil
 	case "off", "none":
 		return zapcore.FatalLevel, nil
