@@ -19,13 +19,15 @@ import (
 // callTime bounds one call of a Unix socket.
 const callTime = 10 * time.Second
 
-// runWait polls readiness; the first try is at once.
+// runWait polls readiness; the first try is at once. It is the postStart hook of a container that holds the application
+// back, so it has the agent's environment and asks at its port.
 func runWait(args []string, p Process) int {
+	settings, _, _ := agent.Load(nil, p.Environ) // what is wrong in it the agent says
 	flags := newFlags("wait", p)
 	timeout := flags.Int("timeoutSeconds", 60, "how long to wait")
 	period := flags.Int("periodMillis", 500, "time between tries")
 	request := flags.Int("requestTimeoutMillis", 500, "time of one try")
-	url := flags.String("url", fmt.Sprintf("http://localhost:%d%s", istio.PortReady, istio.PathReady), "what to ask")
+	url := flags.String("url", fmt.Sprintf("http://localhost:%d%s", settings.ReadyPort, istio.PathReady), "what to ask")
 	if flags.Parse(args) != nil {
 		return exitUsage
 	}
