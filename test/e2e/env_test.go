@@ -46,6 +46,7 @@ func TestNode(t *testing.T) {
 		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
 		{"OperatorReplacedUnderLoad", testOperatorReplaced},
 		{"ReplicaKilled", testReplicaKilled},
+		{"EverythingDownComesBack", testEverythingDown},
 		{"UninstalledLeavesNothing", testUninstall}, // the last one
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, e) })
