@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -37,35 +36,6 @@ var (
 
 // systemNamespaces are never injected: what runs there must come up without us.
 var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, "kube-node-lease", "local-path-storage"}
-
-// Refused is a name an Injector wanted but another one owns.
-type Refused struct {
-	Injector string
-	Name     string
-	Owner    string // the Injector that has it
-}
-
-// Claims decides which Injector owns which name: the oldest wins, then the first by name.
-func Claims(injectors []v1alpha1.Injector) (owned map[string]string, refused []Refused) {
-	order := make([]*v1alpha1.Injector, len(injectors))
-	for i := range injectors {
-		order[i] = &injectors[i]
-	}
-	slices.SortFunc(order, func(a, b *v1alpha1.Injector) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	owned = map[string]string{}
-	for _, inj := range order {
-		for _, name := range inj.Names() {
-			if owner, taken := owned[name]; taken {
-				refused = append(refused, Refused{Injector: inj.Name, Name: name, Owner: owner})
-				continue
-			}
-			owned[name] = inj.Name
-		}
-	}
-	return owned, refused
-}
 
 // Webhooks renders one configuration for each name, the same byte for byte for the same input. caBundle must not be
 // empty: an entry without one makes every call fail.
@@ -156,7 +126,7 @@ func absent(key string) metav1.LabelSelectorRequirement {
 
 func webhook(inj *v1alpha1.Injector, e entry, op Operator, caBundle []byte) admissionregistrationv1.MutatingWebhook {
 	path := "/inject/injector/" + inj.Name + "/entry/" + e.name
-	return admissionregistrationv1.MutatingWebhook{
+	w := admissionregistrationv1.MutatingWebhook{
 		Name:         e.name + entrySuffix,
 		ClientConfig: clientConfig(inj, path, op, caBundle),
 		Rules: []admissionregistrationv1.RuleWithOperations{{
@@ -173,21 +143,27 @@ func webhook(inj *v1alpha1.Injector, e entry, op Operator, caBundle []byte) admi
 		SideEffects:             new(admissionregistrationv1.SideEffectClassNoneOnDryRun), // Events, never for a dry run
 		TimeoutSeconds:          new(inj.Spec.Webhook.TimeoutSeconds),
 		AdmissionReviewVersions: []string{"v1"},
-		ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
-		MatchConditions:         matchConditions(),
+		ReinvocationPolicy:      new(admissionregistrationv1.ReinvocationPolicyType(inj.Spec.Webhook.ReinvocationPolicy)),
 	}
+	if *inj.Spec.Webhook.MatchConditions {
+		w.MatchConditions = matchConditions()
+	}
+	return w
 }
 
-// clientConfig leads to the operator's Service, or to spec.webhook.url.
+// clientConfig leads to spec.webhook.url, spec.webhook.service or else the operator's own Service. It has no caBundle,
+// not even an empty one, if there is none.
 func clientConfig(inj *v1alpha1.Injector, path string, op Operator, caBundle []byte) admissionregistrationv1.WebhookClientConfig {
 	config := admissionregistrationv1.WebhookClientConfig{CABundle: slices.Clone(caBundle)}
 	if base := inj.Spec.Webhook.URL; base != "" {
 		config.URL = new(strings.TrimSuffix(base, "/") + path)
 		return config
 	}
-	config.Service = &admissionregistrationv1.ServiceReference{
-		Name: op.Service, Namespace: op.Namespace, Port: new(op.ServicePort), Path: &path,
+	at := v1alpha1.WebhookService{Name: op.Service, Namespace: op.Namespace, Port: op.ServicePort}
+	if other := inj.Spec.Webhook.Service; other != nil {
+		at = *other
 	}
+	config.Service = &admissionregistrationv1.ServiceReference{Name: at.Name, Namespace: at.Namespace, Port: &at.Port, Path: &path}
 	return config
 }
 
