@@ -10,27 +10,6 @@ const (
 	LabelInject    = "sidecar.istio.io/inject" // on pods; as an annotation deprecated
 )
 
-// Annotations of pods.
-const (
-	AnnotationStatus           = "sidecar.istio.io/status"
-	AnnotationOverrides        = "proxy.istio.io/overrides"
-	AnnotationTemplates        = "inject.istio.io/templates"
-	AnnotationProxyImage       = "sidecar.istio.io/proxyImage"
-	AnnotationProxyCPU         = "sidecar.istio.io/proxyCPU"
-	AnnotationProxyMemory      = "sidecar.istio.io/proxyMemory"
-	AnnotationProxyCPULimit    = "sidecar.istio.io/proxyCPULimit"
-	AnnotationProxyMemoryLimit = "sidecar.istio.io/proxyMemoryLimit"
-	AnnotationInterceptionMode = "sidecar.istio.io/interceptionMode"
-	AnnotationNativeSidecar    = "sidecar.istio.io/nativeSidecar"
-
-	AnnotationIncludeOutboundIPRanges = "traffic.sidecar.istio.io/includeOutboundIPRanges"
-	AnnotationExcludeOutboundIPRanges = "traffic.sidecar.istio.io/excludeOutboundIPRanges"
-	AnnotationIncludeInboundPorts     = "traffic.sidecar.istio.io/includeInboundPorts"
-	AnnotationExcludeInboundPorts     = "traffic.sidecar.istio.io/excludeInboundPorts"
-	AnnotationIncludeOutboundPorts    = "traffic.sidecar.istio.io/includeOutboundPorts"
-	AnnotationExcludeOutboundPorts    = "traffic.sidecar.istio.io/excludeOutboundPorts"
-)
-
 // Containers of an injected pod.
 const (
 	ContainerInit  = "istio-init"
