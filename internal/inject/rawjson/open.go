@@ -5,6 +5,7 @@ type document struct {
 	spans   []span
 	left    int // values that aren't made yet
 	values  []Value
+	parts   []parts
 	members []Member
 	items   []*Value
 }
@@ -17,7 +18,7 @@ type span struct {
 }
 
 // some is how much is allocated at once, if there is need for it: a small document is a handful of allocations.
-const some = 48
+const some = 64
 
 // cut takes n of a block and makes a new one where there aren't so many left.
 func cut[T any](block *[]T, n, wanted int) []T {
@@ -35,7 +36,8 @@ func (d *document) value(raw string, at uint32) *Value {
 	d.left--
 	v.kind, v.raw = kindOf(raw[0]), raw
 	if v.kind >= List {
-		v.closed, v.at = d, at
+		v.parts, v.at = &cut(&d.parts, 1, some/2)[0], at
+		v.parts.closed = d
 	}
 	return v
 }
@@ -58,8 +60,9 @@ func kindOf(first byte) Kind {
 
 // open makes the members or items of a list or object.
 func (v *Value) open() {
-	d := v.closed
-	v.closed = nil
+	p := v.parts
+	d := p.closed
+	p.closed = nil
 	n := int(d.spans[v.at].parts)
 	if n == 0 {
 		return
@@ -69,15 +72,15 @@ func (v *Value) open() {
 	}
 	r := reader{d: d, text: v.raw, pos: 1, at: v.at + 1}
 	if v.kind == List {
-		v.items = cut(&d.items, n, d.left)
-		for i := range v.items {
-			v.items[i] = r.value()
+		p.items = cut(&d.items, n, some/4)
+		for i := range p.items {
+			p.items[i] = r.value()
 		}
 		return
 	}
-	v.members = cut(&d.members, n, d.left)
-	for i := range v.members {
-		v.members[i] = Member{r.key(), r.value()}
+	p.members = cut(&d.members, n, d.left)
+	for i := range p.members {
+		p.members[i] = Member{r.key(), r.value()}
 	}
 }
 

@@ -38,7 +38,7 @@ func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth,
 
 const maxShallow = 128 << 10
 
-// ParseUpTo reads a document of at most this many values. A value takes some 50 times the two bytes that make one, so
+// ParseUpTo reads a document of at most this many values. A value takes some 60 times the two bytes that make one, so
 // whoever reads what strangers send needs the bound. The tree grows while it is read: it is one goroutine's.
 func ParseUpTo(text string, values int) (*Value, error) { return parse(text, maxDepth, values) }
 

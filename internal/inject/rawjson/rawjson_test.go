@@ -85,17 +85,17 @@ func TestOnlyWhatIsLookedAtIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := v.Get("a", "b")
-	if v.closed != nil || b.closed == nil || v.Get("d").closed == nil {
+	if v.parts.closed != nil || b.parts.closed == nil || v.Get("d").parts.closed == nil {
 		t.Errorf("after a look at a.b: %+v", v)
 	}
-	if got := b.Items()[1].Get("c").Raw(); got != "2" || b.closed != nil {
+	if got := b.Items()[1].Get("c").Raw(); got != "2" || b.parts.closed != nil {
 		t.Errorf("a.b[1].c = %q", got)
 	}
 	whole, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if whole.closed != nil || whole.members[0].Value.members[0].Value.items[1].closed != nil || whole.members[1].Value.closed != nil {
+	if whole.parts.closed != nil || whole.parts.members[0].Value.parts.members[0].Value.parts.items[1].parts.closed != nil || whole.parts.members[1].Value.parts.closed != nil {
 		t.Error("a part of a document that may be shared is made only when somebody looks at it")
 	}
 }

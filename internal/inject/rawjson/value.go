@@ -24,12 +24,17 @@ const (
 
 // Value is one JSON value. Don't change one after it is built; they are shared.
 type Value struct {
-	kind    Kind
-	at      uint32 // in the spans of closed
-	raw     string // JSON text; empty for lists and objects that were built
+	kind  Kind
+	at    uint32 // in the spans of parts.closed
+	raw   string // JSON text; empty for lists and objects that were built
+	parts *parts // of a list or object
+}
+
+// parts are what a list or object consists of. Most values are neither, and so small.
+type parts struct {
 	members []Member
 	items   []*Value
-	closed  *document // whose text this is, as long as members or items aren't made; then nil
+	closed  *document // to read members or items from when somebody wants them; then nil
 }
 
 // Member is one field of an object.
@@ -48,24 +53,24 @@ func (v *Value) Kind() Kind {
 
 // Members of an object, in order; nil for others.
 func (v *Value) Members() []Member {
-	if v == nil {
+	if v == nil || v.parts == nil {
 		return nil
 	}
-	if v.closed != nil {
+	if v.parts.closed != nil {
 		v.open()
 	}
-	return v.members
+	return v.parts.members
 }
 
 // Items of a list; nil for others.
 func (v *Value) Items() []*Value {
-	if v == nil {
+	if v == nil || v.parts == nil {
 		return nil
 	}
-	if v.closed != nil {
+	if v.parts.closed != nil {
 		v.open()
 	}
-	return v.items
+	return v.parts.items
 }
 
 // Len is how many items a list has; 0 for others.
@@ -73,10 +78,10 @@ func (v *Value) Len() int {
 	switch {
 	case v == nil || v.kind != List:
 		return 0
-	case v.closed != nil:
-		return int(v.closed.spans[v.at].parts)
+	case v.parts.closed != nil:
+		return int(v.parts.closed.spans[v.at].parts)
 	}
-	return len(v.items)
+	return len(v.parts.items)
 }
 
 // Raw is the JSON text of a parsed value and of scalars; empty for built lists and objects.
@@ -179,10 +184,19 @@ func (v *Value) Map() map[string]string {
 }
 
 // NewObject builds an object of these members, which it keeps.
-func NewObject(members ...Member) *Value { return &Value{kind: Object, members: members} }
+func NewObject(members ...Member) *Value { return build(Object, parts{members: members}) }
 
 // NewList builds a list of these items, which it keeps.
-func NewList(items ...*Value) *Value { return &Value{kind: List, items: items} }
+func NewList(items ...*Value) *Value { return build(List, parts{items: items}) }
+
+func build(kind Kind, p parts) *Value {
+	v := &struct {
+		Value
+		parts
+	}{Value{kind: kind}, p}
+	v.Value.parts = &v.parts
+	return &v.Value
+}
 
 // NewString builds a string.
 func NewString(s string) *Value { return &Value{kind: String, raw: Quote(s)} }

@@ -19,20 +19,20 @@ func (v *Value) Append(dst []byte) []byte {
 
 func (v *Value) appendObject(dst []byte) []byte {
 	dst = append(dst, '{')
-	for i := range v.members {
+	for i, m := range v.Members() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = AppendQuoted(dst, v.members[i].Key)
+		dst = AppendQuoted(dst, m.Key)
 		dst = append(dst, ':')
-		dst = v.members[i].Value.Append(dst)
+		dst = m.Value.Append(dst)
 	}
 	return append(dst, '}')
 }
 
 func (v *Value) appendList(dst []byte) []byte {
 	dst = append(dst, '[')
-	for i, item := range v.items {
+	for i, item := range v.Items() {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
