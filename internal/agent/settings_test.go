@@ -45,6 +45,19 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestIstioLevels: every level that Istio's templates, annotations and docs know keeps the pod starting.
+func TestIstioLevels(t *testing.T) {
+	for _, flag := range []string{"--proxyLogLevel", "--proxyComponentLogLevel", "--log_output_level"} {
+		for _, level := range []string{"trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "off", "none"} {
+			for _, value := range []string{level, "default:" + level, "misc:error," + level, "default:info,ads:" + level} {
+				if _, ignored, err := Load([]string{flag + "=" + value, flag, value}, nil); err != nil || len(ignored) != 0 {
+					t.Errorf("%s=%s: ignored %q, %v", flag, value, ignored, err)
+				}
+			}
+		}
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct {
 		args, env []string
