@@ -141,16 +141,15 @@ func LogLevel(level string) error {
 	return nil
 }
 
-// ComponentLogLevel checks a list of "scope:level".
-func ComponentLogLevel(list string) error {
-	_, err := eachItem(list, func(item string) (string, error) {
+// ComponentLogLevel checks a list of "scope:level" and returns it without spaces and empty items.
+func ComponentLogLevel(list string) (string, error) {
+	return eachItem(list, func(item string) (string, error) {
 		scope, level, ok := strings.Cut(item, ":")
 		if !ok || !scopeName.MatchString(scope) {
 			return "", fmt.Errorf("%q is not a level of a scope; want scope:level, such as http:debug", item)
 		}
 		return item, LogLevel(level)
 	})
-	return err
 }
 
 var scopeName = regexp.MustCompile(`^[a-z0-9][-_a-z0-9]{0,62}$`)
@@ -168,7 +167,7 @@ func validateProxy(p *Proxy, path *field.Path) field.ErrorList {
 	errs = append(errs, oneOf(path.Child("imagePullPolicy"), p.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)...)
 	errs = append(errs, oneOf(path.Child("logLevel"), p.LogLevel, logLevels...)...)
 	errs = append(errs, oneOf(path.Child("agentLogLevel"), p.AgentLogLevel, logLevels...)...)
-	if err := ComponentLogLevel(p.ComponentLogLevel); err != nil {
+	if _, err := ComponentLogLevel(p.ComponentLogLevel); err != nil {
 		errs = append(errs, field.Invalid(path.Child("componentLogLevel"), p.ComponentLogLevel, err.Error()))
 	}
 	errs = append(errs, oneOf(path.Child("podResources"), p.PodResources, PodResourcesPad, PodResourcesShare)...)

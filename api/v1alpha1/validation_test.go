@@ -174,21 +174,37 @@ func TestValidate(t *testing.T) {
 }
 
 func FuzzLists(f *testing.F) {
-	for _, seed := range []string{"80,8000-8010", "*", " 1 - 2 ,", "10.0.0.0/8,fd00::1", "fe80::1%eth0", "-", "99999"} {
+	for _, seed := range []string{"80,8000-8010", "*", " 1 - 2 ,", "10.0.0.0/8,fd00::1", "fe80::1%eth0", "-", "99999", "0,4294967294", "net1,eth0.100", "http:debug,tcp:off"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
-		for _, check := range []func(string) (string, error){v1alpha1.Ports, v1alpha1.PortsOrAll, v1alpha1.CIDRs, v1alpha1.CIDRsOrAll} {
-			clean, err := check(list)
-			if err != nil {
-				continue
-			}
-			if again, err := check(clean); err != nil || again != clean {
-				t.Fatalf("%q became %q, which becomes %q, %v", list, clean, again, err)
-			}
-			if strings.Trim(clean, "0123456789abcdefABCDEF.:/-,*") != "" {
+		for _, kind := range []struct {
+			check func(string) (string, error)
+			of    string // what is left of a good list
+		}{
+			{v1alpha1.Ports, "0123456789-,"}, {v1alpha1.PortsOrAll, "0123456789-,*"}, {v1alpha1.UIDs, "0123456789-,"},
+			{v1alpha1.CIDRs, "0123456789abcdefABCDEF.:/,"}, {v1alpha1.CIDRsOrAll, "0123456789abcdefABCDEF.:/,*"},
+			{v1alpha1.ComponentLogLevel, "abcdefghijklmnopqrstuvwxyz0123456789_-:,"},
+		} {
+			if clean, ok := cleaned(t, kind.check, list); ok && strings.Trim(clean, kind.of) != "" {
 				t.Fatalf("%q became %q", list, clean)
 			}
 		}
+		if clean, ok := cleaned(t, v1alpha1.Interfaces, list); ok && strings.ContainsAny(clean, " \t\n/:") {
+			t.Fatalf("interfaces %q became %q", list, clean)
+		}
 	})
+}
+
+// cleaned is what a check makes of a list; made again of that, it's the same.
+func cleaned(t *testing.T, check func(string) (string, error), list string) (clean string, ok bool) {
+	t.Helper()
+	clean, err := check(list)
+	if err != nil {
+		return "", false
+	}
+	if again, err := check(clean); err != nil || again != clean {
+		t.Fatalf("%q became %q, which becomes %q, %v", list, clean, again, err)
+	}
+	return clean, true
 }
