@@ -24,8 +24,9 @@ import (
 type Compiled struct {
 	UID        types.UID
 	Generation int64
+	Sources    string             // versions of the ConfigMaps its templates come from, as far as known before compiling
 	Program    *inject.Program    // what is served; nil if no version of it ever compiled
-	InEffect   *v1alpha1.Injector // the version Program is of
+	InEffect   *v1alpha1.Injector // the version Program is of, complete in itself: its ConfigMaps' texts are inline
 	Invalid    field.ErrorList    // of the present version
 	Fault      *inject.CompileError
 	Pending    error // why it isn't known yet what to serve; the next Refresh tries again
@@ -65,6 +66,7 @@ type LastGood interface {
 // the caller of Refresh waits for them, everyone else takes the latest State.
 type Compiler struct {
 	Injectors client.Reader // the informer
+	Sources   Sources
 	LastGood  LastGood
 	Operator  inject.Operator
 	Log       logr.Logger
@@ -85,8 +87,8 @@ func (c *Compiler) Set() *inject.Set {
 	return nil
 }
 
-// recallTimeout bounds the reading of one last good version.
-const recallTimeout = 5 * time.Second
+// readTimeout bounds the reading of one last good version, or of one Injector's ConfigMaps.
+const readTimeout = 5 * time.Second
 
 // Ready is /readyz's: some Injector's templates compiled, or there is none, and of none it is still to be found out what
 // to serve. Without that last part a replica whose first call failed would answer pods of that Injector with 404, while
@@ -143,8 +145,13 @@ func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector
 		if known != nil && known.UID != inj.UID {
 			known = nil
 		}
-		if known == nil || known.Generation != inj.Generation || known.Pending != nil {
+		sources, err := c.Sources.versions(ctx, inj)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		if known == nil || known.Generation != inj.Generation || known.Sources != sources || known.Pending != nil {
 			known = c.compile(ctx, inj.DeepCopy(), known)
+			known.Sources = sources
 			faults = append(faults, known.Pending)
 		}
 		now[inj.Name] = known
@@ -157,13 +164,8 @@ func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *C
 	v1alpha1.SetDefaults(inj)
 	result := &Compiled{UID: inj.UID, Generation: inj.Generation}
 	if result.Invalid = v1alpha1.Validate(inj); len(result.Invalid) == 0 {
-		program, err := inject.Compile(inj, c.Operator)
-		if err == nil {
-			result.Program, result.InEffect = program, inj
+		if c.present(ctx, inj, result); result.Program != nil {
 			return result
-		}
-		if !errors.As(err, &result.Fault) {
-			result.Pending = fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
 		}
 	}
 	c.Log.Info("Injector is faulty; its last good version stays in use", "injector", inj.Name,
@@ -176,9 +178,31 @@ func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *C
 	return result
 }
 
+// present compiles a version that is valid as far as its spec goes.
+func (c *Compiler) present(ctx context.Context, inj *v1alpha1.Injector, result *Compiled) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	faults, err := c.Sources.Resolve(ctx, inj)
+	if err != nil {
+		result.Pending = err
+		return
+	}
+	if len(faults) > 0 {
+		result.Fault = &inject.CompileError{Injector: inj.Name, Templates: faults}
+		return
+	}
+	program, err := inject.Compile(inj, c.Operator)
+	switch {
+	case err == nil:
+		result.Program, result.InEffect = program, inj
+	case !errors.As(err, &result.Fault):
+		result.Pending = fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
+	}
+}
+
 // recall brings back the last good version from before this process started.
 func (c *Compiler) recall(ctx context.Context, inj *v1alpha1.Injector, result *Compiled) error {
-	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	good, err := c.LastGood.Load(ctx, inj)
 	if err != nil || good == nil {

@@ -8,6 +8,7 @@ package injector
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -38,6 +39,7 @@ const resync = time.Minute
 type Options struct {
 	Client   client.Client // reads from informers; webhook configurations only those with inject.LabelInjector
 	Live     client.Reader // reads past every cache
+	Metadata client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
 	Operator inject.Operator
 	Bundle   func() []byte                                         // the caBundle to write; empty: not known yet
 	Trusted  func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
@@ -61,9 +63,8 @@ type Controller struct {
 }
 
 type savedMark struct {
-	uid        types.UID
-	generation int64
-	notKept    string // why it couldn't be
+	version *v1alpha1.Injector
+	notKept string // why it couldn't be
 }
 
 // New returns a controller; AddTo starts it with a manager.
@@ -75,10 +76,11 @@ func New(o Options) (*Controller, error) {
 	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace, Most: maxLastGood}
 	return &Controller{
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
-		Compiler: &Compiler{Injectors: o.Client, LastGood: store, Operator: o.Operator, Log: o.Log, ready: m.ready},
-		poke:     make(chan event.GenericEvent, 1),
-		unsaid:   make(chan announcement, 8),
-		applied:  map[string]string{}, saved: map[string]savedMark{},
+		Compiler: &Compiler{Injectors: o.Client, LastGood: store,
+			Sources: Sources{Metadata: o.Metadata, Live: o.Live, Namespace: o.Operator.Namespace}, Operator: o.Operator, Log: o.Log, ready: m.ready},
+		poke:    make(chan event.GenericEvent, 1),
+		unsaid:  make(chan announcement, 8),
+		applied: map[string]string{}, saved: map[string]savedMark{},
 	}, nil
 }
 
@@ -88,6 +90,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	err := builder.ControllerManagedBy(mgr).Named("injector-compile").
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: backoff()}).
 		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.referring)).
 		WatchesRawSource(source.Func(once)).
 		Complete(reconcile.Func(c.compile))
 	if err != nil {
@@ -136,6 +139,21 @@ func request(name string) reconcile.Request {
 // one maps every Injector to the same request: the compiler looks at all of them.
 func one(context.Context, client.Object) []reconcile.Request {
 	return []reconcile.Request{request("all")}
+}
+
+// referring asks for a compile if some Injector's templates come from a ConfigMap.
+func (c *Controller) referring(ctx context.Context, cm client.Object) []reconcile.Request {
+	var list v1alpha1.InjectorList
+	if err := c.Client.List(ctx, &list); err != nil {
+		c.Log.Error(err, "listing Injectors")
+		return one(ctx, cm)
+	}
+	for i := range list.Items {
+		if slices.Contains(references(&list.Items[i]), cm.GetName()) {
+			return one(ctx, cm)
+		}
+	}
+	return nil
 }
 
 // all maps a change of one Injector to all of them, for they compete for names, and to itself, for it may be gone.

@@ -84,9 +84,9 @@ func (c *Controller) saveLastGood(ctx context.Context, p *pass) error {
 		return nil
 	}
 	mark := c.saved[p.inj.Name]
-	if mark.uid != p.inj.UID || mark.generation != p.inj.Generation {
-		mark = savedMark{uid: p.inj.UID, generation: p.inj.Generation}
-		if err := c.store.Save(ctx, p.inj); errors.Is(err, errTooBig) {
+	if mark.version != p.compiled.InEffect { // a new pointer each time something compiled
+		mark = savedMark{version: p.compiled.InEffect}
+		if err := c.store.Save(ctx, p.compiled.InEffect); errors.Is(err, errTooBig) {
 			mark.notKept = err.Error()
 			c.Record(events.Event{Object: reference(p.inj.Name, p.inj.UID), Type: corev1.EventTypeWarning,
 				Reason: reasonNotKept, Message: mark.notKept, Always: true})

@@ -27,6 +27,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/admission"
+	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
@@ -78,22 +79,24 @@ func lease(o Options, config *rest.Config) (resourcelock.Interface, error) {
 	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, o.Lease, identity, config, renewDeadline)
 }
 
-// cacheOptions keep the informers small: one Secret, our own webhook configurations, and of nodes and namespaces what
-// is needed.
+// cacheOptions keep the informers small: one Secret, our own webhook configurations, names and versions of ConfigMaps,
+// and of nodes and namespaces what is needed.
 func cacheOptions(o Options, ours labels.Selector) cache.Options {
 	secret := fields.OneTermEqualSelector("metadata.name", servingcert.SecretName(o.Service))
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
+		&corev1.Secret{}:                            {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
+		&corev1.ConfigMap{}:                         {Namespaces: map[string]cache.Config{o.Namespace: {}}, Transform: injector.TrimConfigMap},
 		&admissionv1.MutatingWebhookConfiguration{}: {Label: ours},
-		&corev1.Node{}:      {Transform: admission.Trim},
-		&corev1.Namespace{}: {Transform: cache.TransformStripManagedFields()},
+		&corev1.Node{}:                              {Transform: admission.Trim},
+		&corev1.Namespace{}:                         {Transform: cache.TransformStripManagedFields()},
 	}}
 }
 
 // watch starts, with the manager, every informer that admission and readiness read, so that "caches synced" means all.
 func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, certificate *servingcert.Controller, o Options) error {
 	informers := mgr.GetCache()
-	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject()} {
+	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject(),
+		injector.ConfigMapObject()} {
 		if _, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}

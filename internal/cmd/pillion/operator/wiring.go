@@ -95,7 +95,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		return nil, err
 	}
 	controller, err = injector.New(injector.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Operator: o.InjectOperator(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(),
 		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
