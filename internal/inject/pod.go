@@ -57,7 +57,7 @@ func (p pod) name() string {
 // CronJob as the CronJob. Both are told by the names their controllers give, since no API call is made here.
 func (p pod) owner() Owner {
 	if o, found := p.controller(); found {
-		return o.workload(p.labels.Get("pod-template-hash").Text())
+		return o.Workload(p.labels.Get("pod-template-hash").Text())
 	}
 	return p.itself()
 }
@@ -96,7 +96,8 @@ func ownerOf(ref *rawjson.Value) Owner {
 	}
 }
 
-func (o Owner) workload(templateHash string) Owner {
+// Workload is the Deployment or CronJob behind an owner that names a ReplicaSet or Job, else the owner.
+func (o Owner) Workload(templateHash string) Owner {
 	switch o.Kind {
 	case "ReplicaSet":
 		if name, ok := strings.CutSuffix(o.Name, "-"+templateHash); ok && templateHash != "" {
