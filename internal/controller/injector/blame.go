@@ -23,7 +23,7 @@ func blame(managed []metav1.ManagedFieldsEntry, d drift) (manager string, caught
 			continue
 		}
 		writer = later(writer, m)
-		if holds(m, path(d)) {
+		if holds(m, pathOf(d)) {
 			holder = later(holder, m)
 		}
 	}
@@ -43,7 +43,7 @@ func later(a, b *metav1.ManagedFieldsEntry) *metav1.ManagedFieldsEntry {
 	return a
 }
 
-func path(d drift) fieldpath.Path {
+func pathOf(d drift) fieldpath.Path {
 	switch {
 	case d.entry == "" && d.field == fieldObject:
 		return fieldpath.Path{}

@@ -41,7 +41,7 @@ func (c *Compiled) Previous() bool {
 type State struct {
 	Set       *inject.Set
 	Injectors map[string]*Compiled
-	Owned     map[string]string // name -> Injector
+	Owned     map[string]string // name -> Injector, also those that another operator serves
 	Refused   []inject.Refused
 }
 
@@ -66,6 +66,7 @@ type LastGood interface {
 // the caller of Refresh waits for them, everyone else takes the latest State.
 type Compiler struct {
 	Injectors client.Reader // the informer
+	Revisions Revisions
 	Sources   Sources
 	LastGood  LastGood
 	Operator  inject.Operator
@@ -126,14 +127,28 @@ func (c *Compiler) Refresh(ctx context.Context) (changed bool, err error) {
 	if first {
 		before = &State{}
 	}
-	compiled, err := c.compileAll(ctx, list.Items, before.Injectors)
-	if !first && maps.Equal(compiled, before.Injectors) {
+	ours, others := c.divide(list.Items)
+	compiled, err := c.compileAll(ctx, ours, before.Injectors)
+	next := c.join(compiled, others)
+	if !first && maps.Equal(compiled, before.Injectors) && maps.Equal(next.Owned, before.Owned) {
 		return false, err
 	}
-	next := c.join(compiled)
 	c.measure(before, next)
 	c.state.Store(next)
 	return true, err
+}
+
+// divide tells the Injectors this operator serves from those of others that have names.
+func (c *Compiler) divide(all []v1alpha1.Injector) (ours, others []v1alpha1.Injector) {
+	for _, inj := range all {
+		switch {
+		case c.Revisions.Serves(&inj):
+			ours = append(ours, inj)
+		case claimsElsewhere(&inj):
+			others = append(others, inj)
+		}
+	}
+	return ours, others
 }
 
 func (c *Compiler) compileAll(ctx context.Context, injectors []v1alpha1.Injector, before map[string]*Compiled) (map[string]*Compiled, error) {
@@ -219,9 +234,9 @@ func (c *Compiler) recall(ctx context.Context, inj *v1alpha1.Injector, result *C
 
 // join decides who owns which name. An Injector that never compiled claims nothing: it can't take a name from one that
 // works.
-func (c *Compiler) join(compiled map[string]*Compiled) *State {
+func (c *Compiler) join(compiled map[string]*Compiled, others []v1alpha1.Injector) *State {
 	s := &State{Injectors: compiled}
-	var working []v1alpha1.Injector
+	working := slices.Clone(others)
 	var programs []*inject.Program
 	for _, name := range slices.Sorted(maps.Keys(compiled)) {
 		if one := compiled[name]; one.Program != nil {

@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -37,16 +36,17 @@ const resync = time.Minute
 
 // Options are what the controller works with. All are required.
 type Options struct {
-	Client   client.Client // reads from informers; webhook configurations only those with inject.LabelInjector
-	Live     client.Reader // reads past every cache
-	Metadata client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
-	Operator inject.Operator
-	Bundle   func() []byte                                         // the caBundle to write; empty: not known yet
-	Trusted  func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
-	Record   func(events.Event)
-	Now      func() time.Time
-	Log      logr.Logger
-	Metrics  prometheus.Registerer
+	Client    client.Client // reads from informers; webhook configurations only those with inject.LabelInjector
+	Live      client.Reader // reads past every cache
+	Metadata  client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
+	Operator  inject.Operator
+	Revisions Revisions                                             // of the Injectors to serve
+	Bundle    func() []byte                                         // the caBundle to write; empty: not known yet
+	Trusted   func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
+	Record    func(events.Event)
+	Now       func() time.Time
+	Log       logr.Logger
+	Metrics   prometheus.Registerer
 }
 
 // Controller is both halves.
@@ -76,7 +76,7 @@ func New(o Options) (*Controller, error) {
 	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace, Most: maxLastGood}
 	return &Controller{
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
-		Compiler: &Compiler{Injectors: o.Client, LastGood: store,
+		Compiler: &Compiler{Injectors: o.Client, Revisions: o.Revisions, LastGood: store,
 			Sources: Sources{Metadata: o.Metadata, Live: o.Live, Namespace: o.Operator.Namespace}, Operator: o.Operator, Log: o.Log, ready: m.ready},
 		poke:    make(chan event.GenericEvent, 1),
 		unsaid:  make(chan announcement, 8),
@@ -89,7 +89,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	everyReplica, leaderOnly := false, true
 	err := builder.ControllerManagedBy(mgr).Named("injector-compile").
 		WithOptions(controller.Options{NeedLeaderElection: &everyReplica, RateLimiter: backoff()}).
-		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(one), builder.WithPredicates(c.Revisions.matters())).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(c.referring)).
 		WatchesRawSource(source.Func(once)).
 		Complete(reconcile.Func(c.compile))
@@ -98,7 +98,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	}
 	return builder.ControllerManagedBy(mgr).Named("injector").
 		WithOptions(controller.Options{NeedLeaderElection: &leaderOnly, RateLimiter: backoff()}).
-		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(c.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(c.all), builder.WithPredicates(c.Revisions.matters())).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(owner)).
 		WatchesRawSource(source.Channel(c.poke, handler.EnqueueRequestsFromMapFunc(c.all))).
 		Complete(c)
@@ -167,7 +167,9 @@ func (c *Controller) all(ctx context.Context, changed client.Object) []reconcile
 		c.Log.Error(err, "listing Injectors")
 	}
 	for _, inj := range list.Items {
-		requests = append(requests, request(inj.Name))
+		if c.Revisions.Serves(&inj) {
+			requests = append(requests, request(inj.Name))
+		}
 	}
 	return requests
 }

@@ -36,6 +36,8 @@ type world struct {
 	told   []events.Event
 	fault  error // of every write of a webhook configuration
 	bundle []byte
+
+	options Options // of the next process
 }
 
 func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
@@ -63,10 +65,12 @@ func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
 // restart is a new process: it remembers nothing.
 func (w *world) restart() {
 	w.t.Helper()
-	c, err := New(Options{Client: w.api, Live: w.api, Metadata: w.api, Bundle: func() []byte { return w.bundle }, Now: func() time.Time { return w.now },
+	o := Options{Client: w.api, Live: w.api, Metadata: w.api, Bundle: func() []byte { return w.bundle }, Now: func() time.Time { return w.now },
 		Operator: inject.Operator{Namespace: "pillion-system", Service: "pillion", ServicePort: 443, SidecarImage: "sidecar:1", Templates: templates.FS},
 		Trusted:  func(context.Context, string) error { return nil },
-		Record:   func(e events.Event) { w.told = append(w.told, e) }, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
+		Record:   func(e events.Event) { w.told = append(w.told, e) }, Log: logr.Discard(), Metrics: prometheus.NewRegistry()}
+	o.Revisions = w.options.Revisions
+	c, err := New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -16,9 +16,10 @@ import (
 // before the first webhook is there, and what is deployed next would run without sidecars, with nothing said. What was
 // true once isn't asked again: a replica is not to go for what becomes of an Injector later.
 type Installed struct {
-	Live client.Reader                           // an informer may not have seen yet what was just made
-	Made func(ctx context.Context) (bool, error) // whether the default Injector was made or found; nil: none will be
-	once atomic.Bool
+	Live      client.Reader                           // an informer may not have seen yet what was just made
+	Made      func(ctx context.Context) (bool, error) // whether the default Injector was made or found; nil: none will be
+	Revisions Revisions
+	once      atomic.Bool
 }
 
 // Ready implements the check.
@@ -38,7 +39,7 @@ func (i *Installed) Ready(ctx context.Context) error {
 		return fmt.Errorf("the Injector %q isn't made yet", v1alpha1.NameDefault)
 	}
 	for n := range list.Items {
-		if !settled(list.Items[n].Status.Conditions) {
+		if i.Revisions.Serves(&list.Items[n]) && !settled(list.Items[n].Status.Conditions) {
 			return fmt.Errorf("the webhooks of Injector %q aren't written yet", list.Items[n].Name)
 		}
 	}

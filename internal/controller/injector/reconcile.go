@@ -51,6 +51,8 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 		return reconcile.Result{RequeueAfter: untilForgotten(state, r.Name)}, c.removeUnclaimed(ctx, r.Name, state)
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading Injector %q: %w", r.Name, err)
+	case !c.Revisions.Serves(&inj):
+		return reconcile.Result{}, nil
 	}
 	compiled := state.Injectors[inj.Name]
 	if compiled == nil || compiled.UID != inj.UID {

@@ -43,6 +43,7 @@ func (p *pass) status() v1alpha1.InjectorStatus {
 		ObservedGeneration: p.inj.Generation,
 		Conditions:         slices.Clone(p.inj.Status.Conditions),
 		Templates:          p.templates(),
+		Pods:               p.inj.Status.Pods, // of package workload, which writes nothing else
 	}
 	if p.compiled.Program != nil {
 		s.Hash = p.compiled.Program.Hash()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/controller/events"
 	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 const entrySuffix = ".injector.pillion.dev" // of entry names; the status leaves it out
@@ -184,7 +185,7 @@ func (c *Controller) removeUnclaimed(ctx context.Context, injector string, state
 	for i := range list.Items {
 		live := &list.Items[i]
 		name, ours := strings.CutPrefix(live.Name, inject.ConfigurationPrefix)
-		if !ours || state.Owned[name] != "" {
+		if !ours || !c.Revisions.Serve(live.Labels[istio.LabelRevision]) || state.Owned[name] != "" {
 			continue // its owner's next apply moves it
 		}
 		faults = append(faults, c.remove(ctx, live))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/version"
@@ -37,6 +38,7 @@ type Options struct {
 	Drain          time.Duration
 	Linger         time.Duration
 
+	Revisions             string // globs of the Injectors to serve
 	CreateDefaultInjector bool
 	SidecarImage          string
 
@@ -66,6 +68,7 @@ func Defaults() Options {
 		Supervise:             true,
 		Drain:                 15 * time.Second,
 		Linger:                90 * time.Second,
+		Revisions:             "*",
 		CreateDefaultInjector: true,
 		SidecarImage:          "pillion/pillion-sidecar:" + version.Version,
 		ClusterDomain:         "cluster.local",
@@ -84,6 +87,9 @@ func (o Options) Validate() error {
 		if required.value == "" {
 			errs = append(errs, fmt.Errorf("--%s is empty", required.flag))
 		}
+	}
+	if _, err := injector.ParseRevisions(o.Revisions); err != nil {
+		errs = append(errs, fmt.Errorf("--revisions %w", err))
 	}
 	if o.ServicePort < 1 || o.ServicePort > 65535 {
 		errs = append(errs, fmt.Errorf("--service-port %d: want 1 to 65535", o.ServicePort))

@@ -84,6 +84,10 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		return nil, err
 	}
 
+	revisions, err := injector.ParseRevisions(o.Revisions)
+	if err != nil {
+		return nil, err
+	}
 	var controller *injector.Controller // each needs the other: it asks for the bundle, and is told when that changes
 	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
@@ -95,7 +99,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		return nil, err
 	}
 	controller, err = injector.New(injector.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(),
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
 		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
@@ -110,7 +114,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		watch(ctx, mgr, nodes, certificate, o),
 		controller.AddTo(mgr),
 		mgr.Add(certificate),
-		addDefaultInjector(mgr, o, h, log),
+		addDefaultInjector(mgr, o, revisions, h, log),
 	)
 	if err != nil {
 		return nil, err
@@ -145,9 +149,9 @@ func (o Options) InjectOperator() inject.Operator {
 }
 
 // addDefaultInjector makes the first Injector, and makes readiness wait until the API server has its webhooks.
-func addDefaultInjector(mgr manager.Manager, o Options, h *health, log logr.Logger) error {
+func addDefaultInjector(mgr manager.Manager, o Options, revisions injector.Revisions, h *health, log logr.Logger) error {
 	live := mgr.GetAPIReader()
-	installed := &injector.Installed{Live: live}
+	installed := &injector.Installed{Live: live, Revisions: revisions}
 	h.add("webhooks", installed.Ready)
 	if !o.CreateDefaultInjector {
 		return nil
