@@ -18,6 +18,7 @@ const (
 	AnnotationInjector      = "pillion.dev/injector"
 	AnnotationInjectorHash  = "pillion.dev/injector-hash"
 	AnnotationReason        = "pillion.dev/injection-reason"
+	AnnotationUndo          = "pillion.dev/undo"
 	AnnotationAllowProxyUID = "pillion.dev/allow-proxy-uid"
 )
 
@@ -56,6 +57,7 @@ var annotations = []Annotation{
 	{AnnotationInjector, "written by the injector", "the Injector that injected", nil},
 	{AnnotationInjectorHash, "written by the injector", "what that Injector was at the time", nil},
 	{AnnotationReason, "written by the injector", "why the pod was injected", nil},
+	{AnnotationUndo, "written by the injector", "what was changed of the pod, for taking it back", nil},
 }
 
 // prefixes under which every key should be one of the table.

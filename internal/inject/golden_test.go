@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,8 +91,11 @@ func golden(t *testing.T, file string) {
 	}
 }
 
-// describe is what a golden file holds: the decision in comments, then the pod. The hash changes with every template
-// and is left out.
+// digest is the name of what was rendered.
+var digest = regexp.MustCompile(`(\\"rendered\\":\\")[0-9a-f]{12}`)
+
+// describe is what a golden file holds: the decision in comments, then the pod. The hashes change with every template
+// and are left out.
 func describe(t *testing.T, result *inject.Result) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -100,7 +104,8 @@ func describe(t *testing.T, result *inject.Result) []byte {
 		out.WriteString("# warning: " + w + "\n")
 	}
 	if pod := result.Pod(); pod != nil {
-		text, err := yaml.JSONToYAML(bytes.ReplaceAll(pod, []byte(result.Hash), []byte("HASH")))
+		pod = digest.ReplaceAll(bytes.ReplaceAll(pod, []byte(result.Hash), []byte("HASH")), []byte("${1}DIGEST"))
+		text, err := yaml.JSONToYAML(pod)
 		if err != nil {
 			t.Fatal(err)
 		}

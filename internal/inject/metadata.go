@@ -65,7 +65,7 @@ func (a *assembly) label() {
 	add.ifAbsent(labelTLSMode, "istio")
 	add.ifAbsent(labelCanonicalName, canonical(firstText(labels, a.vars.owner.Name, "app.kubernetes.io/name", "app")))
 	add.ifAbsent(labelCanonicalRevision, canonical(firstText(labels, "latest", "app.kubernetes.io/version", "version")))
-	add.ifAbsent(labelNetwork, a.op.Mesh.Network)
+	add.ifAbsent(labelNetwork, a.program.op.Mesh.Network)
 	a.metadata = a.metadata.With("labels", add.object())
 }
 
@@ -88,7 +88,7 @@ func canonical(name string) string {
 
 // annotate writes down what was done, so that it can be undone, done again and told.
 func (a *assembly) annotate(reason Reason) {
-	add := newFields(a.metadata.Get("annotations"), 8)
+	add := newFields(a.metadata.Get("annotations"), 9)
 	for _, c := range a.vars.pod.containers() {
 		if name := nameOf(c); name != istio.ContainerProxy {
 			add.ifAbsent(annotationDefaultContainer, name)
@@ -96,14 +96,18 @@ func (a *assembly) annotate(reason Reason) {
 			break
 		}
 	}
-	add.set(istio.AnnotationStatus, a.added.status(a.spec().Revision))
+	a.metadata = a.metadata.With("annotations", add.object())
+	undo := a.undo()
+	a.added.init, a.added.main = names(a.rendered, a.vars.settings.native)
+	add.set(istio.AnnotationStatus, a.added.status(a.program.spec().Revision))
 	if len(a.own.init)+len(a.own.main) > 0 {
 		add.set(istio.AnnotationOverrides, overridesOf(a.own))
 	}
-	add.set(istio.LabelRevision, a.spec().Revision)
-	add.set(AnnotationInjector, a.injector.Name)
-	add.set(AnnotationInjectorHash, a.hash)
+	add.set(istio.LabelRevision, a.program.spec().Revision)
+	add.set(AnnotationInjector, a.program.injector.Name)
+	add.set(AnnotationInjectorHash, a.program.hash)
 	add.set(AnnotationReason, string(reason))
+	add.set(AnnotationUndo, undo)
 	a.metadata = a.metadata.With("annotations", add.object())
 }
 

@@ -11,28 +11,26 @@ import (
 type containerLists struct{ init, main []*rawjson.Value }
 
 // order puts rendered containers beside the user's. Classic: istio-init last of the init containers, so that the user's
-// still have the plain network; the proxy last of the containers. Native: both before everything of the user's, whose
-// init containers then have a proxy too.
-func order(user, rendered containerLists, native bool) containerLists {
-	if !native {
-		return containerLists{
-			init: slices.Concat(user.init, rendered.init),
-			main: slices.Concat(user.main, rendered.main),
-		}
+// still have the plain network; the proxy last of the containers, or first where the application is to wait for it.
+// Native: both before everything of the user's, whose init containers then have a proxy too.
+func order(user, rendered containerLists, s *settings) containerLists {
+	proxy, others := split(rendered.main, func(c *rawjson.Value) bool { return nameOf(c) != istio.ContainerProxy })
+	switch {
+	case s.native:
+		return containerLists{init: slices.Concat(rendered.init, restarting(proxy), user.init), main: slices.Concat(user.main, others)}
+	case s.hold:
+		return containerLists{init: slices.Concat(user.init, rendered.init), main: slices.Concat(proxy, user.main, others)}
 	}
-	first := slices.Clone(rendered.init)
-	var others []*rawjson.Value
-	for _, c := range rendered.main {
-		if nameOf(c) == istio.ContainerProxy {
-			first = append(first, c.With("restartPolicy", rawjson.NewString("Always")))
-		} else {
-			others = append(others, c)
-		}
+	return containerLists{init: slices.Concat(user.init, rendered.init), main: slices.Concat(user.main, others, proxy)}
+}
+
+// restarting makes init containers native sidecars.
+func restarting(list []*rawjson.Value) []*rawjson.Value {
+	made := make([]*rawjson.Value, len(list))
+	for i, c := range list {
+		made[i] = c.With("restartPolicy", rawjson.NewString("Always"))
 	}
-	return containerLists{
-		init: append(first, user.init...),
-		main: slices.Concat(user.main, others),
-	}
+	return made
 }
 
 // setAside splits the user's containers: those with a rendered one's name, and the rest.

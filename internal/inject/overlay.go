@@ -3,7 +3,6 @@ package inject
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -11,15 +10,15 @@ import (
 
 // assembly is one pod on its way from what came to what goes back. Each step below takes it a little further.
 type assembly struct {
-	*Program
-	vars     *vars
-	before   pod            // as it came, an earlier injection included
-	overlay  *rawjson.Value // what the templates say, all but the containers
+	program  *Program
+	vars     *vars // vars.pod is the pod without an earlier injection
+	standing *standing
 	metadata *rawjson.Value
-	user     containerLists // the user's containers
-	own      containerLists // those that stand for a rendered one and were merged into it
+	spec     *rawjson.Value // all but the containers
+	came     containerLists // the user's containers as they came
+	user     containerLists // and as they'll be: as many, in the same order. These lists are the pod's own: make new ones
+	own      containerLists // the user's that were merged into rendered ones
 	rendered containerLists // ours
-	lists    containerLists // all, in order
 	added    additions
 }
 
@@ -32,65 +31,47 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("merging the pod with what was rendered: %w", err)
 	}
-	a := p.assembly(v, original, overlay)
+	a := &assembly{program: p, vars: v}
+	a.split(overlay)
 	a.mergeOwn()
-	// What changes the user's containers (a.user), the proxy's (a.rendered.main) or annotations (a.metadata) goes here.
-	a.arrange()
-	a.adoptStanding()
+	a.keepStanding(original, overlay)
+	a.mergeSpec(overlay.Get("spec"))
+	// What changes the user's containers (a.user), the proxy's (a.rendered.main), the spec or annotations (a.metadata)
+	// goes here. It starts from what the user wrote each time, since an earlier injection is taken back first.
 	a.label()
 	a.annotate(reason)
 	return a.pod(), nil
 }
 
-// assembly takes the containers out of the overlay.
-func (p *Program) assembly(v *vars, original, overlay *rawjson.Value) *assembly {
+// split takes the containers out of what was rendered, and out of the pod.
+func (a *assembly) split(overlay *rawjson.Value) {
 	spec := overlay.Get("spec")
-	a := &assembly{
-		Program: p, vars: v, before: viewPod(original),
-		rendered: containerLists{init: spec.Get("initContainers").Items(), main: spec.Get("containers").Items()},
-		metadata: merge(v.pod.metadata, overlay.Get("metadata"), nil),
+	a.rendered = containerLists{init: spec.Get("initContainers").Items(), main: spec.Get("containers").Items()}
+	if env := a.vars.env; len(env) > 0 {
+		a.rendered.main = withEnv(a.rendered.main, env)
 	}
-	if len(v.env) > 0 {
-		a.rendered.main = withEnv(a.rendered.main, v.env)
-	}
-	a.overlay = spec.With("initContainers", nil).With("containers", nil)
-	a.added.secrets = newSecrets(v.pod.spec, spec)
-	a.added.volumes, a.overlay = v.newVolumes(a.overlay)
-	return a
+	a.came, a.own = setAside(a.vars.pod, a.rendered)
+	a.user = a.came
+	a.metadata = merge(a.vars.pod.metadata, overlay.Get("metadata"), nil)
 }
 
 // mergeOwn lets the user's istio-proxy and istio-init win over ours, field by field.
 func (a *assembly) mergeOwn() {
-	a.user, a.own = setAside(a.vars.pod, a.rendered)
 	a.rendered = containerLists{init: reapply(a.rendered.init, a.own), main: reapply(a.rendered.main, a.own)}
 }
 
-// arrange puts all containers in order.
-func (a *assembly) arrange() {
-	native := a.vars.settings.native
-	a.lists = order(a.user, a.rendered, native)
-	a.added.init, a.added.main = names(a.rendered, native)
-}
-
-// adoptStanding leaves what an earlier injection by the same program added as it stands, where it can.
-func (a *assembly) adoptStanding() {
-	if a.again() {
-		a.lists = adoptContainers(a.before, a.lists, a.added)
-		a.overlay = adoptVolumes(a.before, a.overlay)
-	}
-}
-
-func (a *assembly) again() bool {
-	return isInjected(a.before.annotations) && a.before.annotations.Get(AnnotationInjectorHash).Text() == a.hash
+// mergeSpec overlays what templates say besides containers.
+func (a *assembly) mergeSpec(overlay *rawjson.Value) {
+	overlay = overlay.With("initContainers", nil).With("containers", nil)
+	a.added.secrets = newSecrets(a.vars.pod.spec, overlay)
+	a.added.volumes, overlay = a.vars.newVolumes(overlay)
+	a.spec = a.standing.keepSpec(merge(a.vars.pod.spec, overlay, podSchema.field("spec")), overlay)
 }
 
 // pod is the result.
 func (a *assembly) pod() *rawjson.Value {
-	spec := merge(a.vars.pod.spec, a.overlay, podSchema.field("spec"))
-	spec = withList(withList(spec, "initContainers", a.lists.init), "containers", a.lists.main)
-	if a.again() {
-		spec = standingOrder(a.before.root, spec, "volumes")
-	}
+	lists := order(a.user, a.rendered, a.vars.settings)
+	spec := withList(withList(a.spec, "initContainers", lists.init), "containers", lists.main)
 	return a.vars.pod.root.With("metadata", a.metadata).With("spec", spec)
 }
 
@@ -163,51 +144,4 @@ func withList(spec *rawjson.Value, key string, list []*rawjson.Value) *rawjson.V
 		return spec
 	}
 	return spec.With(key, rawjson.NewList(list...))
-}
-
-// adoptContainers keeps what else the containers of an earlier injection by the same program have (see adopt).
-func adoptContainers(previous pod, lists containerLists, added additions) containerLists {
-	adoptAll := func(standing, wanted []*rawjson.Value, names []string) {
-		for i, c := range wanted {
-			if slices.Contains(names, nameOf(c)) {
-				wanted[i] = adopt(byName(standing, nameOf(c)), c, containerSchema)
-			}
-		}
-	}
-	adoptAll(previous.initContainers(), lists.init, added.init)
-	adoptAll(previous.containers(), lists.main, added.main)
-	return lists
-}
-
-func adoptVolumes(previous pod, overlay *rawjson.Value) *rawjson.Value {
-	wanted := overlay.Get("volumes").Items()
-	standing := previous.spec.Get("volumes").Items()
-	adopted := make([]*rawjson.Value, len(wanted))
-	for i, volume := range wanted {
-		adopted[i] = adopt(byName(standing, nameOf(volume)), volume, nil)
-	}
-	if len(adopted) == 0 {
-		return overlay
-	}
-	return overlay.With("volumes", rawjson.NewList(adopted...))
-}
-
-// standingOrder keeps a list whose order means nothing in the order it had, so that nothing is moved for nothing.
-func standingOrder(original, spec *rawjson.Value, key string) *rawjson.Value {
-	list := spec.Get(key)
-	if list == nil || !original.Get("spec").Has(key) {
-		return spec
-	}
-	var items []*rawjson.Value
-	for _, item := range original.Get("spec", key).Items() {
-		if kept := byName(list.Items(), nameOf(item)); kept != nil {
-			items = append(items, kept)
-		}
-	}
-	for _, item := range list.Items() {
-		if byName(items, nameOf(item)) == nil {
-			items = append(items, item)
-		}
-	}
-	return spec.With(key, rawjson.NewList(items...))
 }

@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -11,7 +12,7 @@ import (
 // writtenAnnotations are ours alone: they go when a pod is stripped and come back when it is injected.
 var writtenAnnotations = []string{
 	istio.AnnotationStatus, istio.AnnotationOverrides, istio.LabelRevision,
-	AnnotationInjector, AnnotationInjectorHash, AnnotationReason,
+	AnnotationInjector, AnnotationInjectorHash, AnnotationReason, AnnotationUndo,
 }
 
 var errWritten = errors.New("is no JSON object; the injector writes this annotation: remove it")
@@ -28,27 +29,49 @@ func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
 		return withAnnotations(root, annotations.With(istio.AnnotationOverrides, nil)), faults
 	}
 	status, statusFaults := writtenObject(annotations, istio.AnnotationStatus)
-	if faults = append(faults, statusFaults...); faults != nil {
+	undo, undoFaults := writtenObject(annotations, AnnotationUndo)
+	if faults = slices.Concat(faults, statusFaults, undoFaults); faults != nil {
 		return root, faults
 	}
 	spec := root.Get("spec")
 	for _, list := range []string{"initContainers", "containers", "volumes", "imagePullSecrets"} {
-		left := without(spec.Get(list), status.Get(list), overrides.Get(list))
+		left := without(spec.Get(list), status.Get(list), overrides.Get(list), undo.Get("places"))
 		if len(left) > 0 || list == "containers" && spec.Has(list) {
 			spec = spec.With(list, rawjson.NewList(left...))
 		} else {
 			spec = spec.With(list, nil)
 		}
 	}
-	for _, key := range writtenAnnotations {
-		annotations = annotations.With(key, nil)
-	}
-	stripped := withAnnotations(root.With("spec", spec), annotations)
-	if err := checkLists(stripped); err != nil { // what was saved in an annotation was checked by nobody yet
+	stripped := reverted(withAnnotations(root.With("spec", spec), withoutWritten(annotations)), undo.Get("pod"))
+	if err := checkShape(stripped); err != nil { // what was saved in an annotation was checked by nobody yet
 		return root, []Fault{annotationFault(istio.AnnotationOverrides, annotationText(root, istio.AnnotationOverrides),
-			fmt.Errorf("%w, once the injection before is taken out; remove this annotation and %s", err, istio.AnnotationStatus))}
+			fmt.Errorf("%w, once the injection before is taken out; remove the annotations %s, %s and %s",
+				err, istio.AnnotationOverrides, AnnotationUndo, istio.AnnotationStatus))}
 	}
 	return stripped, nil
+}
+
+// reverted is a pod with what an injection changed of it put back.
+func reverted(root, changed *rawjson.Value) *rawjson.Value {
+	metadata, spec := root.Get("metadata"), root.Get("spec")
+	for _, m := range changed.Get("metadata").Members() {
+		if m.Value.Kind() == rawjson.Object && (m.Key == "labels" || m.Key == "annotations") {
+			metadata = metadata.With(m.Key, revert(orValue(metadata.Get(m.Key), rawjson.NewObject()), m.Value))
+		}
+	}
+	if changes := changed.Get("spec"); changes.Kind() == rawjson.Object && spec != nil {
+		spec = revert(spec, changes)
+	}
+	return root.With("metadata", metadata).With("spec", spec)
+}
+
+func withoutWritten(annotations *rawjson.Value) *rawjson.Value {
+	for _, key := range writtenAnnotations {
+		if annotations.Has(key) {
+			annotations = annotations.With(key, nil)
+		}
+	}
+	return annotations
 }
 
 func annotationText(root *rawjson.Value, key string) string {
@@ -73,8 +96,8 @@ func writtenObject(annotations *rawjson.Value, key string) (*rawjson.Value, []Fa
 	return object, nil
 }
 
-// without is a list less the items of these names, plus what was saved.
-func without(list, names, saved *rawjson.Value) (items []*rawjson.Value) {
+// without is a list less the items of these names, plus what was saved, each where it stood.
+func without(list, names, saved, places *rawjson.Value) (items []*rawjson.Value) {
 	taken := make(map[string]bool, len(names.Items()))
 	for _, name := range names.Items() {
 		taken[name.Text()] = true
@@ -86,7 +109,11 @@ func without(list, names, saved *rawjson.Value) (items []*rawjson.Value) {
 	}
 	for _, item := range saved.Items() {
 		if item.Kind() == rawjson.Object {
-			items = append(items, item)
+			at, known := number(places.Get(nameOf(item)))
+			if !known || at < 0 || at > int64(len(items)) {
+				at = int64(len(items))
+			}
+			items = slices.Insert(items, int(at), item)
 		}
 	}
 	return items

@@ -60,6 +60,16 @@ var templatePaths = map[string][]string{
 // what isn't a workload passes through. A denial is in the Workload's decision; the error is for files that can't be
 // read.
 func (s *Set) Workloads(ctx context.Context, file []byte, o WorkloadOptions) ([]Document, error) {
+	return documents(file, func(pod *rawjson.Value, isPod bool, w *Workload) *rawjson.Value {
+		return s.workload(ctx, pod, isPod, w, o)
+	})
+}
+
+// change makes another pod, or pod template, of one and notes in w what it did; the same if there is nothing to do.
+type change func(pod *rawjson.Value, isPod bool, w *Workload) *rawjson.Value
+
+// documents applies a change to every workload of a file.
+func documents(file []byte, f change) ([]Document, error) {
 	var docs []Document
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
 	for n := 1; ; n++ {
@@ -73,7 +83,7 @@ func (s *Set) Workloads(ctx context.Context, file []byte, o WorkloadOptions) ([]
 		if len(bytes.TrimSpace(source)) == 0 {
 			continue
 		}
-		doc, err := s.document(ctx, source, o)
+		doc, err := document(source, f)
 		if err != nil {
 			return nil, fmt.Errorf("reading document %d: %w", n, err)
 		}
@@ -81,7 +91,7 @@ func (s *Set) Workloads(ctx context.Context, file []byte, o WorkloadOptions) ([]
 	}
 }
 
-func (s *Set) document(ctx context.Context, source []byte, o WorkloadOptions) (Document, error) {
+func document(source []byte, f change) (Document, error) {
 	text, err := toJSON(source)
 	if err != nil {
 		return Document{}, err
@@ -91,8 +101,8 @@ func (s *Set) document(ctx context.Context, source []byte, o WorkloadOptions) (D
 		return Document{}, err
 	}
 	doc := Document{Source: source}
-	injected := s.object(ctx, root, &doc, o)
-	doc.JSON, doc.Changed = injected.Append(nil), injected != root
+	changed := doc.object(root, f)
+	doc.JSON, doc.Changed = changed.Append(nil), changed != root
 	return doc, nil
 }
 
@@ -106,13 +116,13 @@ func toJSON(source []byte) ([]byte, error) {
 	return yaml.YAMLToJSONStrict(source)
 }
 
-// object injects one object, or each of a List.
-func (s *Set) object(ctx context.Context, root *rawjson.Value, doc *Document, o WorkloadOptions) *rawjson.Value {
+// object changes one object, or each of a List.
+func (doc *Document) object(root *rawjson.Value, f change) *rawjson.Value {
 	if items := root.Get("items"); root.Get("kind").Text() == "List" && items.Kind() == rawjson.List {
 		list := make([]*rawjson.Value, len(items.Items()))
 		changed := false
 		for i, item := range items.Items() {
-			list[i] = s.object(ctx, item, doc, o)
+			list[i] = doc.object(item, f)
 			changed = changed || list[i] != item
 		}
 		if !changed {
@@ -125,28 +135,29 @@ func (s *Set) object(ctx context.Context, root *rawjson.Value, doc *Document, o 
 		Namespace: root.Get("metadata", "namespace").Text(), Name: viewPod(root).name(),
 	}
 	path, known := templatePaths[w.APIVersion+"/"+w.Kind]
-	if w.IsWorkload = known && root.Get(path...).Kind() == rawjson.Object; w.IsWorkload {
-		root = s.workload(ctx, root, path, &w, o)
+	if pod := root.Get(path...); known && pod.Kind() == rawjson.Object {
+		w.IsWorkload = true
+		changed := f(pod, len(path) == 0, &w)
+		if w.Changed = changed != pod; w.Changed {
+			root = replaceAt(root, path, changed)
+		}
 	}
 	doc.Workloads = append(doc.Workloads, w)
 	return root
 }
 
-func (s *Set) workload(ctx context.Context, root *rawjson.Value, path []string, w *Workload, o WorkloadOptions) *rawjson.Value {
-	template := root.Get(path...)
-	r := Request{Native: o.Native, Injector: o.Injector, Entry: o.Entry, Namespace: o.namespace(w.Namespace)}
+func (s *Set) workload(ctx context.Context, pod *rawjson.Value, isPod bool, w *Workload, o WorkloadOptions) *rawjson.Value {
+	r := Request{Native: o.Native, Injector: o.Injector, Entry: o.Entry, Namespace: o.namespace(w.Namespace), Pod: pod.Append(nil)}
 	w.Namespace = r.Namespace.Name
-	if len(path) > 0 {
+	if !isPod {
 		r.Owner = Owner{APIVersion: w.APIVersion, Kind: w.Kind, Name: w.Name}
 	}
-	r.Pod = template.Append(nil)
 	result := s.Inject(ctx, r)
 	w.Decision = result.Decision
 	if result.Outcome != OutcomeInject || result.Patch == nil {
-		return root
+		return pod
 	}
-	w.Changed = true
-	return replaceAt(root, path, result.pod)
+	return result.pod
 }
 
 func (o *WorkloadOptions) namespace(name string) Namespace {
