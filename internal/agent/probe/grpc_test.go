@@ -52,7 +52,7 @@ func TestGRPC(t *testing.T) {
 		"length is a lie":       {says("\x00\xff\xff\xff\xff\x08\x01", "0"), 500, "isn't one uncompressed message"},
 		"malformed":             {says("\x00\x00\x00\x00\x02\x08\xff", "0"), 500, "malformed"},
 		"huge":                  {says(strings.Repeat("x", 1<<20), "0"), 500, "longer than"},
-		"HTTP but not gRPC":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, 500, "HTTP 404"},
+		"HTTP but not gRPC":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, 500, "HTTP 404"},
 		"many unknown messages": {says("\x00\x00\x00\x00\x02\x08\x01\x00\x00\x00\x00\x02\x08\x01", "0"), 500, "isn't one uncompressed message"},
 	} {
 		w := ask(handler(t, fmt.Sprintf(`{"grpc":{"port":%d}}`, grpcServer(t, c.server)), nil), livePath, nil)
@@ -76,7 +76,7 @@ func TestGRPCRequest(t *testing.T) {
 		if w.Code != 200 || string(body) != want {
 			t.Errorf("%q: %d %s, sent %q, want %q", service, w.Code, w.Body, body, want)
 		}
-		if seen.Method != "POST" || seen.URL.Path != healthCheck || seen.ProtoMajor != 2 || seen.Header.Get("Content-Type") != "application/grpc" ||
+		if seen.Method != http.MethodPost || seen.URL.Path != healthCheck || seen.ProtoMajor != 2 || seen.Header.Get("Content-Type") != "application/grpc" ||
 			seen.Header.Get("Te") != "trailers" || seen.UserAgent() != "kube-probe/1.36" || !strings.HasPrefix(seen.RemoteAddr, "127.0.0.6:") {
 			t.Errorf("sent %s %s %s from %s, %v", seen.Method, seen.URL, seen.Proto, seen.RemoteAddr, seen.Header)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"strconv"
 )
 
 const (
@@ -22,13 +21,14 @@ var errGone = errors.New("the scraper is gone")
 // passed, and no second description of a family: one bad line would make it throw all of the page away.
 type merger struct {
 	to    io.Writer
+	form  form
 	lines *bufio.Reader
 	seed  maphash.Seed
 	seen  map[uint64]struct{}
 }
 
-func newMerger(to io.Writer) *merger {
-	return &merger{to: to, lines: bufio.NewReaderSize(nil, lineBytes), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+func newMerger(to io.Writer, f form) *merger {
+	return &merger{to: to, form: f, lines: bufio.NewReaderSize(nil, lineBytes), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
 }
 
 // add copies a page. What is wrong with it is told once, at the end; errGone at once.
@@ -96,13 +96,21 @@ func (m *merger) judge(line []byte) (keep, bad bool) {
 	case len(bytes.TrimSpace(line)) == 0:
 		return false, false
 	case line[0] != '#':
-		good := isSample(line)
+		good := m.form.isSample(line)
 		return good, !good
 	}
 	kind, name, described := describes(line)
 	if !described {
 		return false, false
 	}
+	if !m.form.isDescription(line) {
+		return false, true
+	}
+	return m.first(kind, name)
+}
+
+// first says whether a description is the first of its kind and family. Beyond the bound none is.
+func (m *merger) first(kind, name []byte) (first, bad bool) {
 	var hash maphash.Hash
 	hash.SetSeed(m.seed)
 	_, _ = hash.Write(kind)
@@ -116,82 +124,4 @@ func (m *merger) judge(line []byte) (keep, bad bool) {
 	}
 	m.seen[key] = struct{}{}
 	return true, false
-}
-
-// describes reads "# HELP name …", also of TYPE and UNIT.
-func describes(line []byte) (kind, name []byte, ok bool) {
-	kind, rest := word(line[1:])
-	name, _ = word(rest)
-	switch string(kind) {
-	case "HELP", "TYPE", "UNIT":
-		return kind, name, len(name) > 0
-	}
-	return nil, nil, false
-}
-
-// word cuts the first word off; one in quotes may have blanks in it.
-func word(text []byte) (first, rest []byte) {
-	text = bytes.TrimLeft(text, " \t")
-	end := bytes.IndexAny(text, " \t\r")
-	if len(text) > 0 && text[0] == '"' {
-		end = quoted(text)
-	}
-	if end < 0 {
-		return text, nil
-	}
-	return text[:end], text[end:]
-}
-
-// quoted returns where the quoted string ends that text begins with, or -1.
-func quoted(text []byte) int {
-	for i := 1; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return -1
-}
-
-// isSample says whether a line is NAME VALUE… or NAME{LABELS} VALUE…, or as new names are written {"NAME",LABELS}
-// VALUE…. Labels aren't looked into but for where they end.
-func isSample(line []byte) bool {
-	name := 0
-	for name < len(line) && isNameByte(line[name]) {
-		name++
-	}
-	rest := line[name:]
-	labels := labelsEnd(rest)
-	if labels < 0 || name+labels == 0 || (name > 0 && '0' <= line[0] && line[0] <= '9') {
-		return false
-	}
-	value, _ := word(rest[labels:])
-	_, err := strconv.ParseFloat(string(value), 64)
-	return err == nil || errors.Is(err, strconv.ErrRange)
-}
-
-func isNameByte(c byte) bool {
-	return c == '_' || c == ':' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
-}
-
-// labelsEnd returns where labels end that rest may begin with, 0 if there are none, or -1.
-func labelsEnd(rest []byte) int {
-	if len(rest) == 0 || rest[0] != '{' {
-		return 0
-	}
-	for i := 1; i < len(rest); i++ {
-		switch rest[i] {
-		case '}':
-			return i + 1
-		case '"':
-			end := quoted(rest[i:])
-			if end < 0 {
-				return -1
-			}
-			i += end - 1
-		}
-	}
-	return -1
 }

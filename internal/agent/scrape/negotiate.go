@@ -65,6 +65,13 @@ func isOpenMetrics(contentType string) bool {
 	return kind == openMetricsType
 }
 
+func formOf(contentType string) form {
+	if isOpenMetrics(contentType) {
+		return openForm
+	}
+	return plainForm
+}
+
 // agree is the content type of the merged page: OpenMetrics if all applications that answered speak it. One page can't
 // be both: times and some types read differently.
 func agree(pages []*page) string {

@@ -115,7 +115,7 @@ func (s *Scraper) fetch(ctx context.Context, scraper http.Header, wait time.Dura
 func fetchOne(ctx context.Context, source Source, header http.Header, wait time.Duration) (*page, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(wait, func() { cancel(fmt.Errorf("no answer in %v", wait)) })
-	resp, err := source.Fetch(ctx, header)
+	resp, err := source.Fetch(ctx, header) //nolint:bodyclose // page.close does
 	late.Stop()
 	p := &page{source, resp, func() { cancel(nil) }}
 	switch {
@@ -148,7 +148,7 @@ var errFormat = errors.New("it speaks only OpenMetrics and another application o
 func (s *Scraper) write(w http.ResponseWriter, pages []*page) {
 	contentType := agree(pages)
 	w.Header().Set("Content-Type", contentType)
-	merged := newMerger(w)
+	merged := newMerger(w, formOf(contentType))
 	if merged.add(bytes.NewReader(s.own())) != nil {
 		return
 	}

@@ -60,7 +60,7 @@ func fromAnnotations(text string, add func(port, path string)) error {
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
 		return fmt.Errorf(`ISTIO_PROMETHEUS_ANNOTATIONS isn't JSON such as {"scrape":"true","path":"/metrics","port":"8080"}: %w`, err)
 	}
-	if wanted, err := strconv.ParseBool(a.Scrape); a.Scrape != "" && (err != nil || !wanted) {
+	if wanted, err := strconv.ParseBool(a.Scrape); err == nil && !wanted { // the injector asks unless it is false, too
 		return nil
 	}
 	add(cmp.Or(a.Port, defaultPort), a.Path)

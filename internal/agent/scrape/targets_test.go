@@ -25,7 +25,7 @@ func TestTargets(t *testing.T) {
 		{`{"scrape":"true","path":"","port":""}`, "", "80/metrics", ""},
 		{`{"scrape":"true"}`, "", "80/metrics", ""},
 		{`{"scrape":"false","port":"8080"}`, "9000", "9000/metrics", ""},
-		{`{"scrape":"maybe","port":"8080"}`, "", "", ""},
+		{`{"scrape":"maybe","port":"8080"}`, "", "8080/metrics", ""},
 		{`{"scrape":"true","path":"/m?a=b","port":"8080"}`, "8080:/m?a=b, 8080:/metrics ,,9000:x", "8080/m?a=b 8080/metrics 9000/x", ""},
 		{`{"scrape":"true","port":"8080","colour":"red"}`, "", "8080/metrics", ""},
 		{`{"scrape":true,"port":8080}`, "9000", "9000/metrics", "isn't JSON such as"},
