@@ -2,8 +2,11 @@ package inject_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject"
@@ -40,6 +43,16 @@ var decisions = []struct {
 	{name: "excluded namespace", edit: func(s *v1alpha1.InjectorSpec) { s.ExcludedNamespaces = []string{"shop"} }, outcome: inject.OutcomeSkip, reason: inject.ReasonExcludedNamespace, says: `injector "default"`},
 	{name: "explicit policy", edit: func(s *v1alpha1.InjectorSpec) { s.Policy = v1alpha1.PolicyExplicit }, outcome: inject.OutcomeSkip, reason: inject.ReasonPolicyExplicit, says: "Explicit"},
 	{name: "explicit policy, pod asks", edit: func(s *v1alpha1.InjectorSpec) { s.Policy = v1alpha1.PolicyExplicit }, metadata: `"labels":{"sidecar.istio.io/inject":"true"}`, outcome: inject.OutcomeInject, reason: inject.ReasonPodLabel},
+	{name: "never", edit: listed("never"), metadata: `"labels":{"app":"web"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonNeverSelector, says: `match spec.neverInject[1] of injector "default"`},
+	{name: "never, pod asks", edit: listed("never"), metadata: `"labels":{"app":"web","sidecar.istio.io/inject":"true"}`, outcome: inject.OutcomeInject, reason: inject.ReasonPodLabel},
+	{name: "never, pod asks by annotation", edit: listed("never"), metadata: `"labels":{"app":"web"},"annotations":{"sidecar.istio.io/inject":"true"}`, outcome: inject.OutcomeInject, reason: inject.ReasonPodAnnotation},
+	{name: "never, no answer", edit: listed("never"), metadata: `"labels":{"app":"web","sidecar.istio.io/inject":"maybe"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonNeverSelector},
+	{name: "never, other pods", edit: listed("never"), metadata: `"labels":{"app":"db"}`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
+	{name: "never, a label's presence", edit: listed("never"), metadata: `"labels":{"job":""}`, outcome: inject.OutcomeSkip, reason: inject.ReasonNeverSelector, says: "spec.neverInject[0]"},
+	{name: "always comes before the policy", edit: listed("always"), metadata: `"labels":{"app":"web"}`, outcome: inject.OutcomeInject, reason: inject.ReasonAlwaysSelector, says: `match spec.alwaysInject[1] of injector "default"`},
+	{name: "always, pod says no", edit: listed("always"), metadata: `"labels":{"app":"web","sidecar.istio.io/inject":"false"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonPodOptedOut},
+	{name: "always, other pods", edit: listed("always"), metadata: `"labels":{"app":"db"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonPolicyExplicit},
+	{name: "never before always", edit: listed("both"), metadata: `"labels":{"app":"web"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonNeverSelector},
 	{name: "another injector was here", metadata: `"annotations":{"sidecar.istio.io/status":"{}"}`, outcome: inject.OutcomeSkip, reason: inject.ReasonForeignSidecar, says: "another injector"},
 	{name: "linkerd", spec: `"containers":[{"name":"linkerd-proxy"}]`, outcome: inject.OutcomeSkip, reason: inject.ReasonForeignSidecar, says: "linkerd-proxy"},
 	{name: "native kuma", spec: `"initContainers":[{"name":"kuma-sidecar"}]`, outcome: inject.OutcomeSkip, reason: inject.ReasonForeignSidecar, says: "kuma-sidecar"},
@@ -52,6 +65,51 @@ var decisions = []struct {
 	{name: "init containers may run as the proxy", spec: `"initContainers":[{"name":"i","securityContext":{"runAsUser":1337}}],"containers":[{"name":"app"}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
 	{name: "collision allowed", metadata: `"annotations":{"pillion.dev/allow-proxy-uid":"true"}`, spec: `"containers":[{"name":"app","securityContext":{"runAsUser":1337}}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
 	{name: "no capture, no collision", metadata: `"annotations":{"sidecar.istio.io/interceptionMode":"NONE"}`, spec: `"containers":[{"name":"app","securityContext":{"runAsUser":1337}}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
+}
+
+// listed puts pods with label app=web, or any label job, into a list: alwaysInject with policy Explicit, which it
+// overrules, or neverInject.
+func listed(list string) func(*v1alpha1.InjectorSpec) {
+	selectors := []metav1.LabelSelector{
+		{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "job", Operator: metav1.LabelSelectorOpExists}}},
+		{MatchLabels: map[string]string{"app": "web"}},
+	}
+	return func(s *v1alpha1.InjectorSpec) {
+		if list != "never" {
+			s.AlwaysInject, s.Policy = selectors, v1alpha1.PolicyExplicit
+		}
+		if list != "always" {
+			s.NeverInject = selectors
+		}
+	}
+}
+
+// TestEveryReasonIsReached: the reasons of package inject are those of its tables of decisions, and each has one
+// meaning.
+func TestEveryReasonIsReached(t *testing.T) {
+	reached := map[inject.Reason]inject.Outcome{
+		inject.ReasonBodyInvalid: inject.OutcomeError, inject.ReasonInjectorUnknown: inject.OutcomeError, // TestErrors
+		inject.ReasonRenderFailed: inject.OutcomeError, inject.ReasonDeadline: inject.OutcomeError, // limits and deadlines
+		inject.ReasonInternal: inject.OutcomeError, // the webhook's, for panics
+	}
+	for _, row := range decisions {
+		reached[row.reason] = row.outcome
+	}
+	for _, row := range notCalled {
+		if _, also := reached[row.want]; !also {
+			reached[row.want] = inject.OutcomeSkip
+		}
+	}
+	meanings := map[inject.Reason]inject.Outcome{}
+	for _, m := range inject.Meanings() {
+		if _, twice := meanings[m.Reason]; twice || m.When == "" {
+			t.Errorf("reason %s has two meanings or none", m.Reason)
+		}
+		meanings[m.Reason] = m.Outcome
+	}
+	if len(meanings) != 33 || !maps.Equal(meanings, reached) {
+		t.Errorf("%d reasons have a meaning, want 33; with a meaning: %v\nin the tables: %v", len(meanings), meanings, reached)
+	}
 }
 
 func TestDecisions(t *testing.T) {
@@ -93,7 +151,8 @@ var notCalled = []struct {
 	want           inject.Reason
 	says           string
 }{
-	{name: "nobody asks", want: inject.ReasonNotSelected, says: `label the namespace istio-injection=enabled`},
+	{name: "nobody asks", want: inject.ReasonNotSelected, says: `neither the pod nor namespace "shop" asks`},
+	{name: "only alwaysInject asks", pod: map[string]string{"team": "payments"}, want: inject.ReasonNotSelected, says: `spec.alwaysInject[0] of injector "default" matches, but it makes no webhook see more pods`},
 	{name: "only the annotation asks", annotation: "true", want: inject.ReasonNotSelected, says: "use the label"},
 	{name: "namespace disabled", namespace: map[string]string{"istio-injection": "disabled"}, want: inject.ReasonNamespaceOptedOut, says: "disabled"},
 	{name: "namespace's label unknown", namespace: map[string]string{"istio-injection": "true"}, want: inject.ReasonNamespaceLabelUnknown, says: `"true"`},
@@ -109,7 +168,10 @@ var notCalled = []struct {
 }
 
 func TestNotCalled(t *testing.T) {
-	withDefault := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.ExcludedNamespaces = []string{"monitoring"} }))
+	withDefault := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) {
+		s.ExcludedNamespaces = []string{"monitoring"}
+		s.AlwaysInject = []metav1.LabelSelector{{MatchLabels: map[string]string{"team": "payments"}}}
+	}))
 	withoutDefault := setOf(t, injector("canary", "canary"))
 	for _, row := range notCalled {
 		t.Run(row.name, func(t *testing.T) {

@@ -99,6 +99,7 @@ type Decision struct {
 	Warnings  []string `json:"warnings,omitempty"`
 	Faults    []Fault  `json:"faults,omitempty"` // of a denial, all at once
 	Asked     bool     `json:"asked"`            // pod or namespace asked for injection
+	advice    advice
 }
 
 // Step is one reason with its sentence.

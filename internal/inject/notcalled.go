@@ -14,12 +14,12 @@ import (
 
 // explainNotCalled decides about a pod that no webhook entry matches: the steps that hold for any pod come first, then
 // what the labels lack.
-func (s *Set) explainNotCalled(sub *subject, podLabels map[string]string) {
+func (s *Set) explainNotCalled(sub *subject) {
 	ns := sub.request.Namespace
 	// The entry that would match if the namespace weren't excluded by its name.
 	anywhere := Namespace{Labels: maps.Clone(ns.Labels)}
 	delete(anywhere.Labels, corev1.LabelMetadataName)
-	if matches := Select(s.configs, anywhere, podLabels); len(matches) > 0 {
+	if matches := s.entries.selected(anywhere, podLabels{sub.pod.labels}); len(matches) > 0 {
 		sub.decision.Injector = matches[0].Injector
 		sub.program = s.programs[matches[0].Injector]
 	}
@@ -32,6 +32,7 @@ func (s *Set) explainNotCalled(sub *subject, podLabels map[string]string) {
 		}
 	}
 	sub.decision.Reasons = []Step{sub.verdict}
+	sub.decision.advice = s.advise(sub)
 }
 
 func labelledOff(s *subject) bool {
@@ -72,8 +73,21 @@ func (s *Set) podUnmatched(sub *subject) bool {
 	case answer != nil && slices.Contains(answersOn, answer.Text()):
 		return sub.skip(ReasonNotSelected, "the pod asks by the annotation %s only, which webhooks can't see; use the label of that name", istio.LabelInject)
 	}
-	return sub.skip(ReasonNotSelected, "neither the pod nor namespace %q asks for a sidecar: label the namespace %s=enabled, or the pod %s: \"true\"",
-		sub.request.Namespace.Name, istio.LabelInjection, istio.LabelInject)
+	if i, injector := s.alwaysListed(sub); injector != "" {
+		return sub.skip(ReasonNotSelected, "spec.alwaysInject[%d] of injector %q matches, but it makes no webhook see more pods, and neither the pod nor namespace %q asks for a sidecar",
+			i, injector, sub.request.Namespace.Name)
+	}
+	return sub.skip(ReasonNotSelected, "neither the pod nor namespace %q asks for a sidecar", sub.request.Namespace.Name)
+}
+
+// alwaysListed finds an alwaysInject selector that matches a pod no webhook sees: who wrote it expects a sidecar.
+func (s *Set) alwaysListed(sub *subject) (i int, injector string) {
+	for _, injector := range slices.Sorted(maps.Keys(s.programs)) {
+		if i := s.programs[injector].always.first(podLabels{sub.pod.labels}); i >= 0 {
+			return i, injector
+		}
+	}
+	return -1, ""
 }
 
 func (s *Set) noDefault(sub *subject, asked string) bool {
@@ -85,15 +99,21 @@ func (s *Set) noDefault(sub *subject, asked string) bool {
 
 // names lists what users can name in istio.io/rev.
 func (s *Set) names() string {
+	names := s.served()
+	if len(names) == 0 {
+		return "none"
+	}
+	return cut(strings.Join(names, ", "), shown)
+}
+
+// served are the names whose Injector has a program.
+func (s *Set) served() []string {
 	var names []string
 	for name, injector := range s.owned {
 		if s.programs[injector] != nil {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return "none"
-	}
 	slices.Sort(names)
-	return cut(strings.Join(names, ", "), shown)
+	return names
 }

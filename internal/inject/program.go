@@ -25,6 +25,8 @@ type Program struct {
 	op          Operator
 	hash        string
 	excluded    []string
+	never       selectors
+	always      selectors
 	templates   map[string]*template
 	image       string
 	capture     Capture
@@ -101,6 +103,8 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		injector:   inj,
 		op:         op,
 		excluded:   spec.ExcludedNamespaces,
+		never:      compileSelectors(spec.NeverInject),
+		always:     compileSelectors(spec.AlwaysInject),
 		templates:  map[string]*template{},
 		image:      orText(spec.Proxy.Image, op.SidecarImage),
 		quantities: quantitiesOf(spec.Proxy.Resources),

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -21,20 +20,10 @@ func (e *Evaluation) Selected() bool { return e.Namespace && e.Object }
 
 // Evaluate is Select with every entry in the answer, also those that don't match.
 func Evaluate(configs []admissionregistrationv1.MutatingWebhookConfiguration, ns Namespace, podLabels map[string]string) []Evaluation {
-	nsLabels := labels.Merge(ns.Labels, nil)
-	if ns.Name != "" {
-		nsLabels[corev1.LabelMetadataName] = ns.Name
-	}
+	set := ns.set()
 	var all []Evaluation
-	for i := range configs {
-		for j := range configs[i].Webhooks {
-			w := &configs[i].Webhooks[j]
-			all = append(all, Evaluation{
-				Match:     match(&configs[i], w.Name),
-				Namespace: selects(w.NamespaceSelector, nsLabels),
-				Object:    selects(w.ObjectSelector, podLabels),
-			})
-		}
+	for _, e := range compileEntries(configs) {
+		all = append(all, Evaluation{Match: e.Match, Namespace: e.namespaces.Matches(set), Object: e.pods.Matches(labels.Set(podLabels))})
 	}
 	return all
 }
@@ -62,6 +51,9 @@ func (d *Decision) Explain() string {
 	}
 	for _, w := range d.Warnings {
 		fmt.Fprintf(&b, "  ‼ %s\n", w)
+	}
+	if advice := d.Advice(); advice != "" {
+		fmt.Fprintf(&b, "  to inject it: %s\n", advice)
 	}
 	return b.String()
 }

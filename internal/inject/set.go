@@ -19,6 +19,7 @@ type Set struct {
 	programs map[string]*Program
 	owned    map[string]string
 	configs  []admissionregistrationv1.MutatingWebhookConfiguration
+	entries  entryList // of configs
 }
 
 // NewSet joins programs and the names their Injectors own (from Claims). A name whose Injector has no program has no
@@ -36,6 +37,7 @@ func NewSet(op Operator, programs []*Program, owned map[string]string) *Set {
 		}
 		s.configs = append(s.configs, Webhooks(p.injector, names, op, nil)...)
 	}
+	s.entries = compileEntries(s.configs)
 	return s
 }
 
@@ -140,12 +142,11 @@ func (s *Set) unknownInjector(injector string) string {
 
 // selectEntry finds the webhook entry that would be called. If none is, it says why, and that is the decision.
 func (s *Set) selectEntry(sub *subject) bool {
-	labels := sub.pod.labels.Map()
-	if matches := Select(s.configs, sub.request.Namespace, labels); len(matches) > 0 {
+	if matches := s.entries.selected(sub.request.Namespace, podLabels{sub.pod.labels}); len(matches) > 0 {
 		sub.decision.Injector, sub.decision.Entry = matches[0].Injector, matches[0].Entry
 		return true
 	}
 	sub.decision.Asked = sub.asked()
-	s.explainNotCalled(sub, labels)
+	s.explainNotCalled(sub)
 	return false
 }
