@@ -42,12 +42,12 @@ func https(ctx context.Context, b *bench) error {
 		l.run(ctx, loadWarmUp)
 		for range loadRounds {
 			rate, each, err := l.measured(ctx, s)
-			if err != nil {
+			if err := errors.Join(ctx.Err(), err); err != nil {
 				return err
 			}
 			rates, cpu = append(rates, rate), append(cpu, each)
 		}
-		return ctx.Err()
+		return nil
 	})
 	if err := errors.Join(err, s.stop()); err != nil {
 		return err
