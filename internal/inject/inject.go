@@ -53,6 +53,7 @@ type Namespace struct {
 	Name        string
 	Labels      map[string]string
 	Annotations map[string]string
+	Allowance   Allowance
 }
 
 // EnvVar is one environment variable for the proxy container.

@@ -74,6 +74,7 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 		return result
 	}
 	result.Warnings = append(result.Warnings, subject.settings.warnings...)
+	result.Warnings = append(result.Warnings, r.Namespace.Allowance.complaints(pod.Get("spec"))...)
 	result.pod = pod
 	result.Patch = makePatch(subject.original, pod)
 	return result

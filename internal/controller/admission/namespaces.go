@@ -1,5 +1,5 @@
-// Package admission tells the webhook what it has to know of the cluster besides the pod: the namespace's labels and
-// whether nodes can run native sidecars. In come informers, out go two functions that answer from memory. Read
+// Package admission tells the webhook what it has to know of the cluster besides the pod: the namespace's labels and what
+// it allows its pods, and whether nodes can run native sidecars. In come informers, out go two functions that answer from memory. Read
 // namespaces.go, then nodes.go.
 package admission
 
@@ -45,5 +45,19 @@ func (n Namespaces) Namespace(ctx context.Context, name string) (inject.Namespac
 	if err != nil {
 		return inject.Namespace{Name: name}, fmt.Errorf("reading namespace %q: %w", name, err)
 	}
-	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, nil
+	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations, Allowance: n.allowance(ctx, name)}, nil
+}
+
+// allowance is what the informers have: without it a pod is injected all the same, and refused with fewer words. Nobody
+// writes to the objects.
+func (n Namespaces) allowance(ctx context.Context, namespace string) (a inject.Allowance) {
+	var ranges corev1.LimitRangeList
+	if err := n.Cache.List(ctx, &ranges, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err == nil {
+		a.Ranges = ranges.Items
+	}
+	var quotas corev1.ResourceQuotaList
+	if err := n.Cache.List(ctx, &quotas, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err == nil {
+		a.Quotas = quotas.Items
+	}
+	return a
 }

@@ -89,6 +89,8 @@ func cacheOptions(o Options, ours labels.Selector) cache.Options {
 		&admissionv1.MutatingWebhookConfiguration{}: {Label: ours},
 		&corev1.Node{}:                              {Transform: admission.Trim},
 		&corev1.Namespace{}:                         {Transform: cache.TransformStripManagedFields()},
+		&corev1.LimitRange{}:                        {Transform: cache.TransformStripManagedFields()},
+		&corev1.ResourceQuota{}:                     {Transform: cache.TransformStripManagedFields()},
 	}}
 }
 
@@ -96,7 +98,7 @@ func cacheOptions(o Options, ours labels.Selector) cache.Options {
 func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, certificate *servingcert.Controller, o Options) error {
 	informers := mgr.GetCache()
 	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject(),
-		injector.ConfigMapObject()} {
+		injector.ConfigMapObject(), &corev1.LimitRange{}, &corev1.ResourceQuota{}} {
 		if _, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}
