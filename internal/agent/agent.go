@@ -72,7 +72,7 @@ func New(o Options) (*Agent, error) {
 		Names: sockets.Names, FDs: sockets.FDs, Limits: o.Limits, Log: o.Log, OOMKill: group.oomKills,
 	})
 	a.joinApplication()
-	a.ending = &ending{settings: o.Settings, draining: &a.draining, children: a.supervisor}
+	a.ending = &ending{settings: o.Settings, draining: &a.draining, children: a.supervisor, hooks: a.probes.Hooks}
 	return a, nil
 }
 

@@ -24,6 +24,9 @@ type ending struct {
 		Stop(grace time.Duration)
 		Status() ChildStatus
 	}
+	// hooks is how many of the application's hooks run. In a classic pod the kubelet calls them through us while we are
+	// told to end, and ends the application when they break off.
+	hooks func() int64
 
 	mu       sync.Mutex
 	prepared bool
@@ -94,5 +97,5 @@ func (e *ending) drained(elapsed, deadline time.Duration) bool {
 	if elapsed >= deadline {
 		return true
 	}
-	return e.settings.ExitOnZero && elapsed >= e.settings.MinimumDrain && e.children.Status().Drained
+	return e.settings.ExitOnZero && elapsed >= e.settings.MinimumDrain && e.children.Status().Drained && e.hooks() == 0
 }

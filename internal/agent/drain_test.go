@@ -15,6 +15,7 @@ type fakeChildren struct {
 	drains  []time.Duration
 	stopped time.Time
 	busy    time.Time // connections until then; zero: for ever
+	hooks   time.Time // of the application, until then
 	none    bool
 }
 
@@ -34,6 +35,32 @@ func (c *fakeChildren) Stop(time.Duration) {
 
 func (c *fakeChildren) Status() ChildStatus {
 	return ChildStatus{Drained: c.none || !c.busy.IsZero() && !time.Now().Before(c.busy)}
+}
+
+func (c *fakeChildren) runningHooks() int64 { return oneUntil(c.hooks) }
+
+func oneUntil(end time.Time) int64 {
+	if time.Now().Before(end) {
+		return 1
+	}
+	return 0
+}
+
+// TestHooksAreWaitedFor: a preStop hook that runs through the agent isn't broken off by the agent's leaving, as long as
+// the pod has time.
+func TestHooksAreWaitedFor(t *testing.T) {
+	for hook, leaves := range map[time.Duration]time.Duration{0: 5 * time.Second, 20 * time.Second: 20 * time.Second, time.Hour: 27 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			children := &fakeChildren{none: true, hooks: began.Add(hook)}
+			e := newTestEnding(children, Settings{TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true})
+			e.terminate(context.Background())
+			e.wait.Wait()
+			if left := children.stopped.Sub(began); left < leaves || left > leaves+drainPoll {
+				t.Errorf("a hook of %v: left after %v, want %v", hook, left, leaves)
+			}
+		})
+	}
 }
 
 // TestTerminate is the timetable of SIGTERM, in synctest's time.
@@ -76,7 +103,7 @@ func TestTerminate(t *testing.T) {
 }
 
 func newTestEnding(children *fakeChildren, s Settings) *ending {
-	return &ending{settings: s, draining: new(atomic.Bool), children: children}
+	return &ending{settings: s, draining: new(atomic.Bool), children: children, hooks: children.runningHooks}
 }
 
 func TestPreparedLeavesAtOnce(t *testing.T) {

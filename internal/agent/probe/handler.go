@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -27,7 +28,12 @@ type Handler struct {
 	log  logr.Logger
 	http *http.Transport
 	grpc *http.Transport
+
+	hooks atomic.Int64
 }
+
+// Hooks is how many hooks are running now.
+func (h *Handler) Hooks() int64 { return h.hooks.Load() }
 
 // NewHandler returns the handler of a Set.
 func NewHandler(set *Set, o Options) *Handler {
@@ -49,6 +55,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		ops.Error(w, r, http.StatusBadRequest, "unknown_probe", err.Error())
 		return
+	}
+	if p.hook {
+		h.hooks.Add(1)
+		defer h.hooks.Add(-1)
 	}
 	extend(w, p.time+writeReserve)
 	ctx, cancel := context.WithTimeout(r.Context(), p.time)

@@ -128,7 +128,8 @@ func TestCallerHangsUp(t *testing.T) {
 		close(told)
 	}))
 	defer app.Close()
-	server := httptest.NewServer(handler(t, fmt.Sprintf(`{"httpGet":{"port":%d}}`, portOf(t, app.URL)), nil))
+	hook := handler(t, fmt.Sprintf(`{"httpGet":{"port":%d}}`, portOf(t, app.URL)), nil)
+	server := httptest.NewServer(hook)
 	defer server.Close()
 	conn, err := net.Dial("tcp4", server.Listener.Addr().String())
 	if err != nil {
@@ -136,6 +137,9 @@ func TestCallerHangsUp(t *testing.T) {
 	}
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", stopPath)
 	<-asked
+	if n := hook.Hooks(); n != 1 {
+		t.Errorf("%d hooks run, want 1", n)
+	}
 	conn.Close()
 	select {
 	case <-told:

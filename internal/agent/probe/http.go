@@ -47,6 +47,9 @@ func (h *Handler) getHTTP(ctx context.Context, get *httpGet, incoming http.Heade
 	get.setHeaders(req, incoming)
 	client := http.Client{Transport: h.http, CheckRedirect: sameHost}
 	resp, err := client.Do(req)
+	if whole, ok := errors.AsType[*url.Error](err); ok {
+		err = whole.Err // without the URL, whose query may hold a secret: anybody can read the answer
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -36,6 +36,7 @@ type probe struct {
 	GRPC           *grpcCheck `json:"grpc"`
 	TimeoutSeconds int64      `json:"timeoutSeconds"`
 
+	hook bool
 	time time.Duration
 }
 
@@ -87,8 +88,7 @@ func Parse(text string) (*Set, error) {
 }
 
 func parseProbe(path string, value json.RawMessage) (p probe, err error) {
-	hook, err := parsePath(path)
-	if err != nil {
+	if p.hook, err = parsePath(path); err != nil {
 		return p, err
 	}
 	if err := json.Unmarshal(value, &p); err != nil {
@@ -97,7 +97,7 @@ func parseProbe(path string, value json.RawMessage) (p probe, err error) {
 	if kinds := oneIf(p.HTTPGet != nil) + oneIf(p.TCPSocket != nil) + oneIf(p.GRPC != nil); kinds != 1 {
 		return p, fmt.Errorf("%d of httpGet, tcpSocket and grpc are set, want exactly one", kinds)
 	}
-	p.time = limitTime(p.TimeoutSeconds, hook)
+	p.time = limitTime(p.TimeoutSeconds, p.hook)
 	return p, p.check()
 }
 

@@ -2,10 +2,13 @@ package scrape
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/agent/appdial"
 )
@@ -21,14 +24,19 @@ func Applications(targets []Target, dial *appdial.Dialer) (sources []Source) {
 		CheckRedirect: stayInPod,
 	}
 	for _, t := range targets {
-		url := "http://" + net.JoinHostPort(dial.Host(""), strconv.Itoa(int(t.Port))) + t.Path
-		sources = append(sources, Source{Kind: Application, Name: url, Fetch: func(ctx context.Context, header http.Header) (*http.Response, error) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		page := "http://" + net.JoinHostPort(dial.Host(""), strconv.Itoa(int(t.Port))) + t.Path
+		name, _, _ := strings.Cut(page, "?")
+		sources = append(sources, Source{Kind: Application, Name: name, Fetch: func(ctx context.Context, header http.Header) (*http.Response, error) {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 			if err != nil {
 				return nil, err
 			}
 			req.Header = header
-			return client.Do(req)
+			resp, err := client.Do(req)
+			if whole, ok := errors.AsType[*url.Error](err); ok {
+				err = whole.Err // without the URL, whose query may hold a secret
+			}
+			return resp, err
 		}})
 	}
 	return sources

@@ -117,6 +117,16 @@ func TestOnlyProbesAreAnyones(t *testing.T) {
 	}
 }
 
+// TestReadyPortServesNothingElse: what is asked of every node there isn't a way to the application.
+func TestReadyPortServesNothingElse(t *testing.T) {
+	s := startSidecar(t, nstest.NewPod(t).Namespace, probers(t, map[string]string{"/app-health/app/livez": `{"tcpSocket":{"port":15021}}`}))
+	for _, path := range []string{"/app-health/app/livez", "/metrics", "/stats/prometheus", "/version", "/drain"} {
+		if code, text, err := s.get("http://127.0.0.1:15021" + path); err != nil || code != 404 {
+			t.Errorf("%s: %d %q, %v; want 404", path, code, text, err)
+		}
+	}
+}
+
 // TestNoStatusPort: with status port 0 nobody listens there, and the sidecar is ready all the same.
 func TestNoStatusPort(t *testing.T) {
 	s := startSidecar(t, nstest.NewPod(t).Namespace, "PILLION_STATUS_PORT=0")
