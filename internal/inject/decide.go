@@ -109,33 +109,12 @@ func invalidAnnotations(s *subject) bool {
 	stripped, overrideFaults := strip(s.original)
 	s.pod = viewPod(stripped)
 	s.settings = s.program.baseSettings(s.request.Native)
-	faults := s.settings.apply(s.pod.annotations)
-	if len(faults) == 0 {
-		faults = s.settings.resolveResources(s.program)
-	}
-	s.settings.followProxy(s.pod.proxy())
+	faults := s.settings.read(s.program, s.pod, s.request.Namespace)
 	s.decision.Templates = s.settings.templates
 	if len(faults) > 0 {
 		return s.deny(ReasonAnnotationInvalid, append(faults, overrideFaults...))
 	}
 	return len(overrideFaults) > 0 && s.deny(ReasonOverrideInvalid, overrideFaults)
-}
-
-// followProxy lets capture know the user and group of a proxy container the user changed. Each by itself: a process that
-// got another user keeps the group the template says.
-func (s *settings) followProxy(own *rawjson.Value) {
-	context := own.Get("securityContext")
-	if uid, ok := number(context.Get("runAsUser")); ok && uid != s.capture.UID {
-		s.capture.UID, s.captured = uid, true
-	}
-	if gid, ok := number(context.Get("runAsGroup")); ok && gid != s.capture.GID {
-		s.capture.GID, s.captured = gid, true
-	}
-}
-
-func number(v *rawjson.Value) (int64, bool) {
-	n, err := strconv.ParseInt(v.Raw(), 10, 64)
-	return n, err == nil && v.Kind() == rawjson.Number
 }
 
 func unknownTemplates(s *subject) bool {

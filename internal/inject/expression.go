@@ -151,7 +151,10 @@ func (e *expression) value(ctx context.Context, v *vars) (*rawjson.Value, error)
 
 func (e *expression) unspent(ctx context.Context, v *vars) (*rawjson.Value, error) {
 	if e.variable != nil && e.variable.json != nil {
-		return e.variable.json(v), nil
+		if value := e.variable.json(v); value != nil {
+			return value, nil
+		}
+		return nil, errNone
 	}
 	if e.variable != nil {
 		return fromGo(e.variable.get(v)), nil
@@ -174,8 +177,11 @@ func (e *expression) text(ctx context.Context, v *vars) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if value.Kind() == rawjson.String {
+	switch value.Kind() {
+	case rawjson.String:
 		return value.Text(), nil
+	case rawjson.List, rawjson.Object:
+		return "", fmt.Errorf("${%s} is no text but %s", cut(e.source, shown), cut(value.String(), shown))
 	}
 	return value.Raw(), nil
 }

@@ -10,7 +10,6 @@ package inject
 import (
 	"io/fs"
 
-	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
@@ -33,19 +32,6 @@ type Mesh struct {
 	Network          string `json:"network,omitempty"`
 	DiscoveryAddress string `json:"discoveryAddress,omitempty"`
 	CAAddress        string `json:"caAddress,omitempty"`
-}
-
-// Capture are one pod's capture settings after its annotations. Lists are comma-separated, as in flags.
-type Capture struct {
-	Mode                    v1alpha1.CaptureMode
-	UID                     int64 // of the proxy container, whose own traffic isn't captured
-	GID                     int64
-	IncludeOutboundIPRanges string
-	ExcludeOutboundIPRanges string
-	IncludeInboundPorts     string
-	ExcludeInboundPorts     string // without the sidecar's own ports, which are always excluded
-	IncludeOutboundPorts    string
-	ExcludeOutboundPorts    string
 }
 
 // Namespace is what Select, Decide and templates see of a namespace.

@@ -36,6 +36,7 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	a.mergeOwn()
 	a.keepStanding(original, overlay)
 	a.mergeSpec(overlay.Get("spec"))
+	a.padResources()
 	// What changes the user's containers (a.user), the proxy's (a.rendered.main), the spec or annotations (a.metadata)
 	// goes here. It starts from what the user wrote each time, since an earlier injection is taken back first.
 	a.label()
@@ -47,7 +48,7 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 func (a *assembly) split(overlay *rawjson.Value) {
 	spec := overlay.Get("spec")
 	a.rendered = containerLists{init: spec.Get("initContainers").Items(), main: spec.Get("containers").Items()}
-	if env := a.vars.env; len(env) > 0 {
+	if env := a.vars.proxyEnv(); len(env) > 0 {
 		a.rendered.main = withEnv(a.rendered.main, env)
 	}
 	a.came, a.own = setAside(a.vars.pod, a.rendered)
@@ -91,13 +92,13 @@ func (p *Program) overlay(ctx context.Context, v *vars) (*rawjson.Value, error) 
 	return overlay, nil
 }
 
-// withEnv gives the proxy the environment of the webhook's path; a template's own variables of that name give way.
+// withEnv gives the proxy more environment; a template's own variables of that name give way.
 func withEnv(rendered []*rawjson.Value, env []EnvVar) []*rawjson.Value {
 	var items []*rawjson.Value
 	for _, e := range env {
 		items = append(items, rawjson.NewObject(
 			rawjson.Member{Key: "name", Value: rawjson.NewString(e.Name)},
-			rawjson.Member{Key: "value", Value: rawjson.NewString(e.Value)}))
+			rawjson.Member{Key: "value", Value: rawjson.NewString(literal(e.Value))}))
 	}
 	extra := rawjson.NewObject(rawjson.Member{Key: "env", Value: rawjson.NewList(items...)})
 	result := make([]*rawjson.Value, len(rendered))

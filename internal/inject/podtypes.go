@@ -116,6 +116,8 @@ func assignable(from *cel.Type, to reflect.Type) bool {
 	to = deref(to)
 	kind := from.Kind()
 	switch {
+	case dynamic(from):
+		return true // values of an Injector: the compiler looks at them (fits), or the corpus
 	case to == quantityType:
 		return kind == cel.StringKind || kind == cel.IntKind || kind == cel.UintKind || kind == cel.DoubleKind
 	case to == intOrStringType:

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/google/cel-go/cel"
-	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -31,8 +31,11 @@ type Program struct {
 	image       string
 	capture     Capture
 	captureArgs *rawjson.Value // of pods that change nothing about capture
-	quantities  [4]*resource.Quantity
+	quantities  quantities
 	resources   *rawjson.Value // of pods without resource annotations
+
+	componentLogLevel string         // as flags have it
+	values            *rawjson.Value // spec.values: an object
 }
 
 // CompileError says what is wrong with an Injector, by template. Faults outside templates are under the name "".
@@ -108,15 +111,11 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		templates:  map[string]*template{},
 		image:      orText(spec.Proxy.Image, op.SidecarImage),
 		quantities: quantitiesOf(spec.Proxy.Resources),
-		capture: Capture{
-			Mode: spec.Capture.Mode, UID: spec.Proxy.UID, GID: spec.Proxy.UID,
-			IncludeOutboundIPRanges: clean(v1alpha1.CIDRsOrAll, *spec.Capture.IncludeOutboundIPRanges),
-			ExcludeOutboundIPRanges: clean(v1alpha1.CIDRs, spec.Capture.ExcludeOutboundIPRanges),
-			IncludeInboundPorts:     clean(v1alpha1.PortsOrAll, *spec.Capture.IncludeInboundPorts),
-			ExcludeInboundPorts:     clean(v1alpha1.Ports, spec.Capture.ExcludeInboundPorts),
-			IncludeOutboundPorts:    clean(v1alpha1.Ports, spec.Capture.IncludeOutboundPorts),
-			ExcludeOutboundPorts:    clean(v1alpha1.Ports, spec.Capture.ExcludeOutboundPorts),
-		},
+		capture:    captureOf(spec),
+	}
+	p.values = rawjson.NewObject()
+	if spec.Values != nil {
+		p.values = valuesOf(spec.Values.Raw)
 	}
 	for i, q := range p.quantities {
 		if q != nil && i >= limitCPU && q.IsZero() {
@@ -124,14 +123,9 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		}
 	}
 	p.resources = resourcesValue(p.quantities).Freeze()
-	p.captureArgs = stringList(captureArgs(p.capture)).Freeze()
+	p.componentLogLevel = clean(v1alpha1.ComponentLogLevel, spec.Proxy.ComponentLogLevel)
+	p.captureArgs = stringList(captureArgs(p.capture, int64(spec.Proxy.StatusPort))).Freeze()
 	return p
-}
-
-// clean is a list Validate has found good.
-func clean(check func(string) (string, error), list string) string {
-	list, _ = check(list)
-	return list
 }
 
 // templateTexts are all templates by name; an Injector's own shadows the built-in of its name.
@@ -159,15 +153,21 @@ func templateTexts(inj *v1alpha1.Injector, builtin fs.FS) (map[string]string, er
 
 // hashOf names all that can change a rendered pod, except whether its proxy is native.
 func hashOf(inj *v1alpha1.Injector, op Operator, texts map[string]string) (string, error) {
+	spec := &inj.Spec
 	text, err := json.Marshal(struct {
 		Name, Revision, Image string
 		Defaults              []string
+		Aliases               []v1alpha1.Alias
+		Values                *runtime.RawExtension
 		Proxy                 v1alpha1.Proxy
 		Capture               v1alpha1.Capture
+		Probes                v1alpha1.Probes
+		Prometheus            v1alpha1.Prometheus
+		PullSecrets           []v1alpha1.PullSecret
 		Mesh                  Mesh
 		Templates             map[string]string
-	}{inj.Name, inj.Spec.Revision, orText(inj.Spec.Proxy.Image, op.SidecarImage), inj.Spec.DefaultTemplates,
-		inj.Spec.Proxy, inj.Spec.Capture, op.Mesh, texts})
+	}{inj.Name, spec.Revision, orText(spec.Proxy.Image, op.SidecarImage), spec.DefaultTemplates, spec.Aliases, spec.Values,
+		spec.Proxy, spec.Capture, spec.Probes, spec.Prometheus, spec.ImagePullSecrets, op.Mesh, texts})
 	if err != nil {
 		return "", fmt.Errorf("hashing the injector: %w", err)
 	}
@@ -208,7 +208,10 @@ func (p *Program) baseSettings(native bool) *settings {
 	}
 	return &settings{
 		image: p.image, templates: p.spec().DefaultTemplates, native: native,
-		capture: p.capture, resources: p.resources,
+		capture: p.capture, resources: p.resources, podResources: p.spec().Proxy.PodResources,
+		uid: p.spec().Proxy.UID, gid: p.spec().Proxy.UID,
+		logLevel: p.spec().Proxy.LogLevel, componentLogLevel: p.componentLogLevel,
+		agentLogLevel: agentScope + ":" + p.spec().Proxy.AgentLogLevel, concurrency: -1, readiness: defaultReadiness,
 		statusPort: int64(p.spec().Proxy.StatusPort), rewriteProbes: *p.spec().Probes.Rewrite,
 		mergePrometheus: *p.spec().Prometheus.Merge, hold: p.spec().Proxy.HoldApplication,
 	}

@@ -4,52 +4,50 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
+	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // maxUnknown bounds the search for what was meant: nobody is shown more warnings, and a pod may have thousands of keys.
 const maxUnknown = 16
 
-// unknownKeys warns of annotations that look like ours and aren't: a misspelt one is otherwise silently without effect.
-func unknownKeys(pod *rawjson.Value) (warnings []string) {
-	for _, m := range pod.Members() {
-		if !looksOurs(m.Key) || isAnnotation(m.Key) {
-			continue
-		}
-		if len(warnings) == maxUnknown {
-			break
-		}
-		message := fmt.Sprintf("annotation %q is unknown and has no effect", m.Key)
-		if near := nearest(m.Key); near != "" {
-			message += fmt.Sprintf("; did you mean %q?", near)
-		}
-		warnings = append(warnings, message)
-	}
-	return warnings
+// prefixes under which every key should be one of the table. Others have keys under istio.io/ too: there, only what is
+// nearly one of ours is told.
+var prefixes = []string{
+	"sidecar.istio.io/", "traffic.sidecar.istio.io/", "status.sidecar.istio.io/", "readiness.status.sidecar.istio.io/",
+	"inject.istio.io/", "proxy.istio.io/", "prometheus.istio.io/", "pillion.dev/",
 }
 
+// looksOurs says whether a key that isn't in the table should be.
 func looksOurs(key string) bool {
+	if !strings.Contains(key, "istio.io/") && !strings.HasPrefix(key, "pillion.dev/") {
+		return false
+	}
 	for _, prefix := range prefixes {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}
 	}
-	return false
+	return strings.HasPrefix(key, "istio.io/") && distance(strings.ToLower(key), istio.AnnotationRerouteInterfaces) < far
 }
 
-func isAnnotation(key string) bool {
-	for i := range annotations {
-		if annotations[i].Key == key {
-			return true
-		}
+// warnUnknown tells of an annotation that looks like ours and isn't: a misspelt one is otherwise silently without
+// effect.
+func (s *settings) warnUnknown(key string) {
+	message := fmt.Sprintf("annotation %q is unknown and has no effect", cut(key, shown))
+	if near := nearest(key); near != "" {
+		message += fmt.Sprintf("; did you mean %q?", near)
 	}
-	return false
+	s.warnings = append(s.warnings, message)
 }
 
+// nearest is the annotation of the table that a key is nearly; "" if it isn't nearly one.
 func nearest(key string) string {
-	best, bestDistance := "", 3
+	best, bestDistance := "", far
 	key = strings.ToLower(key)
 	for i := range annotations {
+		if annotations[i].Label {
+			continue
+		}
 		if d := distance(key, strings.ToLower(annotations[i].Key)); d < bestDistance {
 			best, bestDistance = annotations[i].Key, d
 		}
@@ -57,10 +55,13 @@ func nearest(key string) string {
 	return best
 }
 
+// far is the distance from which two keys have nothing to do with each other.
+const far = 3
+
 // distance is Damerau-Levenshtein (optimal string alignment). Keys too different in length are far.
 func distance(a, b string) int {
 	if len(a) > len(b)+2 || len(b) > len(a)+2 {
-		return 3
+		return far
 	}
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {

@@ -89,6 +89,15 @@ func (c *compiler) placeholder(n *yaml.Node, t reflect.Type, path string, p part
 		c.fail(n, "%s: %v", place(path), err)
 		return node
 	}
+	if dynamic(e.typ) && inList && value.Kind() == rawjson.List && t.Kind() != reflect.Slice {
+		node.splice, t = true, reflect.SliceOf(t)
+	}
+	if err := fits(value, t, place(path)); dynamic(e.typ) && err != nil {
+		c.fail(n, "%v", err)
+	}
+	if node.splice {
+		return node
+	}
 	return &tnode{fixed: value.Freeze()}
 }
 
@@ -108,7 +117,7 @@ func (c *compiler) text(n *yaml.Node, t reflect.Type, path string, parts []part)
 			continue
 		}
 		switch e.typ.Kind() {
-		case cel.StringKind, cel.IntKind, cel.UintKind, cel.DoubleKind, cel.BoolKind:
+		case cel.StringKind, cel.IntKind, cel.UintKind, cel.DoubleKind, cel.BoolKind, cel.DynKind:
 		default:
 			c.fail(n, "%s: inside a text want string, int, uint, double or bool, expression gives %s", place(path), celName(e.typ))
 			continue

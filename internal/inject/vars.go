@@ -9,9 +9,7 @@ import (
 	"github.com/google/cel-go/ext"
 	"github.com/google/cel-go/interpreter"
 
-	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
-	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // vars are the values of one rendering. It is CEL's activation: names are looked up when an expression needs them.
@@ -32,7 +30,7 @@ type variable struct {
 	typ   *cel.Type
 	fixed bool                         // doesn't depend on the pod: folded when a template is compiled
 	get   func(*vars) any              // string, int64, bool, list or map of Go
-	json  func(v *vars) *rawjson.Value // nil: get's value is converted
+	json  func(v *vars) *rawjson.Value // its value for a lone placeholder; nil: get's is converted
 }
 
 // Container is what templates see of a container.
@@ -47,55 +45,6 @@ type Port struct {
 	Name          string `cel:"name"`
 	ContainerPort int64  `cel:"containerPort"`
 	Protocol      string `cel:"protocol"`
-}
-
-var (
-	stringMap     = cel.MapType(cel.StringType, cel.StringType)
-	containerType = cel.ObjectType("inject.Container")
-)
-
-// variables are all there are.
-var variables = []variable{
-	{name: "pod.name", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("name").Text() }},
-	{name: "pod.generateName", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("generateName").Text() }},
-	{name: "pod.labels", typ: stringMap, get: func(v *vars) any { return orEmpty(v.pod.labels.Map()) }},
-	{name: "pod.annotations", typ: stringMap, get: func(v *vars) any { return orEmpty(v.pod.annotations.Map()) }},
-	{name: "pod.serviceAccountName", typ: cel.StringType, get: func(v *vars) any { return orText(v.pod.spec.Get("serviceAccountName").Text(), "default") }},
-	{name: "pod.nodeName", typ: cel.StringType, get: func(v *vars) any { return v.pod.spec.Get("nodeName").Text() }},
-	{name: "pod.restartPolicy", typ: cel.StringType, get: func(v *vars) any { return orText(v.pod.spec.Get("restartPolicy").Text(), "Always") }},
-	{name: "pod.terminationGracePeriodSeconds", typ: cel.IntType, get: gracePeriod},
-	{name: "pod.containers", typ: cel.ListType(containerType), get: func(v *vars) any { return containersOf(v.pod) }},
-	{name: "namespace.name", typ: cel.StringType, get: func(v *vars) any { return v.namespace.Name }},
-	{name: "namespace.labels", typ: stringMap, get: func(v *vars) any { return orEmpty(v.namespace.Labels) }},
-	{name: "namespace.annotations", typ: stringMap, get: func(v *vars) any { return orEmpty(v.namespace.Annotations) }},
-	{name: "owner.kind", typ: cel.StringType, get: func(v *vars) any { return v.owner.Kind }},
-	{name: "owner.name", typ: cel.StringType, get: func(v *vars) any { return v.owner.Name }},
-
-	{name: "proxy.image", typ: cel.StringType, get: func(v *vars) any { return v.settings.image }},
-	{name: "proxy.imagePullPolicy", typ: cel.StringType, fixed: true, get: func(v *vars) any { return string(v.program.spec().Proxy.ImagePullPolicy) }},
-	{name: "proxy.logLevel", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.spec().Proxy.LogLevel }},
-	{name: "proxy.uid", typ: cel.IntType, fixed: true, get: func(v *vars) any { return v.program.spec().Proxy.UID }},
-	{name: "proxy.statusPort", typ: cel.IntType, fixed: true, get: func(*vars) any { return int64(istio.PortStatus) }},
-	{name: "proxy.readyPort", typ: cel.IntType, fixed: true, get: func(*vars) any { return int64(istio.PortReady) }},
-	{name: "proxy.native", typ: cel.BoolType, get: func(v *vars) any { return v.settings.native }},
-	{name: "proxy.resources", typ: cel.MapType(cel.StringType, stringMap), get: func(v *vars) any { return nestedMap(v.settings.resources) },
-		json: func(v *vars) *rawjson.Value { return v.settings.resources }},
-
-	{name: "capture.enabled", typ: cel.BoolType, get: func(v *vars) any { return v.settings.capture.Mode != v1alpha1.CaptureNone }},
-	{name: "capture.mode", typ: cel.StringType, get: func(v *vars) any { return string(v.settings.capture.Mode) }},
-	{name: "capture.args", typ: cel.ListType(cel.StringType), get: func(v *vars) any { return captureArgs(v.settings.capture) },
-		json: captureArgsValue},
-
-	{name: "mesh.id", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.ID }},
-	{name: "mesh.trustDomain", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.TrustDomain }},
-	{name: "mesh.clusterID", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.ClusterID }},
-	{name: "mesh.clusterDomain", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.ClusterDomain }},
-	{name: "mesh.network", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.Network }},
-	{name: "mesh.discoveryAddress", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.DiscoveryAddress }},
-	{name: "mesh.caAddress", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.op.Mesh.CAAddress }},
-	{name: "injector.name", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.injector.Name }},
-	{name: "injector.revision", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.spec().Revision }},
-	{name: "injector.hash", typ: cel.StringType, fixed: true, get: func(v *vars) any { return v.program.hash }},
 }
 
 // newEnv declares the variables and functions.
@@ -120,15 +69,16 @@ func declared(name string) string {
 	return name
 }
 
-// variableNamed finds a variable by the name CEL has for it.
-func variableNamed(name string) *variable {
+// variableNamed finds a variable by the name CEL has for it; nil if there is none.
+func variableNamed(name string) *variable { return declaredVariables[name] }
+
+var declaredVariables = func() map[string]*variable {
+	byName := make(map[string]*variable, len(variables))
 	for i := range variables {
-		if declared(variables[i].name) == name {
-			return &variables[i]
-		}
+		byName[declared(variables[i].name)] = &variables[i]
 	}
-	return nil
-}
+	return byName
+}()
 
 // ResolveName implements CEL's activation.
 func (v *vars) ResolveName(name string) (any, bool) {
@@ -190,7 +140,7 @@ func captureArgsValue(v *vars) *rawjson.Value {
 	if !v.settings.captured {
 		return v.program.captureArgs
 	}
-	return stringList(captureArgs(v.settings.capture))
+	return stringList(captureArgs(v.settings.capture, v.settings.statusPort))
 }
 
 func stringList(list []string) *rawjson.Value {
