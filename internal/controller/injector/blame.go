@@ -54,8 +54,8 @@ func pathOf(d drift) fieldpath.Path {
 	switch d.field {
 	case fieldEntry:
 		return fieldpath.MakePathOrDie("webhooks", entry)
-	case "caBundle":
-		return fieldpath.MakePathOrDie("webhooks", entry, "clientConfig", "caBundle")
+	case fieldBundle:
+		return fieldpath.MakePathOrDie("webhooks", entry, "clientConfig", fieldBundle)
 	}
 	return fieldpath.MakePathOrDie("webhooks", entry, d.field)
 }

@@ -86,7 +86,7 @@ func compareEntry(want, live *admissionv1.MutatingWebhook) []string {
 		field string
 		same  bool
 	}{
-		{"caBundle", bytes.Equal(want.ClientConfig.CABundle, live.ClientConfig.CABundle)},
+		{fieldBundle, bytes.Equal(want.ClientConfig.CABundle, live.ClientConfig.CABundle)},
 		{"clientConfig", same(wantTo, liveTo)},
 		{"rules", same(want.Rules, live.Rules)},
 		{"failurePolicy", same(want.FailurePolicy, live.FailurePolicy)},

@@ -36,7 +36,7 @@ const resync = time.Minute
 
 // Options are what the controller works with. All are required.
 type Options struct {
-	Client    client.Client // reads from informers; webhook configurations only those with inject.LabelInjector
+	Client    client.Client // reads from informers
 	Live      client.Reader // reads past every cache
 	Metadata  client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
 	Operator  inject.Operator
@@ -99,7 +99,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 	return builder.ControllerManagedBy(mgr).Named("injector").
 		WithOptions(controller.Options{NeedLeaderElection: &leaderOnly, RateLimiter: backoff()}).
 		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(c.all), builder.WithPredicates(c.Revisions.matters())).
-		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(owner)).
+		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(c.concerned)).
 		WatchesRawSource(source.Channel(c.poke, handler.EnqueueRequestsFromMapFunc(c.all))).
 		Complete(c)
 }
@@ -174,12 +174,13 @@ func (c *Controller) all(ctx context.Context, changed client.Object) []reconcile
 	return requests
 }
 
-// owner maps a webhook configuration to the Injector it was rendered from.
-func owner(_ context.Context, configuration client.Object) []reconcile.Request {
+// concerned maps a webhook configuration to the Injector it was rendered from; one that isn't ours may be in conflict
+// with any.
+func (c *Controller) concerned(ctx context.Context, configuration client.Object) []reconcile.Request {
 	if name := configuration.GetLabels()[inject.LabelInjector]; name != "" {
 		return []reconcile.Request{request(name)}
 	}
-	return nil
+	return c.all(ctx, &v1alpha1.Injector{})
 }
 
 // announcement is an Event on every Injector.

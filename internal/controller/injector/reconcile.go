@@ -14,27 +14,20 @@ import (
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/events"
+	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 // pass is one reconcile of one Injector: what its steps found, for the status.
 type pass struct {
-	inj      *v1alpha1.Injector // as the informer has it; not ours to change
-	compiled *Compiled
-	state    *State
-	names    []string // it owns
-	webhooks []webhookPass
-	pending  string        // why no webhooks were written; "" if they were
-	notKept  string        // why this version isn't there for processes to come; "" if it is
-	again    time.Duration // look again after this
-}
-
-// webhookPass is what became of one webhook configuration.
-type webhookPass struct {
-	name      string
-	entries   []string
-	inSync    bool
-	contested string // "field manager" if somebody fights us
-	untrusted error
+	inj       *v1alpha1.Injector // as the informer has it; not ours to change
+	compiled  *Compiled
+	state     *State
+	names     []string // it owns
+	webhooks  []webhookPass
+	conflicts []inject.Conflict
+	pending   string        // why no webhooks were written; "" if they were
+	notKept   string        // why this version isn't there for processes to come; "" if it is
+	again     time.Duration // look again after this
 }
 
 // Reconcile brings the API server in line with one Injector and says so in its status.
@@ -62,7 +55,8 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 	if compiled.Generation != inj.Generation { // its compile is under way; what is in effect is kept in order meanwhile
 		return reconcile.Result{RequeueAfter: compileWait}, c.applyWebhooks(ctx, p)
 	}
-	err := errors.Join(c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state), c.writeStatus(ctx, p))
+	err := errors.Join(c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state),
+		c.findConflicts(ctx, p), c.writeStatus(ctx, p))
 	return reconcile.Result{RequeueAfter: p.again}, err
 }
 

@@ -47,7 +47,8 @@ func TestAnotherOperatorsInjectorIsLeftAlone(t *testing.T) {
 	w.options.Revisions = Revisions{"mine"}
 	w.restart()
 	orphan := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-other",
-		Labels: map[string]string{"pillion.dev/injector": "other", "istio.io/rev": "other"}}}
+		Labels:          map[string]string{"pillion.dev/injector": "other", "istio.io/rev": "other"},
+		OwnerReferences: []metav1.OwnerReference{ownerReference(other)}}}
 	w.must(w.api.Create(ctx, orphan))
 	w.must(w.reconcile("other"))
 	w.must(w.reconcile("mine"))

@@ -13,25 +13,34 @@ import (
 
 // Reasons of conditions.
 const (
-	reasonValid          = "Valid"
-	reasonInvalid        = "Invalid"
-	reasonNameTaken      = "NameTaken"
-	reasonCompiled       = "Compiled"
-	reasonCompileError   = "CompileError"
-	reasonNotKept        = "LastGoodNotKept" // compiled, but nothing to fall back on after the next edit and a restart
-	reasonApplied        = "Applied"
-	reasonPending        = "Pending"
-	reasonContested      = "Contested"
-	reasonTrusted        = "Trusted"
-	reasonNotTrusted     = "NotTrusted"
-	maxConditionMessage  = 32768
-	usingPreviousMessage = "; the last good version stays in use"
-	neverCompiledMessage = "; no earlier version is known, so it injects nothing"
+	reasonValid           = "Valid"
+	reasonInvalid         = "Invalid"
+	reasonNameTaken       = "NameTaken"
+	reasonCompiled        = "Compiled"
+	reasonCompileError    = "CompileError"
+	reasonNotKept         = "LastGoodNotKept" // compiled, but nothing to fall back on after the next edit and a restart
+	reasonApplied         = "Applied"
+	reasonPending         = "Pending"
+	reasonContested       = "Contested"
+	reasonMissing         = "Missing"  // webhook.mode Field, and nobody made the webhook configuration
+	reasonHandover        = "Handover" // webhook.mode Field, and we still own more of it than the caBundle
+	reasonDrift           = "Drift"    // webhook.mode Field, and it isn't as rendered
+	reasonNone            = "None"
+	reasonForeignInjector = "ForeignInjector"
+	reasonTrusted         = "Trusted"
+	reasonNotTrusted      = "NotTrusted"
+	maxConditionMessage   = 32768
+	usingPreviousMessage  = "; the last good version stays in use"
+	neverCompiledMessage  = "; no earlier version is known, so it injects nothing"
 )
 
-// news says whether a condition has just become false for a reason the user should hear of.
+// news says whether a condition has just become bad for a reason the user should hear of.
 func news(before []metav1.Condition, now metav1.Condition) bool {
-	if now.Status != metav1.ConditionFalse || now.Reason == reasonPending || now.Reason == reasonNotTrusted {
+	bad := metav1.ConditionFalse
+	if now.Type == v1alpha1.ConditionConflicts {
+		bad = metav1.ConditionTrue
+	}
+	if now.Status != bad || now.Reason == reasonPending || now.Reason == reasonNotTrusted {
 		return false
 	}
 	old := meta.FindStatusCondition(before, now.Type)
@@ -49,9 +58,9 @@ func (p *pass) status() v1alpha1.InjectorStatus {
 		s.Hash = p.compiled.Program.Hash()
 	}
 	for _, w := range p.webhooks {
-		s.Webhooks = append(s.Webhooks, v1alpha1.WebhookStatus{Name: w.name, InSync: w.inSync, Entries: w.entries})
+		s.Webhooks = append(s.Webhooks, v1alpha1.WebhookStatus{Name: w.name, Mode: w.mode, InSync: w.inSync, Entries: w.entries})
 	}
-	for _, condition := range []metav1.Condition{p.accepted(), p.templatesReady(), p.webhooksReady(), p.certificatesReady()} {
+	for _, condition := range []metav1.Condition{p.accepted(), p.templatesReady(), p.webhooksReady(), p.certificatesReady(), p.conflicting()} {
 		condition.ObservedGeneration = p.inj.Generation
 		if len(condition.Message) > maxConditionMessage {
 			condition.Message = condition.Message[:maxConditionMessage]
@@ -80,7 +89,7 @@ func (p *pass) accepted() metav1.Condition {
 		}
 	}
 	if len(taken) > 0 {
-		return condition(v1alpha1.ConditionAccepted, false, reasonNameTaken, strings.Join(taken, "; ")+"; choose another revision")
+		return condition(v1alpha1.ConditionAccepted, false, reasonNameTaken, strings.Join(taken, "; ")+"; choose another revision or tag, or take the name from the other one")
 	}
 	return condition(v1alpha1.ConditionAccepted, true, reasonValid, "")
 }
@@ -160,19 +169,19 @@ func (p *pass) webhooksReady() metav1.Condition {
 	if p.pending != "" {
 		return condition(v1alpha1.ConditionWebhooksReady, false, reasonPending, p.pending)
 	}
-	var contested, late []string
+	by := map[string][]string{}
 	for _, w := range p.webhooks {
-		if w.contested != "" {
-			contested = append(contested, w.contested)
-		} else if !w.inSync {
-			late = append(late, w.name)
+		switch {
+		case w.reason != "":
+			by[w.reason] = append(by[w.reason], w.why)
+		case !w.inSync:
+			by[reasonPending] = append(by[reasonPending], w.name+" isn't written yet")
 		}
 	}
-	switch {
-	case len(contested) > 0:
-		return condition(v1alpha1.ConditionWebhooksReady, false, reasonContested, strings.Join(contested, "; "))
-	case len(late) > 0:
-		return condition(v1alpha1.ConditionWebhooksReady, false, reasonPending, "not written yet: "+strings.Join(late, ", "))
+	for _, reason := range []string{reasonMissing, reasonContested, reasonHandover, reasonDrift, reasonPending} {
+		if why := by[reason]; len(why) > 0 {
+			return condition(v1alpha1.ConditionWebhooksReady, false, reason, strings.Join(why, "; "))
+		}
 	}
 	return condition(v1alpha1.ConditionWebhooksReady, true, reasonApplied, "")
 }

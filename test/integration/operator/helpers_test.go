@@ -74,3 +74,5 @@ func (e *env) emptyNamespace() {
 		}
 	}
 }
+
+func key(name string) client.ObjectKey { return client.ObjectKey{Name: name} }

@@ -10,9 +10,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/discovery"
@@ -29,7 +27,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/admission"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
-	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/controller/workload"
 )
 
 // Times of leader election: a dead leader is replaced within leaseDuration, one that ends by itself at once.
@@ -43,10 +41,6 @@ const (
 func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, err
-	}
-	ours, err := labels.NewRequirement(inject.LabelInjector, selection.Exists, nil)
-	if err != nil {
 		return nil, err
 	}
 	lock, err := lease(o, config)
@@ -67,7 +61,7 @@ func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manage
 		RenewDeadline:                       &renew,
 		RetryPeriod:                         &period,
 		GracefulShutdownTimeout:             &grace,
-		Cache:                               cacheOptions(o, labels.NewSelector().Add(*ours)),
+		Cache:                               cacheOptions(o),
 		Client:                              client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}}},
 	})
 }
@@ -79,15 +73,16 @@ func lease(o Options, config *rest.Config) (resourcelock.Interface, error) {
 	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, o.Lease, identity, config, renewDeadline)
 }
 
-// cacheOptions keep the informers small: one Secret, our own webhook configurations, names and versions of ConfigMaps,
-// and of nodes and namespaces what is needed.
-func cacheOptions(o Options, ours labels.Selector) cache.Options {
+// cacheOptions keep the informers small: one Secret, names and versions of ConfigMaps, and of others' webhook
+// configurations, nodes and namespaces what is needed.
+func cacheOptions(o Options) cache.Options {
 	secret := fields.OneTermEqualSelector("metadata.name", servingcert.SecretName(o.Service))
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:                            {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
 		&corev1.ConfigMap{}:                         {Namespaces: map[string]cache.Config{o.Namespace: {}}, Transform: injector.TrimConfigMap},
-		&admissionv1.MutatingWebhookConfiguration{}: {Label: ours},
+		&admissionv1.MutatingWebhookConfiguration{}: {Transform: injector.TrimConfiguration},
 		&corev1.Node{}:                              {Transform: admission.Trim},
+		&corev1.Pod{}:                               {Transform: workload.Trim, Field: workload.Unfinished()}, // the leader's only
 		&corev1.Namespace{}:                         {Transform: cache.TransformStripManagedFields()},
 		&corev1.LimitRange{}:                        {Transform: cache.TransformStripManagedFields()},
 		&corev1.ResourceQuota{}:                     {Transform: cache.TransformStripManagedFields()},
