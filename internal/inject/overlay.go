@@ -39,6 +39,8 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	a.padResources()
 	// What changes the user's containers (a.user), the proxy's (a.rendered.main), the spec or annotations (a.metadata)
 	// goes here. It starts from what the user wrote each time, since an earlier injection is taken back first.
+	a.rewriteProbes()
+	a.mergePrometheus()
 	a.label()
 	a.annotate(reason)
 	return a.pod(), nil
