@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -45,18 +44,24 @@ var corpus = []struct{ name, metadata, spec string }{
 	{"pull secrets", ``, `"imagePullSecrets":[{"name":"regcred"}],"containers":[{"name":"app"}]`},
 }
 
-// tryCorpus runs every template alone, and the default ones together, over the corpus, native and not. One fault a
-// template is enough.
+// tryCorpus runs the Injector's own templates and the default ones, each alone, and the default ones together, over the
+// corpus, native and not. One fault a template is enough. The built-in templates that are left are tried by our tests.
 func (p *Program) tryCorpus(ctx context.Context, faults map[string][]v1alpha1.TemplateError) {
-	for _, name := range slices.Sorted(maps.Keys(p.templates)) {
+	names := slices.Clone(p.defaults.templates)
+	for _, t := range p.spec().Templates {
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	for _, name := range names {
 		if err := p.tryTemplates(ctx, []string{name}); err != nil {
 			faults[name] = []v1alpha1.TemplateError{{Message: cut(err.Error(), 2*shown)}}
 		}
 	}
-	if len(faults) > 0 || len(p.spec().DefaultTemplates) == 1 {
+	if len(faults) > 0 || len(p.defaults.templates) == 1 {
 		return
 	}
-	if err := p.tryTemplates(ctx, p.spec().DefaultTemplates); err != nil {
+	if err := p.tryTemplates(ctx, p.defaults.templates); err != nil {
 		faults[""] = []v1alpha1.TemplateError{{Message: cut("defaultTemplates together: "+err.Error(), 2*shown)}}
 	}
 }
@@ -93,8 +98,9 @@ func (p *Program) tryPod(ctx context.Context, names []string, i int, native bool
 		return err
 	}
 	s := p.baseSettings(native)
-	s.templates = names
 	view := viewPod(root)
+	chosen, _ := p.choose(names)
+	s.follow(chosen, view)
 	v := &vars{program: p, pod: view, namespace: Namespace{Name: "shop"}, owner: view.owner(), settings: s}
 	result, err := p.injected(ctx, root, v, ReasonPodLabel)
 	if err != nil {

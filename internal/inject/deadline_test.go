@@ -50,6 +50,7 @@ func TestCompilingHasADeadline(t *testing.T) {
 func TestCorpusHasADeadline(t *testing.T) {
 	p := newProgram(defaultInjector(), Operator{})
 	p.templates["sidecar"] = &template{name: "sidecar", root: &tnode{}}
+	p.defaults = choice{templates: []string{"sidecar"}}
 	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(0, 0))
 	defer cancel()
 	faults := map[string][]v1alpha1.TemplateError{}

@@ -117,17 +117,6 @@ func invalidAnnotations(s *subject) bool {
 	return len(overrideFaults) > 0 && s.deny(ReasonOverrideInvalid, overrideFaults)
 }
 
-func unknownTemplates(s *subject) bool {
-	var faults []Fault
-	for _, name := range s.settings.templates {
-		if s.program.templates[name] == nil {
-			faults = append(faults, annotationFault(istio.AnnotationTemplates, s.pod.annotations.Get(istio.AnnotationTemplates).Text(),
-				fmt.Errorf("%q is no template of injector %q; want one of %s", name, s.program.Injector(), strings.Join(s.program.TemplateNames(), ", "))))
-		}
-	}
-	return len(faults) > 0 && s.deny(ReasonTemplateUnknown, faults)
-}
-
 // uidCollision: traffic of an application that runs as the proxy's user would pass for the proxy's own and not be
 // captured.
 func uidCollision(s *subject) bool {

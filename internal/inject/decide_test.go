@@ -57,7 +57,7 @@ var decisions = []struct {
 	{name: "linkerd", spec: `"containers":[{"name":"linkerd-proxy"}]`, outcome: inject.OutcomeSkip, reason: inject.ReasonForeignSidecar, says: "linkerd-proxy"},
 	{name: "native kuma", spec: `"initContainers":[{"name":"kuma-sidecar"}]`, outcome: inject.OutcomeSkip, reason: inject.ReasonForeignSidecar, says: "kuma-sidecar"},
 	{name: "bad annotation", metadata: `"annotations":{"traffic.sidecar.istio.io/excludeOutboundPorts":"80,x"}`, outcome: inject.OutcomeDeny, reason: inject.ReasonAnnotationInvalid, says: `annotation "traffic.sidecar.istio.io/excludeOutboundPorts" = "80,x": "x" is not a port; want ports or ranges, such as 80,8000-8010`},
-	{name: "unknown template", metadata: `"annotations":{"inject.istio.io/templates":"sidecar,nope"}`, outcome: inject.OutcomeDeny, reason: inject.ReasonTemplateUnknown, says: `"nope" is no template of injector "default"; want one of sidecar`},
+	{name: "unknown template", metadata: `"annotations":{"inject.istio.io/templates":"sidecar,nope"}`, outcome: inject.OutcomeDeny, reason: inject.ReasonTemplateUnknown, says: `"nope" is no template of injector "default"; want one of gateway, proxyless, sidecar`},
 	{name: "broken overrides", metadata: `"annotations":{"proxy.istio.io/overrides":"{"}`, outcome: inject.OutcomeDeny, reason: inject.ReasonOverrideInvalid, says: "proxy.istio.io/overrides"},
 	{name: "user collides", spec: `"containers":[{"name":"app","securityContext":{"runAsUser":1337}}]`, outcome: inject.OutcomeDeny, reason: inject.ReasonUIDCollision, says: `container "app" runs as user 1337`},
 	{name: "pod's user collides", spec: `"securityContext":{"runAsUser":1337},"containers":[{"name":"app"}]`, outcome: inject.OutcomeDeny, reason: inject.ReasonUIDCollision},

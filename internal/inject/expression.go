@@ -23,6 +23,7 @@ type expression struct {
 	variable *variable
 	program  cel.Program
 	fixed    bool // depends on no pod
+	captures bool // uses what pillion-capture is told
 }
 
 // celError is a fault inside an expression, at a place counted from the expression's start.
@@ -63,8 +64,9 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 		return nil, &celError{message: fmt.Sprintf("%s isn't available in templates: some patterns take minutes; use startsWith, endsWith, contains or split", call)}
 	}
 	for _, reference := range native.ReferenceMap() {
-		if v := variableNamed(reference.Name); v != nil && !v.fixed {
-			e.fixed = false
+		if v := variableNamed(reference.Name); v != nil {
+			e.fixed = e.fixed && v.fixed
+			e.captures = e.captures || v.name == "capture.args"
 		}
 	}
 	if e.variable = loneVariable(native); e.variable != nil {

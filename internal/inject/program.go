@@ -28,6 +28,8 @@ type Program struct {
 	never       selectors
 	always      selectors
 	templates   map[string]*template
+	aliases     map[string][]string
+	defaults    choice
 	image       string
 	capture     Capture
 	captureArgs *rawjson.Value // of pods that change nothing about capture
@@ -109,6 +111,7 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		never:      compileSelectors(spec.NeverInject),
 		always:     compileSelectors(spec.AlwaysInject),
 		templates:  map[string]*template{},
+		aliases:    map[string][]string{},
 		image:      orText(spec.Proxy.Image, op.SidecarImage),
 		quantities: quantitiesOf(spec.Proxy.Resources),
 		capture:    captureOf(spec),
@@ -121,6 +124,9 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 		if q != nil && i >= limitCPU && q.IsZero() {
 			p.quantities[i] = nil // a limit of 0 is no limit
 		}
+	}
+	for _, alias := range spec.Aliases {
+		p.aliases[alias.Name] = alias.Templates
 	}
 	p.resources = resourcesValue(p.quantities).Freeze()
 	p.componentLogLevel = clean(v1alpha1.ComponentLogLevel, spec.Proxy.ComponentLogLevel)
@@ -178,6 +184,10 @@ func hashOf(inj *v1alpha1.Injector, op Operator, texts map[string]string) (strin
 func (p *Program) compileTemplates(ctx context.Context, env *cel.Env, texts map[string]string, faults map[string][]v1alpha1.TemplateError) {
 	fixed := &vars{program: p, settings: p.baseSettings(false)}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		if fault := p.unread(name); fault != "" {
+			faults[name] = []v1alpha1.TemplateError{{Message: fault}}
+			continue
+		}
 		t, errs := compileTemplate(ctx, env, fixed, name, texts[name])
 		if len(errs) > 0 {
 			faults[name] = errs
@@ -185,6 +195,23 @@ func (p *Program) compileTemplates(ctx context.Context, env *cel.Env, texts map[
 		}
 		p.templates[name] = t
 	}
+	if len(faults) > 0 {
+		return
+	}
+	var errs []error
+	if p.defaults, errs = p.choose(p.spec().DefaultTemplates); len(errs) > 0 {
+		faults[""] = []v1alpha1.TemplateError{{Message: "defaultTemplates: " + errors.Join(errs...).Error()}}
+	}
+}
+
+// unread says why there is no text to compile. Operators read ConfigMaps before they compile; nobody else does.
+func (p *Program) unread(name string) string {
+	for _, t := range p.spec().Templates {
+		if t.Name == name && t.Inline == "" && t.ConfigMapRef != nil {
+			return fmt.Sprintf("its text is in key %q of ConfigMap %q, which isn't read here; put the text into inline", t.ConfigMapRef.Key, t.ConfigMapRef.Name)
+		}
+	}
+	return ""
 }
 
 // Hash names everything that can change a rendered pod: 12 hex digits.
@@ -193,8 +220,10 @@ func (p *Program) Hash() string { return p.hash }
 // Injector is the name of the Injector this program was compiled from.
 func (p *Program) Injector() string { return p.injector.Name }
 
-// TemplateNames are the templates pods can name.
-func (p *Program) TemplateNames() []string { return slices.Sorted(maps.Keys(p.templates)) }
+// TemplateNames are the templates and aliases pods can name.
+func (p *Program) TemplateNames() []string {
+	return slices.Sorted(slices.Values(slices.AppendSeq(slices.Collect(maps.Keys(p.templates)), maps.Keys(p.aliases))))
+}
 
 func (p *Program) spec() *v1alpha1.InjectorSpec { return &p.injector.Spec }
 

@@ -19,8 +19,9 @@ import (
 
 // template is one compiled template: a tree in which what no pod can change is finished JSON. render.go evaluates it.
 type template struct {
-	name string
-	root *tnode
+	name     string
+	root     *tnode
+	captures bool // it leads traffic into the proxy
 }
 
 // tnode is one place of a template. Exactly one of fixed, expr, parts, members and items says what stands there.
@@ -54,6 +55,8 @@ type compiler struct {
 	env    *cel.Env
 	fixed  *vars // what is known without a pod
 	errors []v1alpha1.TemplateError
+
+	captures bool // an expression does
 }
 
 // compileTemplate reads a partial Pod in YAML. A template with errors is nil.
@@ -63,7 +66,7 @@ func compileTemplate(ctx context.Context, env *cel.Env, fixed *vars, name, text 
 	if len(c.errors) > 0 {
 		return nil, c.errors
 	}
-	return &template{name: name, root: root}, nil
+	return &template{name: name, root: root, captures: c.captures}, nil
 }
 
 func (c *compiler) fail(n *yaml.Node, format string, args ...any) {

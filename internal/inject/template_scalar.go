@@ -164,6 +164,7 @@ func (c *compiler) expression(n *yaml.Node, p part, path string) *expression {
 		c.celFault(n, p.offset, path, err)
 		return nil
 	}
+	c.captures = c.captures || e.captures
 	return e
 }
 
