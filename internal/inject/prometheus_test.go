@@ -11,6 +11,7 @@ import (
 // scrapedPod has these annotations and one container.
 func scrapedPod(annotations map[string]string) string {
 	return mustJSON(map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
 		"metadata": map[string]any{"name": "web", "annotations": annotations},
 		"spec":     map[string]any{"containers": []any{map[string]any{"name": "app", "image": "web:1"}}},
 	})
