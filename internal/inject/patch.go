@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,7 @@ func (p *patcher) diff(from, to *rawjson.Value, s *schema) {
 	case from.Kind() == rawjson.Object && to.Kind() == rawjson.Object:
 		p.diffObjects(from, to, s)
 	case rawjson.Equal(from, to):
-	case s.keyed() && from.Kind() == rawjson.List && to.Kind() == rawjson.List && s.distinct(from) && s.distinct(to):
+	case s.keyed() && from.Kind() == rawjson.List && to.Kind() == rawjson.List:
 		p.diffLists(from, to, s)
 	default:
 		p.set("replace", to)
@@ -98,50 +99,72 @@ func (p *patcher) diffObjects(from, to *rawjson.Value, s *schema) {
 // maxListDiff bounds the work on one list; a longer one that changed is replaced as a whole.
 const maxListDiff = 256
 
-// distinct says whether a list is short and its items are objects with keys of their own, so that they can be followed.
-func (s *schema) distinct(list *rawjson.Value) bool {
-	items := list.Items()
-	if len(items) > maxListDiff {
-		return false
+// keyedList is a list with the keys of its items.
+type keyedList struct {
+	items []*rawjson.Value
+	keys  []itemKey
+}
+
+// follow says whether a list is short and its items are objects with keys of their own, so that they can be followed.
+// There is room for more items.
+func (s *schema) follow(list *rawjson.Value, more int) (l keyedList, ok bool) {
+	n := list.Len()
+	if n > maxListDiff {
+		return l, false
 	}
-	for i, item := range items {
-		if item.Kind() != rawjson.Object || s.find(items, item) != i {
-			return false
+	l = keyedList{append(make([]*rawjson.Value, 0, n+more), list.Items()...), make([]itemKey, 0, n+more)}
+	for _, item := range l.items {
+		key := s.keyOf(item)
+		if item.Kind() != rawjson.Object || slices.Contains(l.keys, key) {
+			return l, false
 		}
+		l.keys = append(l.keys, key)
 	}
-	return true
+	return l, true
+}
+
+func (l *keyedList) find(key itemKey) int { return slices.Index(l.keys, key) }
+
+func (l *keyedList) remove(i int) {
+	l.items, l.keys = slices.Delete(l.items, i, i+1), slices.Delete(l.keys, i, i+1)
+}
+
+func (l *keyedList) insert(i int, item *rawjson.Value, key itemKey) {
+	l.items, l.keys = slices.Insert(l.items, i, item), slices.Insert(l.keys, i, key)
 }
 
 // diffLists removes what went, from the end, then walks the new list and puts each item where it belongs. now follows
 // what the API server's list looks like after each operation.
 func (p *patcher) diffLists(from, to *rawjson.Value, s *schema) {
-	now := make([]*rawjson.Value, len(from.Items()), len(from.Items())+len(to.Items()))
-	copy(now, from.Items())
-	for i := len(now) - 1; i >= 0; i-- {
-		if s.find(to.Items(), now[i]) < 0 {
+	now, ok := s.follow(from, to.Len())
+	wanted, distinct := s.follow(to, 0)
+	if !ok || !distinct {
+		p.set("replace", to)
+		return
+	}
+	for i := len(now.items) - 1; i >= 0; i-- {
+		if wanted.find(now.keys[i]) < 0 {
 			p.in(strconv.Itoa(i), p.remove)
-			now = append(now[:i], now[i+1:]...)
+			now.remove(i)
 		}
 	}
-	for i, want := range to.Items() {
-		at := s.find(now, want)
+	for i, want := range wanted.items {
+		at := now.find(wanted.keys[i])
 		if at == i {
-			if now[i] != want {
-				p.in(strconv.Itoa(i), func() { p.diff(now[i], want, s.item) })
+			if now.items[i] != want {
+				p.in(strconv.Itoa(i), func() { p.diff(now.items[i], want, s.item) })
 			}
 			continue
 		}
 		if at > i {
 			p.in(strconv.Itoa(at), p.remove)
-			now = append(now[:at], now[at+1:]...)
+			now.remove(at)
 		}
 		step := strconv.Itoa(i)
-		if i == len(now) {
+		if i == len(now.items) {
 			step = "-"
 		}
 		p.in(step, func() { p.set("add", want) })
-		now = append(now, nil)
-		copy(now[i+1:], now[i:])
-		now[i] = want
+		now.insert(i, want, wanted.keys[i])
 	}
 }

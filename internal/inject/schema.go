@@ -67,13 +67,3 @@ func keyText(item *rawjson.Value, key string) string {
 	}
 	return value.Raw()
 }
-
-func (s *schema) find(list []*rawjson.Value, like *rawjson.Value) int {
-	key := s.keyOf(like)
-	for i, item := range list {
-		if item == like || s.keyOf(item) == key {
-			return i
-		}
-	}
-	return -1
-}

@@ -1,8 +1,6 @@
 package rawjson
 
-import (
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // Append writes v to dst; nil is null.
 func (v *Value) Append(dst []byte) []byte {
@@ -59,10 +57,16 @@ func Quote(s string) string {
 	if plain(s) {
 		return `"` + s + `"`
 	}
-	return string(AppendQuoted(nil, s))
+	return string(AppendQuoted(make([]byte, 0, len(s)+len(s)/4), s))
 }
 
+// plain says whether s can stand between quotes as it is.
 func plain(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if w := word(s); special(w)|w&high != 0 {
+			return false
+		}
+	}
 	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
 			return false
