@@ -13,12 +13,13 @@ import (
 // inject.Select finds.
 func TestExplanationAgreesWithSelect(t *testing.T) {
 	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut} {
-		set, err := injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injectors(policy)...)
+		world := injecttest.Tagged(policy)
+		set, err := injecttest.NewSet(injecttest.Operator(templates.FS), world.Injectors...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		configurations := set.Webhooks()
-		for _, row := range injecttest.TruthTable() {
+		for _, row := range world.EachMeaning() {
 			ns := inject.Namespace{Name: "shop", Labels: row.NamespaceLabels()}
 			want := map[string]bool{}
 			for _, m := range inject.Select(configurations, ns, row.PodLabels()) {
@@ -38,7 +39,8 @@ func TestExplanationAgreesWithSelect(t *testing.T) {
 }
 
 func TestExplanationNamesTheLabel(t *testing.T) {
-	set, err := injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injectors(v1alpha1.PolicyOptIn)...)
+	world := injecttest.Simple(v1alpha1.PolicyOptIn)
+	set, err := injecttest.NewSet(injecttest.Operator(templates.FS), world.Injectors...)
 	if err != nil {
 		t.Fatal(err)
 	}

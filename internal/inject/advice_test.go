@@ -17,17 +17,22 @@ import (
 // by the letter, gets one.
 func TestFollowedAdviceInjects(t *testing.T) {
 	canary := injector("canary", "canary")
+	worlds := map[v1alpha1.Policy]injecttest.World{}
+	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut, v1alpha1.PolicyExplicit} {
+		worlds[policy] = injecttest.Simple(policy)
+	}
+	simple := worlds[v1alpha1.PolicyOptIn]
 	for name, injectors := range map[string][]v1alpha1.Injector{
-		"opt-in":     injecttest.Injectors(v1alpha1.PolicyOptIn),
-		"opt-out":    injecttest.Injectors(v1alpha1.PolicyOptOut),
-		"explicit":   injecttest.Injectors(v1alpha1.PolicyExplicit),
+		"opt-in":     worlds[v1alpha1.PolicyOptIn].Injectors,
+		"opt-out":    worlds[v1alpha1.PolicyOptOut].Injectors,
+		"explicit":   worlds[v1alpha1.PolicyExplicit].Injectors,
 		"no default": {canary},
 		"never": {injector("default", "default", func(s *v1alpha1.InjectorSpec) {
 			s.NeverInject = []metav1.LabelSelector{{MatchLabels: map[string]string{"app": "web"}}}
 		})},
 	} {
 		set, advised := setOf(t, injectors...), 0
-		for _, row := range injecttest.TruthTable() {
+		for _, row := range simple.Rows() {
 			for _, annotation := range []string{"", "true", "false"} {
 				pod := row.PodLabels()
 				pod["app"] = "web"

@@ -99,12 +99,13 @@ func checkExample(t *testing.T, ours []admissionregistrationv1.MutatingWebhookCo
 
 // TestConflictsAreFoundExactly: over every combination of labels two entries meet if, and only if, an example is found.
 func TestConflictsAreFoundExactly(t *testing.T) {
-	ours := setOf(t, injecttest.Injectors(v1alpha1.PolicyOptOut)...).Webhooks()
+	world := injecttest.Simple(v1alpha1.PolicyOptOut)
+	ours := setOf(t, world.Injectors...).Webhooks()
 	for _, mine := range ours {
 		for _, entry := range mine.Webhooks {
 			single := mine
 			single.Webhooks = []admissionregistrationv1.MutatingWebhook{entry}
-			rows := rowsOf(single)
+			rows := rowsOf(&world, single)
 			for _, other := range foreignSelectors() {
 				met := slices.ContainsFunc(rows, func(row injecttest.Row) bool { return matches(other, &row) })
 				found := inject.Conflicts([]admissionregistrationv1.MutatingWebhookConfiguration{single}, []admissionregistrationv1.MutatingWebhookConfiguration{other})
@@ -117,8 +118,8 @@ func TestConflictsAreFoundExactly(t *testing.T) {
 }
 
 // rowsOf are the combinations of labels that a configuration matches.
-func rowsOf(c admissionregistrationv1.MutatingWebhookConfiguration) []injecttest.Row {
-	return slices.DeleteFunc(injecttest.TruthTable(), func(row injecttest.Row) bool { return !matches(c, &row) })
+func rowsOf(w *injecttest.World, c admissionregistrationv1.MutatingWebhookConfiguration) []injecttest.Row {
+	return slices.DeleteFunc(w.Rows(), func(row injecttest.Row) bool { return !matches(c, &row) })
 }
 
 func matches(c admissionregistrationv1.MutatingWebhookConfiguration, row *injecttest.Row) bool {

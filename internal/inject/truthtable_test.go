@@ -9,40 +9,35 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/injecttest"
 )
 
-// TestTruthTable compares three answers over every combination of labels: what users read, what the rendered selectors
-// match, and what Decide says with and without being told which entry matched. At most one entry ever matches.
+// TestTruthTable holds what Decide says, with and without being told which entry matched, against what users read.
+// TestAtMostOneEntryMatches does so for the selectors.
 func TestTruthTable(t *testing.T) {
-	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut} {
-		set := setOf(t, injecttest.Injectors(policy)...)
-		rows := injecttest.TruthTable()
-		if len(rows) != 875 {
-			t.Fatalf("the table has %d rows, want 5·5·7·5", len(rows))
-		}
-		for i := range rows {
-			want := rows[i].Want
-			if policy == v1alpha1.PolicyOptOut {
-				want = rows[i].WantOptOut
+	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut, v1alpha1.PolicyExplicit} {
+		simple, tagged, listed := injecttest.Simple(policy), injecttest.Tagged(policy), injecttest.Listed(policy)
+		for _, table := range []struct {
+			name  string
+			world injecttest.World
+			rows  []injecttest.Row
+			count int
+		}{
+			{"simple", simple, simple.Rows(), 5 * 5 * 7 * 5},
+			{"tagged", tagged, tagged.EachMeaning(), 5 * 9 * 4 * 9},
+			{"listed", listed, listed.ListedRows(), 5 * 3 * 2 * 4 * 2},
+		} {
+			if len(table.rows) != table.count {
+				t.Fatalf("%s: the table has %d rows, want %d", table.name, len(table.rows), table.count)
 			}
-			checkRow(t, set, &rows[i], want)
+			set := setOf(t, table.world.Injectors...)
+			for i := range table.rows {
+				checkRow(t, set, &table.rows[i])
+			}
 		}
 	}
 }
 
-func checkRow(t *testing.T, set *inject.Set, row *injecttest.Row, want string) {
+func checkRow(t *testing.T, set *inject.Set, row *injecttest.Row) {
 	t.Helper()
 	ns := inject.Namespace{Name: "shop", Labels: row.NamespaceLabels()}
-	matches := inject.Select(set.Webhooks(), ns, row.PodLabels())
-	if len(matches) > 1 {
-		t.Errorf("%v %v: %d entries match: %v", ns.Labels, row.PodLabels(), len(matches), matches)
-		return
-	}
-	got := injecttest.None
-	if len(matches) == 1 {
-		got = matches[0].Injector
-	}
-	if got != want {
-		t.Errorf("%v %v: selectors call %q, the table says %q", ns.Labels, row.PodLabels(), got, want)
-	}
 	pod, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"name": "p", "labels": row.PodLabels()},
 		"spec":     map[string]any{"containers": []any{map[string]any{"name": "app"}}},
@@ -51,11 +46,15 @@ func checkRow(t *testing.T, set *inject.Set, row *injecttest.Row, want string) {
 		t.Fatal(err)
 	}
 	d := set.Decide(inject.Request{Namespace: ns, Pod: pod})
-	if injected := d.Outcome == inject.OutcomeInject; injected != (want != injecttest.None) || injected && d.Injector != want {
-		t.Errorf("%v %v: Decide says %s by %q (%s), the table says %q", ns.Labels, row.PodLabels(), d.Outcome, d.Injector, d.Reason(), want)
+	called := injecttest.None
+	if d.Entry != "" {
+		called = d.Injector
 	}
-	if len(matches) == 1 {
-		told := set.Decide(inject.Request{Namespace: ns, Pod: pod, Injector: got, Entry: matches[0].Entry})
+	if injected := d.Outcome == inject.OutcomeInject; injected != row.Injected || called != row.Called {
+		t.Errorf("%v %v: Decide says %s by %q (%s), the table says %t by %q", ns.Labels, row.PodLabels(), d.Outcome, called, d.Reason(), row.Injected, row.Called)
+	}
+	if d.Entry != "" {
+		told := set.Decide(inject.Request{Namespace: ns, Pod: pod, Injector: d.Injector, Entry: d.Entry})
 		if told.Outcome != d.Outcome || told.Reason() != d.Reason() {
 			t.Errorf("%v %v: told of the entry, Decide says %s, else %s", ns.Labels, row.PodLabels(), told.Reason(), d.Reason())
 		}

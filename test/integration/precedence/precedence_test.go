@@ -1,6 +1,6 @@
-// Package precedence holds the truth table of injection (namespace label × namespace revision × pod label × pod
-// revision, both spellings, both policies) against a real API server: for every row a dry-run pod is created, and who
-// was called must be who the table, our own evaluation of the selectors, and check-inject say.
+// Package precedence holds the truth tables of injection (namespace label × namespace revision × pod label × pod
+// revision; three revisions with tags; every policy; neverInject and alwaysInject) against a real API server: for every
+// row a dry-run pod is created, and who was called and who injected must be who the table and check-inject say.
 package precedence
 
 import (
@@ -41,48 +41,57 @@ func TestTruthTableOnTheAPIServer(t *testing.T) {
 	c := testenv.Start(t, testenv.Options{Name: "precedence"}) // webhook configurations aren't in a namespace
 	api := newClient(t, c)
 	installCRD(t, api)
-	rows := injecttest.TruthTable()
-	if len(rows) < 800 {
-		t.Fatalf("the table has %d rows: this test would prove little", len(rows))
-	}
-	namespaces := makeNamespaces(t, c, rows)
-	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut} {
-		t.Run(string(policy), func(t *testing.T) {
-			called := serve(t, c, api, policy)
-			create(t, api, rows, namespaces)
-			checks := checkInject(t, api, rows, namespaces)
-			for i := range rows {
-				want := rows[i].Want
-				if policy == v1alpha1.PolicyOptOut {
-					want = rows[i].WantOptOut
-				}
-				compare(t, &rows[i], want, called.by(podName(i)), checks[i])
+	tagged, simple, listed := injecttest.Tagged(v1alpha1.PolicyOptIn), injecttest.Simple(v1alpha1.PolicyOptOut), injecttest.Listed(v1alpha1.PolicyExplicit)
+	for _, table := range []struct {
+		name  string
+		world injecttest.World
+		rows  []injecttest.Row
+		least int
+	}{
+		{"three revisions, two tags, OptIn", tagged, tagged.EachMeaning(), 1600},
+		{"OptOut", simple, simple.EachMeaning(), 500},
+		{"Explicit, neverInject, alwaysInject", listed, listed.ListedRows(), 200},
+	} {
+		if len(table.rows) < table.least {
+			t.Fatalf("%s: the table has %d rows: this test would prove little", table.name, len(table.rows))
+		}
+		t.Run(table.name, func(t *testing.T) {
+			called := serve(t, c, api, table.world.Injectors)
+			namespaces := makeNamespaces(t, c, table.rows)
+			create(t, api, table.rows, namespaces)
+			checks := checkInject(t, api, table.rows, namespaces)
+			for i := range table.rows {
+				compare(t, &table.rows[i], called.by(podName(i)), checks[i])
 			}
 		})
 	}
 }
 
 // compare holds the API server's and check-inject's answer against the table's.
-func compare(t *testing.T, row *injecttest.Row, want string, called []string, check cli.InjectionCheck) {
+func compare(t *testing.T, row *injecttest.Row, called []string, check cli.InjectionCheck) {
 	t.Helper()
 	var wanted []string
-	if want != injecttest.None {
-		wanted = []string{want}
+	if row.Called != injecttest.None {
+		wanted = []string{answered(row.Called, row.Injected)}
 	}
 	if !slices.Equal(called, wanted) {
 		t.Errorf("namespace %v, pod %v: the API server called %v, the table says %v", row.NamespaceLabels(), row.PodLabels(), called, wanted)
 	}
-	said := injecttest.None
-	if check.Injected {
-		said = check.Decision.Injector
-	}
-	if said != want {
-		t.Errorf("namespace %v, pod %v: check-inject says %q (%s), the table says %q", row.NamespaceLabels(), row.PodLabels(), said, check.Verdict, want)
+	if check.Injected != row.Injected || row.Called != injecttest.None && check.Decision.Injector != row.Called {
+		t.Errorf("namespace %v, pod %v: check-inject says %t by %q (%s), the table says %t by %q",
+			row.NamespaceLabels(), row.PodLabels(), check.Injected, check.Decision.Injector, check.Verdict, row.Injected, row.Called)
 	}
 	matching := slices.DeleteFunc(slices.Clone(check.Webhooks), func(r cli.WebhookRow) bool { return !r.Matches })
 	if len(matching) != len(wanted) {
 		t.Errorf("namespace %v, pod %v: check-inject shows %d matching webhooks, want %d: %v", row.NamespaceLabels(), row.PodLabels(), len(matching), len(wanted), matching)
 	}
+}
+
+func answered(injector string, injected bool) string {
+	if injected {
+		return injector
+	}
+	return injector + " without a patch"
 }
 
 // calls are the Injectors called for each pod.
@@ -128,25 +137,22 @@ func (r *recorded) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// record notes which Injector a call was for, if it was answered with a patch.
+// record notes which Injector a call was for, and whether it was answered with a patch.
 func (c *calls) record(pod, path string, answer []byte) {
 	var review struct {
 		Response struct{ Patch []byte }
 	}
-	called := "not injected by " + path
-	if json.Unmarshal(answer, &review) == nil && len(review.Response.Patch) > 0 {
-		called = strings.Split(path, "/")[3] // /inject/injector/NAME/entry/ENTRY
-	}
+	injector := strings.Split(path, "/")[3] // /inject/injector/NAME/entry/ENTRY
+	called := answered(injector, json.Unmarshal(answer, &review) == nil && len(review.Response.Patch) > 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.byPod[pod] = append(c.byPod[pod], called)
 }
 
 // serve puts the table's Injectors and their webhook configurations on the API server, answered by the real handler.
-func serve(t *testing.T, c *testenv.Cluster, api client.Client, policy v1alpha1.Policy) *calls {
+func serve(t *testing.T, c *testenv.Cluster, api client.Client, injectors []v1alpha1.Injector) *calls {
 	t.Helper()
 	listener := c.Listen(t)
-	injectors := injecttest.Injectors(policy)
 	for i := range injectors {
 		injectors[i].Spec.Webhook.URL = "https://" + listener.Host
 	}
@@ -169,7 +175,9 @@ func serve(t *testing.T, c *testenv.Cluster, api client.Client, policy v1alpha1.
 	for i := range injectors {
 		register(t, api, op, &injectors[i], owned, listener.CA)
 	}
-	waitCalled(t, api, handler)
+	for i := range injectors {
+		waitCalled(t, api, handler, injectors[i].Spec.Revision)
+	}
 	return handler
 }
 
@@ -201,20 +209,18 @@ func createFor(t *testing.T, api client.Client, object client.Object) {
 	})
 }
 
-// waitCalled waits until the API server has the configurations in use: a pod of the canary revision is injected.
-func waitCalled(t *testing.T, api client.Client, handler *calls) {
+// waitCalled waits until the API server has a revision's configuration in use: a pod that names it is sent to us.
+func waitCalled(t *testing.T, api client.Client, handler *calls, revision string) {
 	t.Helper()
-	for _, revision := range []string{"default", "canary"} {
-		name := "warm-up-" + revision
-		end := time.Now().Add(30 * time.Second)
-		for len(handler.by(name)) == 0 {
-			if time.Now().After(end) {
-				t.Fatalf("the API server didn't call the webhook of revision %s within 30 s", revision)
-			}
-			pod := newPod("default", name, map[string]string{"istio.io/rev": revision})
-			if err := api.Create(t.Context(), pod, client.DryRunAll); err != nil {
-				t.Fatal(err)
-			}
+	name := "warm-up-" + revision
+	end := time.Now().Add(30 * time.Second)
+	for len(handler.by(name)) == 0 {
+		if time.Now().After(end) {
+			t.Fatalf("the API server didn't call the webhook of revision %s within 30 s", revision)
+		}
+		pod := newPod("default", name, map[string]string{"istio.io/rev": revision})
+		if err := api.Create(t.Context(), pod, client.DryRunAll); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
