@@ -22,6 +22,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/events"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/controller/workload"
 	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/version"
 	"github.com/pillion-mesh/pillion/templates"
@@ -114,6 +115,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		watch(ctx, mgr, nodes, certificate, o),
 		controller.AddTo(mgr),
 		mgr.Add(certificate),
+		addWorkload(mgr, controller.Compiler.Set, recorder, metrics, log),
 		addDefaultInjector(mgr, o, revisions, h, log),
 	)
 	if err != nil {
@@ -146,6 +148,18 @@ func (o Options) InjectOperator() inject.Operator {
 	}
 	return inject.Operator{Namespace: o.Namespace, Service: o.Service, ServicePort: o.ServicePort,
 		SidecarImage: o.SidecarImage, Mesh: mesh, Templates: templates.FS}
+}
+
+// addWorkload has the leader watch pods.
+func addWorkload(mgr manager.Manager, set func() *inject.Set, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) error {
+	controller, err := workload.New(workload.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Informers: mgr.GetCache(), Set: set, Record: recorder.Record, Now: time.Now,
+		Log: log.WithName("workload"), Metrics: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	return mgr.Add(controller)
 }
 
 // addDefaultInjector makes the first Injector, and makes readiness wait until the API server has its webhooks.
