@@ -86,7 +86,7 @@ func (s *settings) apply(pod *rawjson.Value) (faults []Fault) {
 func (a *Annotation) apply(s *settings, value string) error {
 	switch {
 	case a.Group == GroupNoEffect:
-		s.warn("annotation %q has no effect: only Istio's own proxy has a use for it", a.Key)
+		s.warn("annotation %q has no effect here", a.Key)
 	case a.Instead != "":
 		s.warn("annotation %q is deprecated; use %s", a.Key, a.Instead)
 	}

@@ -109,7 +109,7 @@ const annotationNetworks = "k8s.v1.cni.cncf.io/networks"
 // noteNetworks tells that capture takes all interfaces, also those nobody thought of.
 func noteNetworks(s *settings, value string) error {
 	if strings.TrimSpace(value) != "" && s.capture.Mode != v1alpha1.CaptureNone && s.capture.ExcludeInterfaces == "" {
-		s.warn("more networks (%s): captured too; %s leaves out", annotationNetworks, istio.AnnotationExcludeInterfaces)
+		s.warn("the pod's other networks are captured too; %s leaves their interfaces out", istio.AnnotationExcludeInterfaces)
 	}
 	return nil
 }
