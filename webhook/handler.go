@@ -19,6 +19,7 @@ type handler struct {
 	Options
 	budget  budget
 	scratch *sync.Pool
+	answers sync.Pool // of *[]byte
 }
 
 // namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
@@ -184,12 +185,27 @@ func (h *handler) send(w http.ResponseWriter, o *outcome) {
 		w.WriteHeader(o.failure.code)
 		_, err = io.WriteString(w, o.failure.message+"\n")
 	} else {
-		text := o.answer.encode(&o.review)
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(text))) // otherwise it goes out in chunks
-		_, err = w.Write(text)
+		err = h.sendReview(w, o)
 	}
 	if err != nil && !errors.Is(err, http.ErrHandlerTimeout) {
 		h.Log.V(1).Info("answer not sent", "uid", o.request.UID, "error", err.Error())
 	}
+}
+
+// maxAnswer is the largest buffer kept for the next answer; a typical one takes 10 KiB.
+const maxAnswer = 64 << 10
+
+func (h *handler) sendReview(w http.ResponseWriter, o *outcome) error {
+	buffer, _ := h.answers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	*buffer = o.answer.encode((*buffer)[:0], &o.review)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(*buffer))) // otherwise it goes out in chunks
+	_, err := w.Write(*buffer)
+	if cap(*buffer) <= maxAnswer {
+		h.answers.Put(buffer)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -72,9 +73,9 @@ type answer struct {
 	causes   []inject.Fault
 }
 
-// encode writes the AdmissionReview that answers r.
-func (a *answer) encode(r *review) []byte {
-	b := make([]byte, 0, 512+len(a.message)+base64.StdEncoding.EncodedLen(len(a.patch)))
+// encode appends the AdmissionReview that answers r.
+func (a *answer) encode(b []byte, r *review) []byte {
+	b = slices.Grow(b, 512+len(a.message)+base64.StdEncoding.EncodedLen(len(a.patch)))
 	b = append(b, `{"kind":"AdmissionReview","apiVersion":`...)
 	b = rawjson.AppendQuoted(b, r.apiVersion)
 	b = append(b, `,"response":{"uid":`...)

@@ -93,6 +93,8 @@ func AppendQuoted(dst []byte, s string) []byte {
 			dst = append(dst, '\\', 'n')
 		case r < 0x20:
 			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		case r < utf8.RuneSelf:
+			dst = append(dst, byte(r))
 		default:
 			dst = utf8.AppendRune(dst, r)
 		}
