@@ -1,6 +1,7 @@
 // Command app is the application of the project's tests and demo: it serves and calls HTTP, echoes TCP, sleeps, exits.
 // Its HTTP server says who called, so that a test sees through which hands a request went. It links the standard
-// library only. In: a subcommand. Out: JSON lines. Start here; http.go and tcp.go have a server and a client each.
+// library only. In: a subcommand. Out: JSON lines. Start here; http.go and tcp.go have a server and a client each,
+// health.go a server for probes.
 package main
 
 import (
@@ -16,6 +17,8 @@ import (
 
 const usage = `usage: app COMMAND
   serve [ADDRESS]          HTTP server (default :8080): answers {"pod","remote","path",...}
+  health [HTTP [HTTPS [TCP]]]
+                           servers for probes (default :8080 :8443 :9001), gRPC's too; GET /asked says who asked
   get URL...               HTTP client: prints each answer; fails if one isn't 200
   probe INTERVAL URL       HTTP client that goes on until SIGTERM and then prints {"ok","failed"}
   echo [ADDRESS]           TCP server (default :9000): sends back what comes
@@ -60,6 +63,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	switch {
 	case name == "serve" && len(rest) <= 1:
 		return serve(ctx, address(rest, ":8080"), out)
+	case name == "health" && len(rest) <= 3:
+		return serveHealth(ctx, rest, out)
 	case name == "get" && len(rest) > 0:
 		return getAll(ctx, rest, out)
 	case name == "probe" && len(rest) == 2:
