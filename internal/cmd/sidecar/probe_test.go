@@ -1,9 +1,11 @@
 package sidecar
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -114,6 +116,41 @@ func TestOnlyProbesAreAnyones(t *testing.T) {
 		if code, text := a.call(t, nstest.PodV4, path); code != want {
 			t.Errorf("%s: %d %q, want %d", path, code, text, want)
 		}
+	}
+}
+
+// TestHookOutlivesSIGTERM: in a classic pod all containers are told to end at once, and the kubelet runs the
+// application's hook through the agent, which has been told.
+func TestHookOutlivesSIGTERM(t *testing.T) {
+	a := newProbedApp(t, nstest.PodV4, "PILLION_TERMINATION_GRACE=60s", "MINIMUM_DRAIN_DURATION=0s",
+		probers(t, map[string]string{"/app-lifecycle/app/prestopz": fmt.Sprintf(`{"httpGet":{"path":"/stop","port":%d}}`, appPort)}))
+	release := sync.OnceFunc(func() { close(a.stopped) })
+	t.Cleanup(release)
+	hook := make(chan int, 1)
+	go func() {
+		code, _ := a.call(t, nstest.PodV4, "/app-lifecycle/app/prestopz")
+		hook <- code
+	}()
+	a.eventually("the hook runs", func() error {
+		if len(a.callers()) == 0 {
+			return errors.New("it wasn't called")
+		}
+		return nil
+	})
+	a.signal(syscall.SIGTERM)
+	a.eventually("draining", func() error {
+		if code, _ := a.call(t, nstest.PodV4, istio.PathReady); code != 503 {
+			return fmt.Errorf("readiness is %d", code)
+		}
+		return nil
+	})
+	time.Sleep(500 * time.Millisecond) // ample time to leave, for an agent that doesn't wait
+	release()
+	if code := <-hook; code != 200 {
+		t.Errorf("the hook's status is %d", code)
+	}
+	if code := a.wait(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

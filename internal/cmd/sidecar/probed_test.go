@@ -21,6 +21,7 @@ import (
 type probedApp struct {
 	*sidecar
 	kubelet *nstest.Namespace
+	stopped chan struct{} // the application's preStop hook returns when it is closed
 
 	mu   sync.Mutex
 	from []string // who called
@@ -31,7 +32,7 @@ func newProbedApp(t *testing.T, podIP string, env ...string) *probedApp {
 	t.Helper()
 	pod := nstest.NewPod(t)
 	applyCapture(t, pod.Namespace)
-	a := &probedApp{kubelet: pod.Peer}
+	a := &probedApp{kubelet: pod.Peer, stopped: make(chan struct{})}
 	a.serve(t, pod.Namespace)
 	a.sidecar = startSidecar(t, pod.Namespace, append(env, "INSTANCE_IP="+podIP)...)
 	return a
@@ -69,6 +70,8 @@ func (a *probedApp) answer(w http.ResponseWriter, r *http.Request) {
 	case "/to-sidecar":
 		pod, _, _ := net.SplitHostPort(r.Host)
 		http.Redirect(w, r, "http://"+net.JoinHostPort(pod, fmt.Sprint(istio.PortStatus))+"/quitquitquit", http.StatusTemporaryRedirect)
+	case "/stop":
+		<-a.stopped
 	case "/sick":
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
