@@ -126,10 +126,10 @@ func TestHookOutlivesSIGTERM(t *testing.T) {
 		probers(t, map[string]string{"/app-lifecycle/app/prestopz": fmt.Sprintf(`{"httpGet":{"path":"/stop","port":%d}}`, appPort)}))
 	release := sync.OnceFunc(func() { close(a.stopped) })
 	t.Cleanup(release)
-	hook := make(chan int, 1)
+	hook := make(chan string, 1)
 	go func() {
-		code, _ := a.call(t, nstest.PodV4, "/app-lifecycle/app/prestopz")
-		hook <- code
+		code, text, err := a.try(nstest.PodV4, "/app-lifecycle/app/prestopz")
+		hook <- fmt.Sprint(code, text, err)
 	}()
 	a.eventually("the hook runs", func() error {
 		if len(a.callers()) == 0 {
@@ -146,8 +146,8 @@ func TestHookOutlivesSIGTERM(t *testing.T) {
 	})
 	time.Sleep(500 * time.Millisecond) // ample time to leave, for an agent that doesn't wait
 	release()
-	if code := <-hook; code != 200 {
-		t.Errorf("the hook's status is %d", code)
+	if got := <-hook; got != fmt.Sprint(200, "", nil) {
+		t.Errorf("the hook ended with %s", got)
 	}
 	if code := a.wait(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -89,6 +89,14 @@ func (a *probedApp) callers() []string {
 // call asks the agent from outside of the pod.
 func (a *probedApp) call(t *testing.T, address, path string) (int, string) {
 	t.Helper()
+	code, text, err := a.try(address, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, text
+}
+
+func (a *probedApp) try(address, path string) (int, string, error) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
@@ -96,21 +104,18 @@ func (a *probedApp) call(t *testing.T, address, path string) (int, string) {
 			return conn, err
 		},
 	}}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+net.JoinHostPort(address, fmt.Sprint(istio.PortStatus))+path, nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+net.JoinHostPort(address, fmt.Sprint(istio.PortStatus))+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	req.Header.Set("User-Agent", "kube-probe/1.36")
 	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(text)
+	return resp.StatusCode, string(text), err
 }
 
 // expectUncaptured makes one connection that is captured, and wants the proxy to have seen no other.
