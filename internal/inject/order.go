@@ -33,11 +33,11 @@ func restarting(list []*rawjson.Value) []*rawjson.Value {
 	return made
 }
 
-// setAside splits the user's containers: those with a rendered one's name, and the rest.
+// setAside splits the user's containers: those that stand for a rendered one, and the rest.
 func setAside(p pod, rendered containerLists) (user, own containerLists) {
 	named := func(c *rawjson.Value) bool {
 		name := nameOf(c)
-		return byName(rendered.init, name) != nil || byName(rendered.main, name) != nil
+		return (byName(rendered.init, name) != nil || byName(rendered.main, name) != nil) && standsFor(c)
 	}
 	user.init, own.init = split(p.initContainers(), named)
 	user.main, own.main = split(p.containers(), named)
@@ -78,7 +78,7 @@ func reapply(rendered []*rawjson.Value, own containerLists) []*rawjson.Value {
 // ownFields is a user's container less what says nothing: null fields, and the image "auto" (a pod can't be created
 // without image). The pull policy of such an image is what the API server made up for it.
 func ownFields(c *rawjson.Value) *rawjson.Value {
-	auto := c.Get("image").Text() == "" || c.Get("image").Text() == "auto"
+	auto := isAuto(c.Get("image"))
 	var members []rawjson.Member
 	for _, m := range c.Members() {
 		if m.Value.Kind() == rawjson.Null || auto && (m.Key == "image" || m.Key == "imagePullPolicy") {

@@ -17,7 +17,7 @@ type assembly struct {
 	spec     *rawjson.Value // all but the containers
 	came     containerLists // the user's containers as they came
 	user     containerLists // and as they'll be: as many, in the same order. These lists are the pod's own: make new ones
-	own      containerLists // the user's that were merged into rendered ones
+	own      containerLists // the user's that stand for rendered ones and are merged into them
 	rendered containerLists // ours
 	added    additions
 }
@@ -33,6 +33,7 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	}
 	a := &assembly{program: p, vars: v}
 	a.split(overlay)
+	a.addShared()
 	a.mergeOwn()
 	a.keepStanding(original, overlay)
 	a.mergeSpec(overlay.Get("spec"))

@@ -56,11 +56,11 @@ func reverted(root, changed *rawjson.Value) *rawjson.Value {
 	metadata, spec := root.Get("metadata"), root.Get("spec")
 	for _, m := range changed.Get("metadata").Members() {
 		if m.Value.Kind() == rawjson.Object && (m.Key == "labels" || m.Key == "annotations") {
-			metadata = metadata.With(m.Key, revert(orValue(metadata.Get(m.Key), rawjson.NewObject()), m.Value))
+			metadata = metadata.With(m.Key, revert(orValue(metadata.Get(m.Key), rawjson.NewObject()), m.Value, nil))
 		}
 	}
 	if changes := changed.Get("spec"); changes.Kind() == rawjson.Object && spec != nil {
-		spec = revert(spec, changes)
+		spec = revert(spec, changes, podSchema.field("spec"))
 	}
 	return root.With("metadata", metadata).With("spec", spec)
 }

@@ -17,13 +17,15 @@ import (
 //
 // A list is a place that changed: what we wrote there (null: nothing), then what was there (missing: nothing).
 
-// changes tells two objects apart; nil if they say the same.
-func changes(was, is *rawjson.Value) *rawjson.Value {
+// changes tells two values apart; nil if they say the same. Lists with keys are compared by them, as objects are.
+func changes(was, is *rawjson.Value, s *schema) *rawjson.Value {
 	switch {
 	case was == is:
 		return nil
 	case is.Kind() == rawjson.Object && (was.Kind() == rawjson.Object || was.Kind() == rawjson.Null):
-		return objectChanges(was, is)
+		return objectChanges(was, is, s)
+	case is.Kind() == rawjson.List && (was.Kind() == rawjson.List || was.Kind() == rawjson.Null) && s.keyed() && s.apart(was) && s.apart(is):
+		return objectChanges(s.byKey(was), s.byKey(is), nil)
 	case was != nil && is != nil && rawjson.Equal(was, is):
 		return nil
 	}
@@ -34,17 +36,17 @@ func changes(was, is *rawjson.Value) *rawjson.Value {
 	return rawjson.NewList(wrote, was)
 }
 
-func objectChanges(was, is *rawjson.Value, but ...string) *rawjson.Value {
+func objectChanges(was, is *rawjson.Value, s *schema, but ...string) *rawjson.Value {
 	var members []rawjson.Member
 	then, now := was.Finder(), is.Finder()
 	for _, m := range is.Members() {
 		if old := then.Get(m.Key); old != m.Value && !slices.Contains(but, m.Key) {
-			members = append(members, member(m.Key, changes(old, m.Value))...)
+			members = append(members, member(m.Key, changes(old, m.Value, s.field(m.Key)))...)
 		}
 	}
 	for _, m := range was.Members() {
 		if now.Get(m.Key) == nil && !slices.Contains(but, m.Key) {
-			members = append(members, member(m.Key, changes(m.Value, nil))...)
+			members = append(members, member(m.Key, changes(m.Value, nil, nil))...)
 		}
 	}
 	return objectOrNil(members)
@@ -57,22 +59,52 @@ func objectOrNil(members []rawjson.Member) *rawjson.Value {
 	return rawjson.NewObject(members...)
 }
 
+// text is a key as the name of a field.
+func (k itemKey) text() string {
+	if k[1] == "" {
+		return k[0]
+	}
+	return k[0] + "/" + k[1]
+}
+
+// apart says whether a list's items are objects with keys of their own.
+func (s *schema) apart(list *rawjson.Value) bool {
+	seen := make(map[itemKey]bool, len(list.Items()))
+	for _, item := range list.Items() {
+		key := s.keyOf(item)
+		if item.Kind() != rawjson.Object || seen[key] {
+			return false
+		}
+		seen[key] = true
+	}
+	return true
+}
+
+// byKey is a list as an object.
+func (s *schema) byKey(list *rawjson.Value) *rawjson.Value {
+	members := make([]rawjson.Member, len(list.Items()))
+	for i, item := range list.Items() {
+		members[i] = rawjson.Member{Key: s.keyOf(item).text(), Value: item}
+	}
+	return rawjson.NewObject(members...)
+}
+
 // revert takes changes back. Where something else stands now than what we wrote, somebody else wants it so, and it
 // stays. What the API server added to it is no such thing.
-func revert(v, changed *rawjson.Value) *rawjson.Value {
+func revert(v, changed *rawjson.Value, s *schema) *rawjson.Value {
 	switch {
 	case changed.Kind() == rawjson.List:
 		return revertPlace(v, changed.Items())
 	case changed.Kind() != rawjson.Object:
 		return v
-	case v.Kind() == rawjson.List:
-		return revertNamed(v, changed)
+	case v.Kind() == rawjson.List && s.keyed():
+		return revertList(v, changed, s)
 	case v.Kind() != rawjson.Object:
 		return v
 	}
 	for _, m := range changed.Members() {
 		if standing := v.Get(m.Key); standing != nil || m.Value.Kind() == rawjson.List {
-			v = v.With(m.Key, revert(standing, m.Value))
+			v = v.With(m.Key, revert(standing, m.Value, s.field(m.Key)))
 		}
 	}
 	if len(v.Members()) == 0 {
@@ -93,16 +125,22 @@ func revertPlace(v *rawjson.Value, place []*rawjson.Value) *rawjson.Value {
 	return place[1]
 }
 
-// revertNamed takes back changes of containers.
-func revertNamed(list, changed *rawjson.Value) *rawjson.Value {
-	items := slices.Clone(list.Items())
-	places := placesOf(len(items), items, nameOf)
-	for _, m := range changed.Members() {
-		if at := places.find(items, m.Key); at >= 0 {
-			if reverted := revert(items[at], m.Value); nameOf(reverted) == m.Key {
-				items[at] = reverted
-			}
+func revertList(list, changed *rawjson.Value, s *schema) *rawjson.Value {
+	var items []*rawjson.Value
+	find := changed.Finder()
+	for _, item := range list.Items() {
+		key := s.keyOf(item)
+		reverted := revert(item, orValue(find.Get(key.text()), rawjson.NewObject()), s.item)
+		switch {
+		case reverted == nil:
+		case s.keyOf(reverted) == key:
+			items = append(items, reverted)
+		default:
+			items = append(items, item) // nobody's work but an editor's
 		}
+	}
+	if items == nil {
+		return nil
 	}
 	return rawjson.NewList(items...)
 }
@@ -112,8 +150,8 @@ func (a *assembly) undo() string {
 	was := a.vars.pod.metadata
 	pod := objectOrNil(slices.Concat(
 		member("metadata", objectOrNil(slices.Concat(
-			member("labels", changes(was.Get("labels"), a.metadata.Get("labels"))),
-			member("annotations", changes(was.Get("annotations"), withoutWritten(a.metadata.Get("annotations")))),
+			member("labels", changes(was.Get("labels"), a.metadata.Get("labels"), nil)),
+			member("annotations", changes(was.Get("annotations"), withoutWritten(a.metadata.Get("annotations")), nil)),
 		))),
 		member("spec", a.specChanges()),
 	))
@@ -135,7 +173,7 @@ func member(key string, value *rawjson.Value) []rawjson.Member {
 // specChanges leaves out the lists that the status annotation takes care of.
 func (a *assembly) specChanges() *rawjson.Value {
 	return objectOrNil(slices.Concat(
-		objectChanges(a.vars.pod.spec, a.spec, "initContainers", "containers", "volumes", "imagePullSecrets").Members(),
+		objectChanges(a.vars.pod.spec, a.spec, nil, "initContainers", "containers", "volumes", "imagePullSecrets").Members(),
 		member("initContainers", containerChanges(a.came.init, a.user.init)),
 		member("containers", containerChanges(a.came.main, a.user.main)),
 	))
@@ -145,7 +183,7 @@ func (a *assembly) specChanges() *rawjson.Value {
 func containerChanges(was, is []*rawjson.Value) *rawjson.Value {
 	var members []rawjson.Member
 	for i := range min(len(was), len(is)) {
-		members = append(members, member(nameOf(was[i]), changes(was[i], is[i]))...)
+		members = append(members, member(nameOf(was[i]), changes(was[i], is[i], containerSchema))...)
 	}
 	return objectOrNil(members)
 }
