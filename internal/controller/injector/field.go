@@ -18,7 +18,7 @@ const fieldBundle = "caBundle"
 // else isn't as rendered. Server-side apply would make us a co-owner of each entry, which then outlives its removal from
 // the chart without the fields it needs; so this is a JSON Patch.
 func (c *Controller) keepField(ctx context.Context, p *pass, want *admissionv1.MutatingWebhookConfiguration, w *webhookPass) error {
-	live, differs, err := c.difference(ctx, want)
+	live, differs, err := c.difference(ctx, p.compiled.InEffect, want)
 	switch {
 	case err != nil:
 		return err

@@ -12,16 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/pillion-mesh/pillion/internal/controller/degrade"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 // keepManaged keeps a whole webhook configuration as rendered (webhook.mode Managed).
 func (c *Controller) keepManaged(ctx context.Context, p *pass, want *admissionv1.MutatingWebhookConfiguration, w *webhookPass) error {
 	want.OwnerReferences = []metav1.OwnerReference{ownerReference(p.inj)}
-	live, differs, err := c.difference(ctx, want)
+	live, differs, err := c.difference(ctx, p.compiled.InEffect, want)
 	if err != nil {
 		return err
 	}
+	w.degraded = degrade.Degraded(live)
 	mark := digest(want)
 	if w.inSync = len(differs) == 0; !w.inSync {
 		w.inSync, err = c.put(ctx, p, change{want, live, differs, mark, func(ctx context.Context) error { return c.write(ctx, want) }}, w)

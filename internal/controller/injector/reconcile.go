@@ -22,6 +22,7 @@ type pass struct {
 	inj       *v1alpha1.Injector // as the informer has it; not ours to change
 	compiled  *Compiled
 	state     *State
+	op        inject.Operator
 	names     []string // it owns
 	webhooks  []webhookPass
 	conflicts []inject.Conflict
@@ -51,7 +52,7 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 	if compiled == nil || compiled.UID != inj.UID {
 		return reconcile.Result{RequeueAfter: compileWait}, nil
 	}
-	p := &pass{inj: &inj, compiled: compiled, state: state, names: state.Names(inj.Name), again: resync}
+	p := &pass{inj: &inj, compiled: compiled, state: state, names: state.Names(inj.Name), op: c.Operator, again: resync}
 	if compiled.Generation != inj.Generation { // its compile is under way; what is in effect is kept in order meanwhile
 		return reconcile.Result{RequeueAfter: compileWait}, c.applyWebhooks(ctx, p)
 	}

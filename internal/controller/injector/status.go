@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/degrade"
 )
 
 // Reasons of conditions.
@@ -37,8 +38,11 @@ const (
 // news says whether a condition has just become bad for a reason the user should hear of.
 func news(before []metav1.Condition, now metav1.Condition) bool {
 	bad := metav1.ConditionFalse
-	if now.Type == v1alpha1.ConditionConflicts {
+	switch now.Type {
+	case v1alpha1.ConditionConflicts:
 		bad = metav1.ConditionTrue
+	case v1alpha1.ConditionDegraded: // who degrades tells
+		return false
 	}
 	if now.Status != bad || now.Reason == reasonPending || now.Reason == reasonNotTrusted {
 		return false
@@ -60,7 +64,7 @@ func (p *pass) status() v1alpha1.InjectorStatus {
 	for _, w := range p.webhooks {
 		s.Webhooks = append(s.Webhooks, v1alpha1.WebhookStatus{Name: w.name, Mode: w.mode, InSync: w.inSync, Entries: w.entries})
 	}
-	for _, condition := range []metav1.Condition{p.accepted(), p.templatesReady(), p.webhooksReady(), p.certificatesReady(), p.conflicting()} {
+	for _, condition := range []metav1.Condition{p.accepted(), p.templatesReady(), p.webhooksReady(), p.certificatesReady(), p.conflicting(), p.degraded()} {
 		condition.ObservedGeneration = p.inj.Generation
 		if len(condition.Message) > maxConditionMessage {
 			condition.Message = condition.Message[:maxConditionMessage]
@@ -200,4 +204,13 @@ func (p *pass) certificatesReady() metav1.Condition {
 		return condition(v1alpha1.ConditionCertificatesReady, false, reasonNotTrusted, strings.Join(faults, "; "))
 	}
 	return condition(v1alpha1.ConditionCertificatesReady, true, reasonTrusted, "")
+}
+
+func (p *pass) degraded() metav1.Condition {
+	inj := p.inj
+	if p.compiled.InEffect != nil {
+		inj = p.compiled.InEffect
+	}
+	degraded := slices.ContainsFunc(p.webhooks, func(w webhookPass) bool { return w.degraded })
+	return degrade.Condition(inj, p.op.Namespace, p.op.Service, degraded)
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/degrade"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
@@ -52,6 +53,7 @@ type webhookPass struct {
 	inSync    bool
 	reason    string // what the user should know; "" is nothing
 	why       string
+	degraded  bool
 	untrusted error
 }
 
@@ -59,6 +61,17 @@ type webhookPass struct {
 func (w *webhookPass) say(reason, format string, args ...any) {
 	if w.reason == "" {
 		w.reason, w.why = reason, fmt.Sprintf(format, args...)
+	}
+}
+
+// allowDegraded makes failurePolicy of want what it is while no operator is ready, if that is so: see package degrade.
+func allowDegraded(inj *v1alpha1.Injector, want, live *admissionv1.MutatingWebhookConfiguration, op inject.Operator) {
+	policy := admissionv1.FailurePolicyType(inj.Spec.Webhook.FailurePolicy)
+	if degrade.Degraded(live) && degrade.Applies(inj, op.Namespace, op.Service) {
+		policy = admissionv1.Ignore
+	}
+	for i := range want.Webhooks {
+		want.Webhooks[i].FailurePolicy = &policy
 	}
 }
 
@@ -85,15 +98,15 @@ func (c *Controller) keep(ctx context.Context, p *pass, want *admissionv1.Mutati
 
 // difference looks in the informer first. What it shows may be older than our own last write, so a difference counts
 // only if a live read has it too.
-func (c *Controller) difference(ctx context.Context, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
-	known, differs, err := differenceIn(ctx, c.Client, want)
+func (c *Controller) difference(ctx context.Context, inj *v1alpha1.Injector, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
+	known, differs, err := c.differenceIn(ctx, c.Client, inj, want)
 	if err != nil || len(differs) == 0 {
 		return known, nil, err
 	}
-	return differenceIn(ctx, c.Live, want)
+	return c.differenceIn(ctx, c.Live, inj, want)
 }
 
-func differenceIn(ctx context.Context, reader client.Reader, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
+func (c *Controller) differenceIn(ctx context.Context, reader client.Reader, inj *v1alpha1.Injector, want *admissionv1.MutatingWebhookConfiguration) (*admissionv1.MutatingWebhookConfiguration, []drift, error) {
 	live := &admissionv1.MutatingWebhookConfiguration{}
 	err := reader.Get(ctx, client.ObjectKeyFromObject(want), live)
 	if apierrors.IsNotFound(err) {
@@ -102,6 +115,7 @@ func differenceIn(ctx context.Context, reader client.Reader, want *admissionv1.M
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading webhook configuration %s: %w", want.Name, err)
 	}
+	allowDegraded(inj, want, live, c.Operator)
 	return live, compare(want, live), nil
 }
 

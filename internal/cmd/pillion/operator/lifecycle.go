@@ -57,6 +57,7 @@ func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *he
 	var ending time.Time
 	select {
 	case <-ctx.Done():
+		wait.Go(func() { p.farewell(o, h) })
 		ending = h.end(p.handler)
 		log.Info("ending: answering on while the news spreads", "drain", o.Drain)
 		fault = <-managed
@@ -76,6 +77,15 @@ func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *he
 		return fmt.Errorf("manager: %w", fault)
 	}
 	return nil
+}
+
+// farewell says good-bye for a replica that could answer until now, for as long as it still does.
+func (p *parts) farewell(o Options, h *health) {
+	ctx, cancel := context.WithTimeout(context.Background(), o.Drain)
+	defer cancel()
+	if h.able(ctx) == nil {
+		p.degrader.Farewell(ctx)
+	}
 }
 
 // end takes readiness away and has answers close their connections. It returns when that was.

@@ -9,7 +9,9 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -73,12 +75,14 @@ func lease(o Options, config *rest.Config) (resourcelock.Interface, error) {
 	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, o.Lease, identity, config, renewDeadline)
 }
 
-// cacheOptions keep the informers small: one Secret, names and versions of ConfigMaps, and of others' webhook
-// configurations, nodes and namespaces what is needed.
+// cacheOptions keep the informers small: one Secret, our own endpoints, names and versions of ConfigMaps, and of others'
+// webhook configurations, nodes and namespaces what is needed.
 func cacheOptions(o Options) cache.Options {
+	endpoints := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: o.Service})
 	secret := fields.OneTermEqualSelector("metadata.name", servingcert.SecretName(o.Service))
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Secret{}:                            {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
+		&discoveryv1.EndpointSlice{}:                {Namespaces: map[string]cache.Config{o.Namespace: {LabelSelector: endpoints}}},
 		&corev1.ConfigMap{}:                         {Namespaces: map[string]cache.Config{o.Namespace: {}}, Transform: injector.TrimConfigMap},
 		&admissionv1.MutatingWebhookConfiguration{}: {Transform: injector.TrimConfiguration},
 		&corev1.Node{}:                              {Transform: admission.Trim},
@@ -93,7 +97,7 @@ func cacheOptions(o Options) cache.Options {
 func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, certificate *servingcert.Controller, o Options) error {
 	informers := mgr.GetCache()
 	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject(),
-		injector.ConfigMapObject(), &corev1.LimitRange{}, &corev1.ResourceQuota{}} {
+		injector.ConfigMapObject(), &discoveryv1.EndpointSlice{}, &corev1.LimitRange{}, &corev1.ResourceQuota{}} {
 		if _, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/pillion-mesh/pillion/internal/controller/admission"
+	"github.com/pillion-mesh/pillion/internal/controller/degrade"
 	"github.com/pillion-mesh/pillion/internal/controller/events"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
@@ -64,6 +65,7 @@ func Run(ctx context.Context, o Options, log logr.Logger) error {
 type parts struct {
 	manager     manager.Manager
 	certificate *servingcert.Controller
+	degrader    *degrade.Controller
 	handler     *drainable
 	recorder    *events.Recorder
 }
@@ -107,6 +109,13 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
+	degrader, err := degrade.New(degrade.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName,
+		Serves: revisions.Serves, Record: recorder.Record, Now: time.Now, Log: log.WithName("degrade"), Metrics: metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
 	nodes := admission.NewNodes()
 	h.add("caches", synced(mgr))
 	h.add("injectors", func(context.Context) error { return controller.Compiler.Ready() })
@@ -115,6 +124,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		watch(ctx, mgr, nodes, certificate, o),
 		controller.AddTo(mgr),
 		mgr.Add(certificate),
+		mgr.Add(degrader),
 		addWorkload(mgr, controller.Compiler.Set, recorder, metrics, log),
 		addDefaultInjector(mgr, o, revisions, h, log),
 	)
@@ -129,7 +139,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		Log:        log.WithName("webhook"),
 		Metrics:    webhook.NewMetrics(metrics),
 	})}
-	return &parts{manager: mgr, certificate: certificate, handler: handler, recorder: recorder}, nil
+	return &parts{manager: mgr, certificate: certificate, degrader: degrader, handler: handler, recorder: recorder}, nil
 }
 
 func (o Options) certificateOptions() servingcert.Options {
