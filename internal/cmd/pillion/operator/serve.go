@@ -49,8 +49,7 @@ func (s *httpServer) shutdown(patience time.Duration) {
 	<-s.done //nolint:errcheck // an error was the reason to come here, or is none
 }
 
-// WebhookServer is the server of admission, certificate aside, for ServeTLS. Both are exported for benchmarks, which
-// measure what runs.
+// WebhookServer is the server of admission, certificate aside. It is exported for benchmarks, which measure what runs.
 // API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one connection and so on one replica.
 func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *http.Server {
 	return &http.Server{
@@ -68,15 +67,10 @@ func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) 
 	}
 }
 
-// ServeTLS serves until the server is closed.
-func ServeTLS(server *http.Server, listener net.Listener) error {
-	return server.ServeTLS(gathering{listener}, "", "")
-}
-
 func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
 	server := WebhookServer(handler, certificate.GetCertificate)
 	server.ErrorLog, server.ConnState = certificate.ErrorLog(), handler.count
-	return start(server, func() error { return ServeTLS(server, listener) })
+	return start(server, func() error { return server.ServeTLS(listener, "", "") })
 }
 
 // drainable asks for each connection's end once the replica is to end. An answer that says so can't lose a request,
