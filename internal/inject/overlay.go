@@ -79,7 +79,7 @@ func (a *assembly) pod() *rawjson.Value {
 	return a.vars.pod.root.With("metadata", a.metadata).With("spec", spec)
 }
 
-// overlay renders the pod's templates one over the other.
+// overlay renders the pod's templates one over the other, and the Injector's pull secrets over all.
 func (p *Program) overlay(ctx context.Context, v *vars) (*rawjson.Value, error) {
 	overlay := rawjson.NewObject()
 	for _, name := range v.settings.templates {
@@ -91,6 +91,9 @@ func (p *Program) overlay(ctx context.Context, v *vars) (*rawjson.Value, error) 
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("rendering template %q: %w", name, err)
 		}
+	}
+	if p.pullSecrets != nil {
+		overlay = merge(overlay, p.pullSecrets, podSchema)
 	}
 	return overlay, nil
 }

@@ -30,6 +30,7 @@ type Program struct {
 	templates   map[string]*template
 	aliases     map[string][]string
 	defaults    choice
+	pullSecrets *rawjson.Value // an overlay; nil if there are none
 	image       string
 	capture     Capture
 	captureArgs *rawjson.Value // of pods that change nothing about capture
@@ -128,10 +129,23 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 	for _, alias := range spec.Aliases {
 		p.aliases[alias.Name] = alias.Templates
 	}
+	p.pullSecrets = pullSecrets(spec.ImagePullSecrets)
 	p.resources = resourcesValue(p.quantities).Freeze()
 	p.componentLogLevel = clean(v1alpha1.ComponentLogLevel, spec.Proxy.ComponentLogLevel)
 	p.captureArgs = stringList(captureArgs(p.capture, int64(spec.Proxy.StatusPort))).Freeze()
 	return p
+}
+
+func pullSecrets(list []v1alpha1.PullSecret) *rawjson.Value {
+	var items []*rawjson.Value
+	for _, secret := range list {
+		items = append(items, rawjson.NewObject(member("name", rawjson.NewString(secret.Name))...))
+	}
+	if items == nil {
+		return nil
+	}
+	spec := rawjson.NewObject(member("imagePullSecrets", rawjson.NewList(items...))...)
+	return rawjson.NewObject(member("spec", spec)...)
 }
 
 // templateTexts are all templates by name; an Injector's own shadows the built-in of its name.
