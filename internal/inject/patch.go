@@ -21,7 +21,7 @@ func makePatch(from, to *rawjson.Value) []byte {
 
 type patcher struct {
 	out  []byte
-	path []byte
+	path []byte // as JSON has it between quotes
 }
 
 // op starts an operation: everything but its value.
@@ -33,8 +33,9 @@ func (p *patcher) op(name string) {
 	}
 	p.out = append(p.out, `{"op":"`...)
 	p.out = append(p.out, name...)
-	p.out = append(p.out, `","path":`...)
-	p.out = rawjson.AppendQuoted(p.out, string(p.path))
+	p.out = append(p.out, `","path":"`...)
+	p.out = append(p.out, p.path...)
+	p.out = append(p.out, '"')
 }
 
 func (p *patcher) remove() {
@@ -56,7 +57,7 @@ func (p *patcher) in(step string, f func()) {
 	if strings.ContainsAny(step, "~/") {
 		step = strings.ReplaceAll(strings.ReplaceAll(step, "~", "~0"), "/", "~1")
 	}
-	p.path = append(p.path, step...)
+	p.path = rawjson.AppendEscaped(p.path, step)
 	f()
 	p.path = p.path[:length]
 }

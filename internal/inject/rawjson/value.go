@@ -204,12 +204,14 @@ func NewString(s string) *Value { return &Value{kind: String, raw: Quote(s)} }
 // NewScalar builds a value of a kind from its JSON text, which must be right.
 func NewScalar(kind Kind, raw string) *Value { return &Value{kind: kind, raw: raw} }
 
-// NewBool builds a boolean.
+var yes, no = &Value{kind: Bool, raw: "true"}, &Value{kind: Bool, raw: "false"}
+
+// NewBool is a boolean.
 func NewBool(b bool) *Value {
 	if b {
-		return &Value{kind: Bool, raw: "true"}
+		return yes
 	}
-	return &Value{kind: Bool, raw: "false"}
+	return no
 }
 
 // With returns a copy of an object in which key has this value; nil removes it. A nil v counts as an empty object.

@@ -81,9 +81,14 @@ const hex = "0123456789abcdef"
 // in Kubernetes.
 func AppendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
+	dst = AppendEscaped(dst, s)
+	return append(dst, '"')
+}
+
+// AppendEscaped writes what stands between the quotes.
+func AppendEscaped(dst []byte, s string) []byte {
 	if plain(s) {
-		dst = append(dst, s...)
-		return append(dst, '"')
+		return append(dst, s...)
 	}
 	for _, r := range s {
 		switch {
@@ -99,5 +104,5 @@ func AppendQuoted(dst []byte, s string) []byte {
 			dst = utf8.AppendRune(dst, r)
 		}
 	}
-	return append(dst, '"')
+	return dst
 }
