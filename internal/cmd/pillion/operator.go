@@ -63,7 +63,10 @@ Every flag can also be given as an environment variable: --sidecar-image as PILL
 
 // runOperator runs it in a child of this process, in which case it is this process that dies hardly ever, or here.
 func runOperator(ctx context.Context, o operator.Options, logger logr.Logger) error {
-	if o.Supervise {
+	switch {
+	case o.Watchdog:
+		return operator.RunWatchdog(ctx, o, logger)
+	case o.Supervise:
 		return operator.Supervise(ctx, o, os.Args[1:], logger)
 	}
 	if o.ListenerFD != 0 { // we are that child, and mustn't outlive the parent
@@ -91,6 +94,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that had none since the CRD was installed")
 	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")
 	f.BoolVar(&o.Supervise, "supervise", o.Supervise, "hold the webhook's socket in a parent process, so that a crash costs only requests in flight")
+	f.BoolVar(&o.Watchdog, "watchdog", o.Watchdog, "run nothing but what sets failurePolicy to Ignore while no operator is ready (Injectors with degrade.mode Ignore)")
 	f.IntVar(&o.ListenerFD, "webhook-listener-fd", o.ListenerFD, "")
 	f.IntVar(&o.Restarts, "restarts", o.Restarts, "")
 	f.StringVar(&o.LastEnd, "last-end", o.LastEnd, "")

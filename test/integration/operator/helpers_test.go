@@ -17,6 +17,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -68,7 +69,7 @@ func config(t *testing.T, kubeconfig string) *rest.Config {
 
 // emptyNamespace removes what an operator leaves in a namespace that the test doesn't delete.
 func (e *env) emptyNamespace() {
-	for _, object := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &coordinationv1.Lease{}} {
+	for _, object := range []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &coordinationv1.Lease{}, &discoveryv1.EndpointSlice{}} {
 		if err := e.client.DeleteAllOf(context.Background(), object, client.InNamespace(e.namespace)); err != nil {
 			e.t.Errorf("emptying namespace %s: %v", e.namespace, err)
 		}

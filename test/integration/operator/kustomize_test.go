@@ -37,7 +37,7 @@ func build(t *testing.T, folder string) []*unstructured.Unstructured {
 func TestEveryObjectOfConfigApplies(t *testing.T) {
 	e := newEnv(t)
 	e.operatorNamespace(t)
-	for _, folder := range []string{"default", "overlays/test", "samples"} {
+	for _, folder := range []string{"default", "overlays/test", "overlays/watchdog", "samples"} {
 		for _, object := range build(t, folder) {
 			err := e.client.Apply(e.ctx(), client.ApplyConfigurationFromUnstructured(object),
 				client.DryRunAll, client.ForceOwnership, client.FieldOwner("test"))
@@ -110,13 +110,7 @@ func TestOperatorRunsWithItsOwnPermissions(t *testing.T) {
 	e := newEnv(t)
 	e.operatorNamespace(t)
 	e.namespace = "pillion-system"
-	for _, object := range build(t, "default") {
-		switch object.GetKind() {
-		case "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
-			must(t, e.client.Apply(e.ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
-			t.Cleanup(func() { _ = e.client.Delete(context.Background(), object) })
-		}
-	}
+	e.permissions("default")
 	t.Cleanup(e.emptyNamespace)
 	kubeconfig := e.serviceAccountKubeconfig("pillion")
 	r := e.start("a", "--kubeconfig="+kubeconfig, "--create-default-injector")
@@ -138,6 +132,18 @@ func TestOperatorRunsWithItsOwnPermissions(t *testing.T) {
 		t.Errorf("something was forbidden: %s", r.log.tail(20))
 	}
 	e.policyHolds(kubeconfig)
+}
+
+// permissions makes the ServiceAccounts of a folder of config, their RBAC and the admission policies.
+func (e *env) permissions(folder string) {
+	e.t.Helper()
+	for _, object := range build(e.t, folder) {
+		switch object.GetKind() {
+		case "ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
+			must(e.t, e.client.Apply(e.ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
+			e.t.Cleanup(func() { _ = e.client.Delete(context.Background(), object) })
+		}
+	}
 }
 
 // policyHolds tries what RBAC allows the operator and the policy doesn't.

@@ -35,6 +35,7 @@ type Options struct {
 	ListenerFD     int  // the socket's descriptor in that child; 0 elsewhere
 	Restarts       int  // children of that parent that died before this one
 	LastEnd        string
+	Watchdog       bool // run the degrade controller alone
 	Drain          time.Duration
 	Linger         time.Duration
 
