@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,31 +26,31 @@ type InjectionCheck struct {
 	Injected   bool            `json:"injected"`
 	Decision   inject.Decision `json:"decision"`
 	Verdict    string          `json:"verdict"`          // one sentence
+	Advice     string          `json:"advice,omitempty"` // what to change for a sidecar
 	Actual     string          `json:"actual,omitempty"` // what the running pod has, where that differs
 	Notes      []string        `json:"notes,omitempty"`
 }
 
-// WebhookRow is one webhook entry of some injector's, ours or not.
-type WebhookRow struct {
-	Webhook  string `json:"webhook"` // configuration/entry
-	Revision string `json:"revision"`
-	Matches  bool   `json:"matches"`
-	Reason   string `json:"reason"`
+// InjectionCheckList is several checks.
+type InjectionCheckList struct {
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Items      []InjectionCheck `json:"items"`
 }
 
 // CheckInject asks a cluster's webhooks and inject.Decide about every pod, or pod template, in objects.
 func CheckInject(ctx context.Context, c client.Reader, op inject.Operator, namespace string, objects ...*unstructured.Unstructured) ([]InjectionCheck, error) {
-	cluster, err := readInjection(ctx, c)
-	if err != nil {
+	k := checker{client: c, namespace: namespace, namespaces: map[string]inject.Namespace{}}
+	var err error
+	if k.cluster, err = readInjection(ctx, c); err != nil {
 		return nil, err
 	}
-	set, err := cluster.set(ctx, c, op)
-	if err != nil {
+	if k.set, err = k.cluster.set(ctx, c, op); err != nil {
 		return nil, err
 	}
 	var checks []InjectionCheck
 	for _, object := range objects {
-		check, err := checkOne(ctx, c, cluster, set, namespace, object)
+		check, err := k.check(ctx, object)
 		if err != nil {
 			return nil, err
 		}
@@ -63,11 +61,21 @@ func CheckInject(ctx context.Context, c client.Reader, op inject.Operator, names
 	return checks, nil
 }
 
-func checkOne(ctx context.Context, c client.Reader, in *injection, set *inject.Set, namespace string, object *unstructured.Unstructured) (*InjectionCheck, error) {
+// checker is what is known of a cluster while objects are checked.
+type checker struct {
+	client     client.Reader
+	cluster    *injection
+	set        *inject.Set
+	namespace  string                      // of objects that name none
+	namespaces map[string]inject.Namespace // those read
+}
+
+func (k *checker) check(ctx context.Context, object *unstructured.Unstructured) (*InjectionCheck, error) {
+	namespace := k.namespace
 	if object.GetNamespace() != "" {
 		namespace = object.GetNamespace()
 	}
-	ns, err := readNamespace(ctx, c, namespace)
+	ns, err := k.readNamespace(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -75,20 +83,33 @@ func checkOne(ctx context.Context, c client.Reader, in *injection, set *inject.S
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
-	workload, err := decide(ctx, set, ns, document)
+	workload, err := decide(ctx, k.set, ns, document)
 	if err != nil || workload == nil {
 		return nil, err
 	}
 	check := &InjectionCheck{
 		APIVersion: APIVersion, Kind: "InjectionCheck",
 		Object:   fmt.Sprintf("%s %s/%s", strings.ToLower(object.GetKind()), namespace, object.GetName()),
-		Webhooks: rows(in.configurations, ns, podLabels(object)),
+		Webhooks: rows(k.cluster.configurations, ns, podLabels(object)),
 		Decision: workload.Decision,
-		Notes:    in.notes,
+		Notes:    slices.Clone(k.cluster.notes),
 	}
 	check.conclude()
+	check.noteOthers()
 	check.Actual = actual(object, check.Injected)
 	return check, nil
+}
+
+// readNamespace reads a namespace once; one that doesn't exist has no labels.
+func (k *checker) readNamespace(ctx context.Context, name string) (inject.Namespace, error) {
+	if ns, known := k.namespaces[name]; known {
+		return ns, nil
+	}
+	ns, err := readNamespace(ctx, k.client, name)
+	if err == nil {
+		k.namespaces[name] = ns
+	}
+	return ns, err
 }
 
 // decide returns what becomes of a document's pod; nil if it has none.
@@ -110,10 +131,12 @@ func decide(ctx context.Context, set *inject.Set, ns inject.Namespace, document 
 // conclude joins what Decide says with what the API server would really call: a decision to inject is worth nothing
 // while no webhook entry of ours on the API server matches.
 func (c *InjectionCheck) conclude() {
+	c.Advice = c.Decision.Advice()
 	called := slices.ContainsFunc(c.Webhooks, func(r WebhookRow) bool { return r.Matches && ours(r.Webhook) })
 	switch {
 	case c.Decision.Outcome == inject.OutcomeInject && !called:
-		c.Verdict = "not injected: the Injector would, but no webhook configuration of ours on the API server matches; is the operator running? (kubectl get injectors; kubectl get pods -n pillion-system)"
+		c.Verdict = "not injected: the Injector would, but no webhook configuration of ours on the API server matches"
+		c.Advice = "find out why the operator hasn't written them: kubectl get injectors; kubectl get pods -A -l app.kubernetes.io/name=pillion"
 	case c.Decision.Outcome == inject.OutcomeInject:
 		c.Injected = true
 		c.Verdict = fmt.Sprintf("injected by Injector %s: %s", c.Decision.Injector, c.Decision.Message())
@@ -124,45 +147,15 @@ func (c *InjectionCheck) conclude() {
 	}
 }
 
-// rows are all entries that see pods being created.
-func rows(configurations []admissionregistrationv1.MutatingWebhookConfiguration, ns inject.Namespace, pod map[string]string) []WebhookRow {
-	var all []WebhookRow
-	for i := range configurations {
-		configuration := &configurations[i]
-		for j := range configuration.Webhooks {
-			entry := &configuration.Webhooks[j]
-			if !seesPods(entry) {
-				continue
-			}
-			matches, reason := explainEntry(entry, ns, pod)
-			all = append(all, WebhookRow{
-				Webhook: configuration.Name + "/" + entry.Name, Revision: revision(configuration.Labels), Matches: matches, Reason: reason,
-			})
+// noteOthers tells of other meshes whose injector sees this pod as well: the first one called puts its sidecar in, and
+// either both do or ours keeps away.
+func (c *InjectionCheck) noteOthers() {
+	for _, r := range c.Webhooks {
+		if r.Matches && r.Mesh != "" {
+			c.Notes = append(c.Notes, fmt.Sprintf("webhook %s of %s sees this pod too (%s); keep one of the two from it", r.Webhook, r.Mesh, r.Reason))
 		}
 	}
-	return all
 }
-
-func seesPods(w *admissionregistrationv1.MutatingWebhook) bool {
-	for _, rule := range w.Rules {
-		creates := slices.Contains(rule.Operations, admissionregistrationv1.Create) || slices.Contains(rule.Operations, admissionregistrationv1.OperationAll)
-		if creates && (slices.Contains(rule.Resources, "pods") || slices.Contains(rule.Resources, "*") || slices.Contains(rule.Resources, "*/*")) {
-			return true
-		}
-	}
-	return false
-}
-
-func revision(labels map[string]string) string {
-	for _, key := range []string{istio.LabelTag, istio.LabelRevision} {
-		if value := labels[key]; value != "" {
-			return value
-		}
-	}
-	return "-"
-}
-
-func ours(webhook string) bool { return strings.HasSuffix(webhook, ".injector.pillion.dev") }
 
 // podLabels of a pod, or of a workload's pod template.
 func podLabels(object *unstructured.Unstructured) map[string]string {
@@ -193,33 +186,4 @@ func actual(object *unstructured.Unstructured, injected bool) string {
 		return fmt.Sprintf("this pod has a sidecar: it was created at %s, when that was so; recreate it to be rid of it", created)
 	}
 	return ""
-}
-
-// Write prints the check as people read it.
-func (c *InjectionCheck) Write(w io.Writer) error {
-	fmt.Fprintf(w, "%s\n\n", c.Object)
-	var table [][]string
-	for _, r := range c.Webhooks {
-		table = append(table, []string{r.Webhook, r.Revision, mark(r.Matches), r.Reason})
-	}
-	if err := writeTable(w, []string{"WEBHOOK", "REVISION", "INJECTED", "REASON"}, table); err != nil {
-		return err
-	}
-	fmt.Fprintf(w, "\n%s", c.Decision.Explain())
-	if c.Injected != (c.Decision.Outcome == inject.OutcomeInject) {
-		fmt.Fprintf(w, "%s %s\n", mark(c.Injected), c.Verdict)
-	}
-	for _, line := range append(slices.Clone(c.Notes), c.Actual) {
-		if line != "" {
-			fmt.Fprintf(w, "note: %s\n", line)
-		}
-	}
-	return nil
-}
-
-func mark(yes bool) string {
-	if yes {
-		return "✔"
-	}
-	return "✘"
 }

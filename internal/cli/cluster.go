@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
@@ -41,7 +42,7 @@ type injection struct {
 func readInjection(ctx context.Context, c client.Reader) (*injection, error) {
 	var configurations admissionregistrationv1.MutatingWebhookConfigurationList
 	if err := c.List(ctx, &configurations); err != nil {
-		return nil, fmt.Errorf("listing mutatingwebhookconfigurations: %w", hint(err))
+		return nil, failed("listing mutatingwebhookconfigurations", err)
 	}
 	in := &injection{configurations: configurations.Items}
 	var injectors v1alpha1.InjectorList
@@ -49,7 +50,7 @@ func readInjection(ctx context.Context, c client.Reader) (*injection, error) {
 	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
 		in.notes = append(in.notes, "this cluster has no Injector resource: Pillion isn't installed (kubectl apply -k config/default)")
 	case err != nil:
-		return nil, fmt.Errorf("listing injectors: %w", hint(err))
+		return nil, failed("listing injectors", err)
 	}
 	in.injectors = injectors.Items
 	return in, nil
@@ -60,7 +61,7 @@ func readNamespace(ctx context.Context, c client.Reader, name string) (inject.Na
 	var ns corev1.Namespace
 	err := c.Get(ctx, client.ObjectKey{Name: name}, &ns)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return inject.Namespace{}, fmt.Errorf("reading namespace %s: %w", name, hint(err))
+		return inject.Namespace{}, failed("reading namespace "+name, err)
 	}
 	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, nil
 }
@@ -86,16 +87,16 @@ func (in *injection) set(ctx context.Context, c client.Reader, op inject.Operato
 
 // program returns the version of an Injector that is served, and that version compiled; nil if none is.
 func (in *injection) program(ctx context.Context, c client.Reader, op inject.Operator, inj *v1alpha1.Injector) (*v1alpha1.Injector, *inject.Program, error) {
-	program, fault := compile(inj, op)
-	if fault == nil {
-		return inj, program, nil
+	program, fault, err := in.compile(ctx, c, op, inj)
+	if err != nil || fault == nil {
+		return inj, program, err
 	}
 	good, err := lastGood(ctx, c, op.Namespace, inj)
 	if err != nil {
 		return nil, nil, err
 	}
 	if good != nil {
-		if program, err := compile(good, op); err == nil {
+		if program, err := inject.Compile(good, op); err == nil {
 			in.notes = append(in.notes, fmt.Sprintf("Injector %s is faulty (%v); the operator goes on with its last good version, and so does this answer", inj.Name, fault))
 			return good, program, nil
 		}
@@ -104,12 +105,21 @@ func (in *injection) program(ctx context.Context, c client.Reader, op inject.Ope
 	return nil, nil, nil
 }
 
-func compile(inj *v1alpha1.Injector, op inject.Operator) (*inject.Program, error) {
+// compile reads the Injector's ConfigMaps as the operator does. The fault is the Injector's, the error is not.
+func (in *injection) compile(ctx context.Context, c client.Reader, op inject.Operator, inj *v1alpha1.Injector) (program *inject.Program, fault, err error) {
 	v1alpha1.SetDefaults(inj)
 	if faults := v1alpha1.Validate(inj); len(faults) > 0 {
-		return nil, faults.ToAggregate()
+		return nil, faults.ToAggregate(), nil
 	}
-	return inject.Compile(inj, op)
+	faults, err := injector.Sources{Live: c, Namespace: op.Namespace}.Resolve(ctx, inj)
+	switch {
+	case err != nil:
+		return nil, nil, failed("reading the templates of injector "+inj.Name, err)
+	case len(faults) > 0:
+		return nil, &inject.CompileError{Injector: inj.Name, Templates: faults}, nil
+	}
+	program, fault = inject.Compile(inj, op)
+	return program, fault, nil
 }
 
 // lastGood reads what the operator keeps; nil if it keeps nothing of this Injector.
@@ -120,7 +130,7 @@ func lastGood(ctx context.Context, c client.Reader, namespace string, inj *v1alp
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("injector %s is faulty; reading its last good version, configmap %s/%s%s: %w", inj.Name, namespace, v1alpha1.LastGoodPrefix, inj.Name, hint(err))
+		return nil, failed(fmt.Sprintf("injector %s is faulty; reading its last good version, configmap %s/%s%s", inj.Name, namespace, v1alpha1.LastGoodPrefix, inj.Name), err)
 	}
 	var good v1alpha1.Injector
 	if err := json.Unmarshal([]byte(kept.Data[v1alpha1.LastGoodKey]), &good); err != nil || good.UID != inj.UID {

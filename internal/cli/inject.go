@@ -6,75 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
-
-// ReadInjectors reads every Injector of a YAML or JSON file, with defaults set and validated. Other kinds are passed
-// over, so that a folder's worth of manifests can be given as it is.
-func ReadInjectors(file []byte) ([]v1alpha1.Injector, error) {
-	var injectors []v1alpha1.Injector
-	for i, document := range splitYAML(file) {
-		var inj v1alpha1.Injector
-		if err := yaml.Unmarshal(document, &inj); err != nil {
-			return nil, fmt.Errorf("document %d: %w", i+1, err)
-		}
-		if inj.Kind != "Injector" {
-			continue
-		}
-		if err := yaml.UnmarshalStrict(document, &inj); err != nil {
-			return nil, fmt.Errorf("injector %q: %w", inj.Name, err)
-		}
-		v1alpha1.SetDefaults(&inj)
-		if faults := v1alpha1.Validate(&inj); len(faults) > 0 {
-			return nil, fmt.Errorf("injector %q: %w", inj.Name, faults.ToAggregate())
-		}
-		injectors = append(injectors, inj)
-	}
-	if len(injectors) == 0 {
-		return nil, fmt.Errorf("no Injector in it; want at least one document of kind Injector, apiVersion %s", v1alpha1.GroupVersion)
-	}
-	return injectors, nil
-}
-
-func splitYAML(file []byte) [][]byte {
-	var documents [][]byte
-	for _, d := range bytes.Split(append([]byte("\n"), file...), []byte("\n---")) {
-		if len(bytes.TrimSpace(d)) > 0 {
-			documents = append(documents, d)
-		}
-	}
-	return documents
-}
-
-// DefaultInjector is what an operator makes when there is no Injector.
-func DefaultInjector() v1alpha1.Injector {
-	inj := v1alpha1.Injector{}
-	inj.Name = "default"
-	v1alpha1.SetDefaults(&inj)
-	return inj
-}
-
-// OfflineSet compiles Injectors as the operator would.
-func OfflineSet(injectors []v1alpha1.Injector, op inject.Operator) (*inject.Set, error) {
-	owned, refused := inject.Claims(injectors)
-	for _, r := range refused {
-		return nil, fmt.Errorf("injector %q claims the name %q, which injector %q has", r.Injector, r.Name, r.Owner)
-	}
-	var programs []*inject.Program
-	for i := range injectors {
-		program, err := inject.Compile(&injectors[i], op)
-		if err != nil {
-			return nil, err
-		}
-		programs = append(programs, program)
-	}
-	return inject.NewSet(op, programs, owned), nil
-}
 
 // WriteDocuments prints injected documents as they came: YAML documents with separators, or JSON.
 func WriteDocuments(w io.Writer, documents []inject.Document, format string) error {
@@ -106,28 +44,71 @@ func encode(d *inject.Document, format string) ([]byte, error) {
 
 // WriteReport prints, a line each, what became of every workload, and says how many were denied.
 func WriteReport(w io.Writer, documents []inject.Document) (denied int) {
-	for _, d := range documents {
-		for i := range d.Workloads {
-			denied += writeWorkload(w, &d.Workloads[i])
+	for workload := range workloads(documents) {
+		d := &workload.Decision
+		fmt.Fprintf(w, "%s %s: %s (%s)\n", mark(d.Outcome == inject.OutcomeInject), nameOf(workload), d.Message(), d.Reason())
+		writeDetails(w, d)
+		denied += count(isDenied(d))
+	}
+	return denied
+}
+
+// WriteUndone prints, a line each, whose sidecar was taken out, and says how many couldn't be.
+func WriteUndone(w io.Writer, documents []inject.Document) (denied int) {
+	for workload := range workloads(documents) {
+		switch d := &workload.Decision; {
+		case isDenied(d):
+			fmt.Fprintf(w, "✘ %s: %s (%s)\n", nameOf(workload), d.Message(), d.Reason())
+			writeDetails(w, d)
+			denied++
+		case workload.Changed:
+			fmt.Fprintf(w, "✔ %s: the sidecar is taken out\n", nameOf(workload))
+		default:
+			fmt.Fprintf(w, "· %s: has no sidecar of ours\n", nameOf(workload))
 		}
 	}
 	return denied
 }
 
-func writeWorkload(w io.Writer, workload *inject.Workload) (denied int) {
-	if !workload.IsWorkload {
-		return 0
+// workloads are the objects with pods in them.
+func workloads(documents []inject.Document) iter.Seq[*inject.Workload] {
+	return func(yield func(*inject.Workload) bool) {
+		for _, d := range documents {
+			for i := range d.Workloads {
+				if d.Workloads[i].IsWorkload && !yield(&d.Workloads[i]) {
+					return
+				}
+			}
+		}
 	}
-	d := &workload.Decision
-	name := strings.ToLower(workload.Kind) + " " + workload.Namespace + "/" + workload.Name
-	fmt.Fprintf(w, "%s %s: %s (%s)\n", mark(d.Outcome == inject.OutcomeInject), name, d.Message(), d.Reason())
+}
+
+func nameOf(w *inject.Workload) string {
+	name := w.Name
+	if w.Namespace != "" {
+		name = w.Namespace + "/" + name
+	}
+	return strings.ToLower(w.Kind) + " " + name
+}
+
+func isDenied(d *inject.Decision) bool {
+	return d.Outcome == inject.OutcomeDeny || d.Outcome == inject.OutcomeError
+}
+
+func writeDetails(w io.Writer, d *inject.Decision) {
 	for _, f := range d.Faults {
 		fmt.Fprintf(w, "    %s\n", f.Message)
 	}
 	for _, warning := range d.Warnings {
 		fmt.Fprintf(w, "    warning: %s\n", warning)
 	}
-	if d.Outcome == inject.OutcomeDeny || d.Outcome == inject.OutcomeError {
+	if advice := d.Advice(); advice != "" {
+		fmt.Fprintf(w, "    to inject it: %s\n", advice)
+	}
+}
+
+func count(yes bool) int {
+	if yes {
 		return 1
 	}
 	return 0
@@ -152,6 +133,19 @@ func InjectFile(ctx context.Context, set *inject.Set, file []byte, o FileOptions
 	if err != nil {
 		return nil, err
 	}
+	return some(documents)
+}
+
+// UninjectFile takes our sidecars out of every workload of a file.
+func UninjectFile(file []byte) ([]inject.Document, error) {
+	documents, err := inject.Uninject(file)
+	if err != nil {
+		return nil, err
+	}
+	return some(documents)
+}
+
+func some(documents []inject.Document) ([]inject.Document, error) {
 	if len(documents) == 0 {
 		return nil, errors.New("no YAML or JSON document in it")
 	}

@@ -91,7 +91,7 @@ spec: {containers: [{name: app, image: app}]}
 }
 
 func TestReadInjectors(t *testing.T) {
-	good, err := ReadInjectors([]byte("apiVersion: v1\nkind: ConfigMap\n---\napiVersion: pillion.dev/v1alpha1\nkind: Injector\nmetadata: {name: x}\nspec: {revision: canary}\n"))
+	good, err := ReadInjectors([]byte("apiVersion: v1\nkind: ConfigMap\n---\napiVersion: pillion.dev/v1alpha1\nkind: Injector\nmetadata: {name: x}\nspec: {revision: canary}\n"), "pillion-system")
 	if err != nil || len(good) != 1 || good[0].Spec.Policy == "" {
 		t.Errorf("%+v, %v; want one Injector with defaults", good, err)
 	}
@@ -102,7 +102,7 @@ func TestReadInjectors(t *testing.T) {
 		"apiVersion: pillion.dev/v1alpha1\nkind: Injector\nspec: {defaultTemplates: [nowhere]}\nmetadata: {name: x}": "nowhere",
 		"a: [": "document 1",
 	} {
-		if got, err := ReadInjectors([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if got, err := ReadInjectors([]byte(text), "pillion-system"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want an error with %q", text, got, err, want)
 		}
 	}

@@ -84,7 +84,7 @@ func wants(r metav1.LabelSelectorRequirement) string {
 	case metav1.LabelSelectorOpNotIn:
 		return "anything but " + strings.Join(r.Values, ", ")
 	case metav1.LabelSelectorOpExists:
-		return "it set"
+		return "any value"
 	}
-	return "it not set"
+	return "none"
 }

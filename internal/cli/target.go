@@ -9,7 +9,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -78,7 +80,7 @@ func Fetch(ctx context.Context, c client.Reader, t Target) (*unstructured.Unstru
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s %s/%s: %w", strings.ToLower(t.Kind), t.Namespace, t.Name, hint(err))
+		return nil, failed(fmt.Sprintf("reading %s %s/%s", strings.ToLower(t.Kind), t.Namespace, t.Name), err)
 	}
 	return found, nil
 }
@@ -92,15 +94,51 @@ func get(ctx context.Context, c client.Reader, t Target) (*unstructured.Unstruct
 	return object, nil
 }
 
-// hint adds what to do to an API error that users meet.
-func hint(err error) error {
-	switch {
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("%w\n  try: the namespace with -n, or -f FILE for something not in the cluster", err)
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%w\n  try: ask for that permission, or -f FILE to work without the cluster", err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w\n  try: kubectl version, to see whether the API server answers", err)
+// maxPods bounds what a selector is answered for.
+const maxPods = 100
+
+// FetchSelected reads the pods of a namespace that have these labels. If there are none, a selector that names a value
+// for each label stands for a pod that doesn't exist yet. The note says which of the two it was.
+func FetchSelected(ctx context.Context, c client.Reader, namespace, selector string) ([]*unstructured.Unstructured, string, error) {
+	parsed, err := labels.Parse(selector)
+	if err != nil {
+		return nil, "", &UsageError{fmt.Sprintf("-l %q: %v; want labels, such as app=pay,version=v2", selector, err)}
 	}
-	return err
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "PodList"})
+	if err := c.List(ctx, list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: parsed}, client.Limit(maxPods)); err != nil {
+		return nil, "", failed(fmt.Sprintf("listing the pods in %s with labels %s", namespace, selector), err)
+	}
+	if len(list.Items) == 0 {
+		pod, err := imagined(namespace, parsed)
+		return []*unstructured.Unstructured{pod}, fmt.Sprintf("no pod in namespace %s has these labels; the answer is for a new one with them and nothing else", namespace), err
+	}
+	pods := make([]*unstructured.Unstructured, len(list.Items))
+	for i := range list.Items {
+		pods[i] = &list.Items[i]
+		pods[i].SetKind("Pod")
+		pods[i].SetAPIVersion("v1")
+	}
+	note := ""
+	if list.GetContinue() != "" {
+		note = fmt.Sprintf("these are the first %d pods", len(pods))
+	}
+	return pods, note, nil
+}
+
+// imagined is the pod a selector describes.
+func imagined(namespace string, selector labels.Selector) (*unstructured.Unstructured, error) {
+	requirements, _ := selector.Requirements()
+	set := map[string]string{}
+	for _, r := range requirements {
+		if values := r.ValuesUnsorted(); len(values) == 1 && (r.Operator() == selection.Equals || r.Operator() == selection.DoubleEquals || r.Operator() == selection.In) {
+			set[r.Key()] = values[0]
+			continue
+		}
+		return nil, &Failure{
+			What: fmt.Sprintf("looking for pods with labels %s in namespace %s", selector, namespace), Why: errors.New("there is none"),
+			Try: []string{"another namespace with -n", "-l key=value alone, for a pod that doesn't exist yet"},
+		}
+	}
+	return PodWithLabels(namespace, set), nil
 }

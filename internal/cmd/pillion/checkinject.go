@@ -1,7 +1,6 @@
 package pillion
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/internal/cli"
 	"github.com/pillion-mesh/pillion/internal/cmd/pillion/operator"
@@ -24,11 +22,11 @@ const (
 )
 
 type checkInjectOptions struct {
-	kube   *genericclioptions.ConfigFlags
-	root   string
-	file   string
-	labels map[string]string
-	output string
+	kube     *genericclioptions.ConfigFlags
+	root     string
+	file     string
+	selector string
+	output   string
 }
 
 func newCheckInject(streams genericiooptions.IOStreams) *cobra.Command {
@@ -39,23 +37,31 @@ func newCheckInject(streams genericiooptions.IOStreams) *cobra.Command {
 		Use:   "check-inject [POD[.NAMESPACE] | TYPE/NAME]",
 		Short: "Say whether a pod gets a sidecar, from which webhook, and why",
 		Long: `Say for a pod, a workload, a file or just labels whether a new pod gets a sidecar: every webhook that sees pods
-being created, whether its selectors match and which label decided, then the decision with each of its steps.
+being created, whether its selectors match and which label decided, then the decision with each of its steps, and what
+to change for a sidecar.
 
-The selectors are those the API server has at this moment, also other injectors'; the decision is made by the code
-that the webhook runs.`,
+The selectors are those the API server has at this moment, also other meshes'; the decision is made by the code that
+the webhook runs. A pod that runs is asked about as if it were created again, and what differs from it is noted.`,
 		Example: `  pillion check-inject -n shop pay-7c9f4d-x2x4p
   pillion check-inject -n shop deploy/pay
+  pillion check-inject pay-7c9f4d-x2x4p.shop
   pillion check-inject -n shop -f pay.yaml
-  pillion check-inject -n shop -l sidecar.istio.io/inject=true     # a pod that doesn't exist yet
 
-Exit code: 0 injected, 1 not injected, 2 it couldn't be found out.`,
-		Args: cobra.MaximumNArgs(1),
+  # all pods with a label; without one, a pod that doesn't exist yet
+  pillion check-inject -n shop -l app=pay
+  pillion check-inject -n shop -l sidecar.istio.io/inject=true
+
+  # in a script: does everything in this file get a sidecar?
+  pillion check-inject -n shop -f pay.yaml -o json | jq -r .advice
+
+Exit code: 0 injected, 1 not injected (or one of several isn't), 2 it couldn't be found out.`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return runCheckInject(cmd, streams, o, args) },
 	}
 	o.kube.AddFlags(cmd.Flags())
 	cmd.Flags().StringVarP(&o.root, "root-namespace", "i", operator.Defaults().Namespace, "namespace of the operator")
 	cmd.Flags().StringVarP(&o.file, "filename", "f", "", "file with pods or workloads instead of one in the cluster; - is stdin")
-	cmd.Flags().StringToStringVarP(&o.labels, "labels", "l", nil, "labels of a pod that doesn't exist yet")
+	cmd.Flags().StringVarP(&o.selector, "selector", "l", "", "pods with these labels, such as app=pay,version=v2; if there are none, a new pod with them")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
 	return cmd
 }
@@ -77,11 +83,11 @@ func runCheckInject(cmd *cobra.Command, streams genericiooptions.IOStreams, o ch
 }
 
 func (o *checkInjectOptions) check(cmd *cobra.Command, stdin io.Reader, args []string) ([]cli.InjectionCheck, error) {
-	if given := len(args) + count(o.file != "") + count(len(o.labels) > 0); given != 1 {
-		return nil, usageError("check-inject wants one of: a pod or TYPE/NAME, -f FILE, or -l LABELS; see pillion check-inject --help")
+	if given := len(args) + count(o.file != "") + count(o.selector != ""); given != 1 {
+		return nil, usageError("check-inject wants one of: a pod or TYPE/NAME, -f FILE, or -l LABELS; got %d\n  try: pillion check-inject --help", given)
 	}
-	if o.output != "text" && o.output != "json" && o.output != "yaml" {
-		return nil, usageError("--output %q is unknown; want text, json or yaml", o.output)
+	if err := checkOutput(o.output, "text", "json", "yaml"); err != nil {
+		return nil, err
 	}
 	namespace, _, err := o.kube.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
@@ -91,7 +97,7 @@ func (o *checkInjectOptions) check(cmd *cobra.Command, stdin io.Reader, args []s
 	if err != nil {
 		return nil, err
 	}
-	objects, err := o.objects(cmd, c, stdin, args, namespace)
+	objects, note, err := o.objects(cmd, c, stdin, args, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -99,36 +105,38 @@ func (o *checkInjectOptions) check(cmd *cobra.Command, stdin io.Reader, args []s
 	op.Namespace = o.root
 	checks, err := cli.CheckInject(cmd.Context(), c, op, namespace, objects...)
 	if err == nil && len(checks) == 0 {
-		err = inputError(fmt.Errorf("%s holds no pod and no workload with pods", o.file))
+		err = inputError(fmt.Errorf("%s holds no pod and no workload with pods\n  try: pillion inject -f %s, to see what is in it", o.file, o.file))
+	}
+	for i := range checks {
+		if note != "" {
+			checks[i].Notes = append(checks[i].Notes, note)
+		}
 	}
 	return checks, err
 }
 
-// objects are what is asked about: one of the cluster, those of a file, or a pod made of labels.
-func (o *checkInjectOptions) objects(cmd *cobra.Command, c client.Reader, stdin io.Reader, args []string, namespace string) ([]*unstructured.Unstructured, error) {
+// objects are what is asked about: one of the cluster, those of a file, or those with labels. The note says more of
+// them.
+func (o *checkInjectOptions) objects(cmd *cobra.Command, c client.Reader, stdin io.Reader, args []string, namespace string) (objects []*unstructured.Unstructured, note string, err error) {
 	switch {
 	case o.file != "":
 		file, err := readFile(o.file, stdin)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		objects, err := cli.ReadObjects(file)
-		if err != nil {
-			return nil, inputError(fmt.Errorf("reading %s: %w", o.file, err))
+		if objects, err = cli.ReadObjects(file); err != nil {
+			return nil, "", inputError(fmt.Errorf("reading %s: %w", o.file, err))
 		}
-		return objects, nil
-	case len(o.labels) > 0:
-		return []*unstructured.Unstructured{cli.PodWithLabels(namespace, o.labels)}, nil
+		return objects, "", nil
+	case o.selector != "":
+		return cli.FetchSelected(cmd.Context(), c, namespace, o.selector)
 	}
 	target, err := cli.ParseTarget(args[0], namespace)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	object, err := cli.Fetch(cmd.Context(), c, target)
-	if err != nil {
-		return nil, err
-	}
-	return []*unstructured.Unstructured{object}, nil
+	return []*unstructured.Unstructured{object}, "", err
 }
 
 // newClient returns a client for the cluster of the kubeconfig flags.
@@ -163,15 +171,7 @@ func writeChecks(w io.Writer, checks []cli.InjectionCheck, format string) error 
 		}
 		return nil
 	}
-	data, err := json.MarshalIndent(onlyOrAll(checks), "", "  ")
-	if err == nil && format == "yaml" {
-		data, err = yaml.JSONToYAML(data)
-	}
-	if err != nil {
-		return fmt.Errorf("encoding the answer: %w", err)
-	}
-	_, err = fmt.Fprintf(w, "%s\n", trimNewline(data))
-	return err
+	return writeResult(w, onlyOrAll(checks), format)
 }
 
 // onlyOrAll: one check prints as an object, several as a list.
@@ -179,14 +179,7 @@ func onlyOrAll(checks []cli.InjectionCheck) any {
 	if len(checks) == 1 {
 		return checks[0]
 	}
-	return checks
-}
-
-func trimNewline(b []byte) []byte {
-	for len(b) > 0 && b[len(b)-1] == '\n' {
-		b = b[:len(b)-1]
-	}
-	return b
+	return cli.InjectionCheckList{APIVersion: cli.APIVersion, Kind: "InjectionCheckList", Items: checks}
 }
 
 func count(yes bool) int {

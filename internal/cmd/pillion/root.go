@@ -21,7 +21,9 @@ import (
 func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 	return []*cobra.Command{
 		newInject(streams),
+		newUninject(streams),
 		newCheckInject(streams),
+		newWebhooks(streams),
 		newOperator(streams),
 		newVersion(streams),
 	}

@@ -42,7 +42,8 @@ func TestWrongUsage(t *testing.T) {
 }
 
 func TestHelpTeaches(t *testing.T) {
-	for _, args := range [][]string{{}, {"--help"}, {"operator", "--help"}, {"version", "--help"}} {
+	for _, args := range [][]string{{}, {"--help"}, {"operator", "--help"}, {"version", "--help"},
+		{"inject", "--help"}, {"uninject", "--help"}, {"check-inject", "--help"}, {"webhooks"}, {"webhooks", "render", "--help"}} {
 		code, out, err := call(args...)
 		if code != 0 || err != "" || !strings.Contains(out, "Usage:") || !strings.Contains(out, "Examples:") {
 			t.Errorf("pillion %v: exit %d, stderr %q, stdout %q", args, code, err, out)

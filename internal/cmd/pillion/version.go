@@ -1,12 +1,10 @@
 package pillion
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -25,22 +23,14 @@ func newVersion(streams genericiooptions.IOStreams) *cobra.Command {
 				Kind          string       `json:"kind"`
 				ClientVersion version.Info `json:"clientVersion"`
 			}{"cli.pillion.dev/v1", "Version", version.Get()}
-			switch output {
-			case "text":
-				fmt.Fprintf(streams.Out, "client version: %s\n", result.ClientVersion)
-				return nil
-			case "json":
-				encoder := json.NewEncoder(streams.Out)
-				encoder.SetIndent("", "  ")
-				return encoder.Encode(result)
-			case "yaml":
-				text, err := yaml.Marshal(result)
-				if err == nil {
-					_, err = streams.Out.Write(text)
-				}
+			if err := checkOutput(output, "text", "json", "yaml"); err != nil {
 				return err
 			}
-			return usageError("-o %q is unknown; want text, json or yaml", output)
+			if output == "text" {
+				fmt.Fprintf(streams.Out, "client version: %s\n", result.ClientVersion)
+				return nil
+			}
+			return writeResult(streams.Out, result, output)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
