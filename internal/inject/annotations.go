@@ -93,6 +93,7 @@ func (a *Annotation) apply(s *settings, value string) error {
 	if a.set == nil {
 		return nil
 	}
+	s.changed = true
 	return a.set(s, value)
 }
 

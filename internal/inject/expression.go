@@ -23,6 +23,7 @@ type expression struct {
 	variable *variable
 	program  cel.Program
 	fixed    bool // depends on no pod
+	settled  bool // or on nothing of it but what it changes of the settings
 	captures bool // uses what pillion-capture is told
 }
 
@@ -55,7 +56,7 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 	if issues.Err() != nil {
 		return nil, firstIssue(issues)
 	}
-	e := &expression{source: source, typ: checked.OutputType(), fixed: true}
+	e := &expression{source: source, typ: checked.OutputType(), fixed: true, settled: true}
 	if e.typ.TypeName() == "optional_type" {
 		e.optional, e.typ = true, e.typ.Parameters()[0]
 	}
@@ -66,6 +67,7 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 	for _, reference := range native.ReferenceMap() {
 		if v := variableNamed(reference.Name); v != nil {
 			e.fixed = e.fixed && v.fixed
+			e.settled = e.settled && (v.fixed || v.setting)
 			e.captures = e.captures || v.name == "capture.args"
 		}
 	}

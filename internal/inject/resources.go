@@ -45,6 +45,7 @@ func (s *settings) resolveResources(p *Program, pod pod) (faults []Fault) {
 	if !changed && s.quantities == (quantities{}) {
 		return nil
 	}
+	s.changed = true
 	merged := inherited
 	for place, own := range s.quantities {
 		if own != nil {

@@ -41,8 +41,12 @@ type settings struct {
 	securePort      int64  // of metrics over mTLS; 0: none
 	hold            bool   // the application starts when the proxy is ready
 
+	changed  bool // something but capture
 	warnings []string
 }
+
+// usual says whether these are the Injector's own settings.
+func (s *settings) usual() bool { return !s.changed && !s.captured }
 
 func (s *settings) warn(format string, args ...any) {
 	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))

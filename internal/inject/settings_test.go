@@ -119,6 +119,29 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// TestUsualPods: what is finished for pods that change no setting is what others get that change them to the same.
+func TestUsualPods(t *testing.T) {
+	const same = `"pillion.dev/allow-proxy-uid":"false","traffic.sidecar.istio.io/excludeInterfaces":"net1"`
+	for _, template := range []string{"sidecar", "gateway", "proxyless"} {
+		set := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) {
+			s.DefaultTemplates = []string{template}
+			s.Proxy.StatusPort, s.Capture.ExcludeInterfaces, s.Proxy.ComponentLogLevel = 15101, "net1", "http:debug"
+		}))
+		for _, native := range []bool{false, true} {
+			inject := func(annotations string) string {
+				result := set.Inject(t.Context(), inject.Request{
+					Entry: inject.EntryNamespace, Namespace: inject.Namespace{Name: "shop"}, Native: native,
+					Pod: []byte(strings.Replace(plainPod, `"annotations":{`, `"annotations":{`+annotations, 1)),
+				})
+				return mustJSON(podOf(t, &result).Spec)
+			}
+			if usual, other := inject(""), inject(same+","); usual != other {
+				t.Errorf("%s, native %v: usually\n%s\nelse\n%s", template, native, usual, other)
+			}
+		}
+	}
+}
+
 func TestNoStatusPort(t *testing.T) {
 	result := injectAnnotated(setOf(t, injector("default", "default")), map[string]string{"status.sidecar.istio.io/port": "0"})
 	proxy := proxyOf(t, &result)

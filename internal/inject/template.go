@@ -34,6 +34,9 @@ type tnode struct {
 	items   []*tnode
 	kind    rawjson.Kind
 	cond    *expression // $if
+
+	usual *rawjson.Value // what stands here for pods that change no setting; nil: unknown, or
+	drops bool           // nothing does
 }
 
 type tmember struct {
@@ -66,6 +69,7 @@ func compileTemplate(ctx context.Context, env *cel.Env, fixed *vars, name, text 
 	if len(c.errors) > 0 {
 		return nil, c.errors
 	}
+	root.settle(ctx, fixed)
 	return &template{name: name, root: root, captures: c.captures}, nil
 }
 

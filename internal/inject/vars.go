@@ -26,11 +26,12 @@ type vars struct {
 // variable is one name templates can use. CEL takes dotted names as they are, so each has a type of its own and a
 // misspelt one doesn't compile.
 type variable struct {
-	name  string
-	typ   *cel.Type
-	fixed bool                         // doesn't depend on the pod: folded when a template is compiled
-	get   func(*vars) any              // string, int64, bool, list or map of Go
-	json  func(v *vars) *rawjson.Value // its value for a lone placeholder; nil: get's is converted
+	name    string
+	typ     *cel.Type
+	fixed   bool                         // doesn't depend on the pod: folded when a template is compiled
+	setting bool                         // of the Injector, unless the pod changes it (settings.usual)
+	get     func(*vars) any              // string, int64, bool, list or map of Go
+	json    func(v *vars) *rawjson.Value // its value for a lone placeholder; nil: get's is converted
 }
 
 // Container is what templates see of a container.
