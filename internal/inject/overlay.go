@@ -56,7 +56,19 @@ func (a *assembly) split(overlay *rawjson.Value) {
 	}
 	a.came, a.own = setAside(a.vars.pod, a.rendered)
 	a.user = a.came
+	a.warnOfAuto()
 	a.metadata = merge(a.vars.pod.metadata, overlay.Get("metadata"), nil)
+}
+
+// warnOfAuto tells of containers that wait for a template which isn't among the pod's.
+func (a *assembly) warnOfAuto() {
+	for _, list := range [2][]*rawjson.Value{a.user.init, a.user.main} {
+		for _, c := range list {
+			if c.Get("image").Text() == "auto" {
+				a.vars.settings.warn("container %q has image auto, and no template of the pod has a container of this name: its image can't be pulled", nameOf(c))
+			}
+		}
+	}
 }
 
 // mergeOwn lets the user's istio-proxy and istio-init win over ours, field by field.

@@ -224,8 +224,8 @@ func TestHostileContainers(t *testing.T) {
 		}
 	}
 	both := strings.Replace(probedPod(probe), `"containers":`, `"initContainers":[{"name":"app","restartPolicy":"Always","livenessProbe":{"tcpSocket":{"port":1}}}],"containers":`, 1)
-	if result, pod := injectPod(t, set, both, true); !strings.Contains(proxyEnv(pod, "ISTIO_KUBE_APP_PROBERS"), `"port":1}`) || len(result.Warnings) != 1 {
-		t.Errorf("two of one name: warnings %q, %s", result.Warnings, proxyEnv(pod, "ISTIO_KUBE_APP_PROBERS"))
+	if result := injectTypical(set, both, true); result.Reason() != inject.ReasonBodyInvalid {
+		t.Errorf("two of one name: %s: %s", result.Reason(), result.Message())
 	}
 	long := fmt.Sprintf(`"livenessProbe":{"httpGet":{"port":1,"path":"/%s"}},"readinessProbe":{"tcpSocket":{"port":1}}`, strings.Repeat("$", 64<<10/6))
 	result, pod := injectPod(t, set, probedPod(long), true)

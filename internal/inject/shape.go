@@ -33,11 +33,25 @@ func checkLists(root *rawjson.Value) error {
 			return err
 		}
 	}
+	if err := checkApart(root.Get("spec", "containers").Items(), root.Get("spec", "initContainers").Items()); err != nil {
+		return err
+	}
 	for _, list := range []string{"containers", "initContainers"} {
 		for i, c := range root.Get("spec", list).Items() {
 			if err := checkLengths(c, fmt.Sprintf("spec.%s[%d]", list, i)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// checkApart wants the names of both lists to differ, as the API does.
+func checkApart(containers, initContainers []*rawjson.Value) error {
+	names := placesOf(len(containers), containers, nameOf)
+	for i, c := range initContainers {
+		if at := names.find(containers, nameOf(c)); at >= 0 {
+			return fmt.Errorf("spec.containers[%d] and spec.initContainers[%d] have the same name %q; remove one", at, i, cut(nameOf(c), shown))
 		}
 	}
 	return nil

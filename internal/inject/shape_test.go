@@ -107,3 +107,20 @@ func TestDeadlineBetweenTheSteps(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesTwice: containers of one name, in one list or in both, are refused with both places; none makes us panic.
+func TestNamesTwice(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for spec, want := range map[string]string{
+		`"containers":[{"name":"istio-proxy","image":"auto"},{"name":"a"},{"name":"istio-proxy","image":"b"}]`: `spec.containers has the name "istio-proxy" twice`,
+		`"initContainers":[{"name":"istio-proxy"}],"containers":[{"name":"a"},{"name":"istio-proxy"}]`:         `spec.containers[1] and spec.initContainers[0] have the same name "istio-proxy"; remove one`,
+		`"initContainers":[{"name":"a"}],"containers":[{"name":"a"}]`:                                          `spec.containers[0] and spec.initContainers[0] have the same name "a"`,
+	} {
+		for _, native := range []bool{false, true} {
+			result := injectTypical(set, `{"spec":{`+spec+`}}`, native)
+			if result.Reason() != inject.ReasonBodyInvalid || !strings.Contains(result.Message(), want) || result.Patch != nil {
+				t.Errorf("%s: %s: %s", spec, result.Reason(), result.Message())
+			}
+		}
+	}
+}

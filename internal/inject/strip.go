@@ -36,9 +36,11 @@ func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
 	spec := root.Get("spec")
 	for _, list := range []string{"initContainers", "containers", "volumes", "imagePullSecrets"} {
 		left := without(spec.Get(list), status.Get(list), overrides.Get(list), undo.Get("places"))
-		if len(left) > 0 || list == "containers" && spec.Has(list) {
+		switch {
+		case len(left) == 0 && len(spec.Get(list).Items()) == 0: // not there, or empty as it came
+		case len(left) > 0 || list == "containers":
 			spec = spec.With(list, rawjson.NewList(left...))
-		} else {
+		default:
 			spec = spec.With(list, nil)
 		}
 	}

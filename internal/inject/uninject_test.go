@@ -50,7 +50,7 @@ func uninjected(t testing.TB, document []byte) inject.Document {
 	t.Helper()
 	docs, err := inject.Uninject(document)
 	if err != nil || len(docs) != 1 {
-		t.Fatalf("%d documents: %v", len(docs), err)
+		t.Fatalf("%d documents: %v in %s", len(docs), err, document)
 	}
 	return docs[0]
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -71,6 +72,9 @@ type change func(pod *rawjson.Value, isPod bool, w *Workload) *rawjson.Value
 // documents applies a change to every workload of a file.
 func documents(file []byte, f change) ([]Document, error) {
 	var docs []Document
+	if !bytes.HasSuffix(file, []byte("\n")) {
+		file = append(slices.Clip(file), '\n') // without, the reader loses a last line of 4096 bytes, or 8192, and so on
+	}
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(file)))
 	for n := 1; ; n++ {
 		source, err := reader.Read()

@@ -111,3 +111,16 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestLastLineOfAnyLength: a file without a newline at its end loses nothing.
+func TestLastLineOfAnyLength(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for _, length := range []int{4095, 4096, 4097, 8192} {
+		pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":""},"spec":{"containers":[{"name":"a"}]}}`
+		pod = strings.Replace(pod, `"name":""`, `"name":"`+strings.Repeat("p", length-len(pod))+`"`, 1)
+		docs, err := set.Workloads(t.Context(), []byte(pod), shop)
+		if err != nil || len(docs) != 1 || len(pod) != length {
+			t.Errorf("%d bytes: %d documents: %v", length, len(docs), err)
+		}
+	}
+}
