@@ -13,7 +13,7 @@ import (
 // inject.Select finds.
 func TestExplanationAgreesWithSelect(t *testing.T) {
 	for _, policy := range []v1alpha1.Policy{v1alpha1.PolicyOptIn, v1alpha1.PolicyOptOut} {
-		world := injecttest.Tagged(policy)
+		world := injecttest.Simple(policy)
 		set, err := injecttest.NewSet(injecttest.Operator(templates.FS), world.Injectors...)
 		if err != nil {
 			t.Fatal(err)

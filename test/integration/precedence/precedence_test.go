@@ -4,43 +4,27 @@
 package precedence
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
-	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/cli"
-	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/inject/injecttest"
 	"github.com/pillion-mesh/pillion/templates"
 	"github.com/pillion-mesh/pillion/test/cluster/testenv"
-	"github.com/pillion-mesh/pillion/webhook"
 )
 
 func TestTruthTableOnTheAPIServer(t *testing.T) {
 	c := testenv.Start(t, testenv.Options{Name: "precedence"}) // webhook configurations aren't in a namespace
 	api := newClient(t, c)
 	installCRD(t, api)
+	t.Run("webhooks render", func(t *testing.T) { testRenderedWebhooks(t, api, string(c.Listen(t).CA)) })
 	tagged, simple, listed := injecttest.Tagged(v1alpha1.PolicyOptIn), injecttest.Simple(v1alpha1.PolicyOptOut), injecttest.Listed(v1alpha1.PolicyExplicit)
 	for _, table := range []struct {
 		name  string
@@ -94,137 +78,6 @@ func answered(injector string, injected bool) string {
 	return injector + " without a patch"
 }
 
-// calls are the Injectors called for each pod.
-type calls struct {
-	mu    sync.Mutex
-	byPod map[string][]string
-	next  http.Handler
-}
-
-func (c *calls) by(pod string) []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.byPod[pod]
-}
-
-func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	var review struct {
-		Request struct{ Object metav1.PartialObjectMetadata }
-	}
-	if err := json.Unmarshal(body, &review); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	answer := &recorded{ResponseWriter: w}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	c.next.ServeHTTP(answer, r)
-	c.record(review.Request.Object.Name, r.URL.Path, answer.text.Bytes())
-}
-
-// recorded keeps what was answered.
-type recorded struct {
-	http.ResponseWriter
-	text bytes.Buffer
-}
-
-func (r *recorded) Write(b []byte) (int, error) {
-	r.text.Write(b)
-	return r.ResponseWriter.Write(b)
-}
-
-// record notes which Injector a call was for, and whether it was answered with a patch.
-func (c *calls) record(pod, path string, answer []byte) {
-	var review struct {
-		Response struct{ Patch []byte }
-	}
-	injector := strings.Split(path, "/")[3] // /inject/injector/NAME/entry/ENTRY
-	called := answered(injector, json.Unmarshal(answer, &review) == nil && len(review.Response.Patch) > 0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.byPod[pod] = append(c.byPod[pod], called)
-}
-
-// serve puts the table's Injectors and their webhook configurations on the API server, answered by the real handler.
-func serve(t *testing.T, c *testenv.Cluster, api client.Client, injectors []v1alpha1.Injector) *calls {
-	t.Helper()
-	listener := c.Listen(t)
-	for i := range injectors {
-		injectors[i].Spec.Webhook.URL = "https://" + listener.Host
-	}
-	op := injecttest.Operator(templates.FS)
-	set, err := injecttest.NewSet(op, injectors...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler := &calls{byPod: map[string][]string{}, next: webhook.New(webhook.Options{
-		Set:        func() *inject.Set { return set },
-		Namespaces: namespaceSource{api},
-		Native:     func(string) bool { return true },
-		Log:        logr.Discard(),
-		Metrics:    webhook.NewMetrics(prometheus.NewRegistry()),
-	})}
-	server := &http.Server{Handler: handler, TLSConfig: listener.TLS, ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.ServeTLS(listener, "", "") }()
-	t.Cleanup(func() { server.Close() })
-	owned, _ := inject.Claims(injectors)
-	for i := range injectors {
-		register(t, api, op, &injectors[i], owned, listener.CA)
-	}
-	for i := range injectors {
-		waitCalled(t, api, handler, injectors[i].Spec.Revision)
-	}
-	return handler
-}
-
-func register(t *testing.T, api client.Client, op inject.Operator, inj *v1alpha1.Injector, owned map[string]string, ca []byte) {
-	t.Helper()
-	made := inj.DeepCopy()
-	createFor(t, api, made)
-	var names []string
-	for name, owner := range owned {
-		if owner == inj.Name {
-			names = append(names, name)
-		}
-	}
-	for _, configuration := range inject.Webhooks(inj, names, op, ca) {
-		configuration.TypeMeta = metav1.TypeMeta{}
-		createFor(t, api, &configuration)
-	}
-}
-
-func createFor(t *testing.T, api client.Client, object client.Object) {
-	t.Helper()
-	if err := api.Create(t.Context(), object); err != nil {
-		t.Fatalf("creating %T %s: %v", object, object.GetName(), err)
-	}
-	t.Cleanup(func() {
-		if err := api.Delete(context.Background(), object); err != nil {
-			t.Errorf("deleting %T %s: %v", object, object.GetName(), err)
-		}
-	})
-}
-
-// waitCalled waits until the API server has a revision's configuration in use: a pod that names it is sent to us.
-func waitCalled(t *testing.T, api client.Client, handler *calls, revision string) {
-	t.Helper()
-	name := "warm-up-" + revision
-	end := time.Now().Add(30 * time.Second)
-	for len(handler.by(name)) == 0 {
-		if time.Now().After(end) {
-			t.Fatalf("the API server didn't call the webhook of revision %s within 30 s", revision)
-		}
-		pod := newPod("default", name, map[string]string{"istio.io/rev": revision})
-		if err := api.Create(t.Context(), pod, client.DryRunAll); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // create makes a dry-run pod for every row, some at a time.
 func create(t *testing.T, api client.Client, rows []injecttest.Row, namespaces []string) {
 	t.Helper()
@@ -264,77 +117,3 @@ func checkInject(t *testing.T, api client.Client, rows []injecttest.Row, namespa
 }
 
 func podName(row int) string { return fmt.Sprintf("row-%d", row) }
-
-// newPod names its ServiceAccount: the admission plugin that does so on a cluster needs the controller manager.
-func newPod(namespace, name string, labels map[string]string) *corev1.Pod {
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
-		Spec:       corev1.PodSpec{ServiceAccountName: "default", Containers: []corev1.Container{{Name: "app", Image: "app"}}},
-	}
-}
-
-// makeNamespaces returns, for each row, a namespace with the row's labels: one for each combination.
-func makeNamespaces(t *testing.T, c *testenv.Cluster, rows []injecttest.Row) []string {
-	t.Helper()
-	made := map[string]string{}
-	names := make([]string, len(rows))
-	for i := range rows {
-		labels := rows[i].NamespaceLabels()
-		key := fmt.Sprint(slices.Sorted(maps.Keys(labels)), labels)
-		if made[key] == "" {
-			made[key] = c.Namespace(t, labels)
-		}
-		names[i] = made[key]
-	}
-	return names
-}
-
-// namespaceSource reads namespaces from the API server.
-type namespaceSource struct{ client.Reader }
-
-func (s namespaceSource) Namespace(ctx context.Context, name string) (inject.Namespace, error) {
-	var ns corev1.Namespace
-	err := s.Get(ctx, client.ObjectKey{Name: name}, &ns)
-	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, err
-}
-
-func newClient(t *testing.T, c *testenv.Cluster) client.Client {
-	t.Helper()
-	scheme, err := cli.Scheme()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	api, err := client.New(c.Config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return api
-}
-
-func installCRD(t *testing.T, api client.Client) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "pillion.dev_injectors.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var crd apiextensionsv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict(text, &crd); err != nil {
-		t.Fatal(err)
-	}
-	createFor(t, api, &crd)
-	end := time.Now().Add(30 * time.Second)
-	for {
-		var list v1alpha1.InjectorList
-		err := api.List(t.Context(), &list)
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the CRD isn't established after 30 s: %v", err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
