@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -46,7 +47,9 @@ func serve(in io.Reader, out, logs io.Writer) error {
 		fmt.Fprintln(out, cpuTime().Nanoseconds())
 	}
 	_ = server.Close()
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 
