@@ -42,6 +42,13 @@ var corpus = []struct{ name, metadata, spec string }{
 	{"no grace", ``, `"terminationGracePeriodSeconds":0,"containers":[{"name":"app"}]`},
 	{"security", ``, `"securityContext":{"runAsUser":1000,"runAsNonRoot":true,"fsGroup":2000},"containers":[{"name":"app","securityContext":{"readOnlyRootFilesystem":true}}]`},
 	{"pull secrets", ``, `"imagePullSecrets":[{"name":"regcred"}],"containers":[{"name":"app"}]`},
+	{"other settings", `"annotations":{"sidecar.istio.io/logLevel":"trace","sidecar.istio.io/componentLogLevel":"http:debug","sidecar.istio.io/proxyCPU":"1m","readiness.status.sidecar.istio.io/initialDelaySeconds":"9","pillion.dev/exclude-outbound-uids":"7"}`, `"containers":[{"name":"app"}]`},
+	{"no status port", `"annotations":{"status.sidecar.istio.io/port":"0"}`, `"containers":[{"name":"app"}]`},
+	{"low ports", `"annotations":{"sidecar.istio.io/capNetBindService":"true"}`, `"containers":[{"name":"app"}]`},
+	{"volumes of annotations", `"annotations":{"sidecar.istio.io/userVolume":"{\"x\":{\"emptyDir\":{}}}","sidecar.istio.io/userVolumeMount":"{\"x\":{\"mountPath\":\"/x\"}}"}`, `"containers":[{"name":"app"}]`},
+	{"ProxyConfig", `"annotations":{"proxy.istio.io/config":"{concurrency: 2, proxyMetadata: {A: b}}"}`, `"containers":[{"name":"app"}]`},
+	{"no capture", `"annotations":{"sidecar.istio.io/interceptionMode":"NONE"}`, `"containers":[{"name":"app"}]`},
+	{"resources of the pod", ``, `"resources":{"requests":{"cpu":"1"}},"containers":[{"name":"app"}]`},
 }
 
 // tryCorpus runs the Injector's own templates and the default ones, each alone, and the default ones together, over the
@@ -99,6 +106,9 @@ func (p *Program) tryPod(ctx context.Context, names []string, i int, native bool
 	}
 	s := p.baseSettings(native)
 	view := viewPod(root)
+	if faults := s.read(p, view, Namespace{Name: "shop"}); len(faults) > 0 {
+		return errors.New(faults[0].Message)
+	}
 	chosen, _ := p.choose(names)
 	s.follow(chosen, view)
 	v := &vars{program: p, pod: view, namespace: Namespace{Name: "shop"}, owner: view.owner(), settings: s}
