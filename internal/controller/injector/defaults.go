@@ -39,12 +39,14 @@ type DefaultInjector struct {
 	Log       logr.Logger
 }
 
+const crdName = "injectors.pillion.dev"
+
 // InjectorCRD reads which CRD of Injectors there is.
 func InjectorCRD(live client.Reader) func(context.Context) (types.UID, error) {
 	return func(ctx context.Context) (types.UID, error) {
 		crd := &metav1.PartialObjectMetadata{}
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-		err := live.Get(ctx, client.ObjectKey{Name: "injectors." + v1alpha1.GroupVersion.Group}, crd)
+		err := live.Get(ctx, client.ObjectKey{Name: crdName}, crd)
 		return crd.UID, client.IgnoreNotFound(err)
 	}
 }

@@ -1,9 +1,9 @@
 // Package injector turns Injectors into what is served and what the API server holds: on every replica a compiled
 // inject.Set, on the leader the MutatingWebhookConfigurations, the last good versions and the status.
 //
-// In come Injectors, our webhook configurations and the caBundle; out go Compiler.Set for the webhook and writes to the
-// API server. Read this file first, then compile.go (every replica), reconcile.go and webhooks.go (the leader), drift.go
-// (what counts as a difference).
+// In come Injectors, ConfigMaps they refer to, webhook configurations and the caBundle; out go Compiler.Set for the
+// webhook and writes to the API server. Read this file first, then state.go and compile.go (every replica), reconcile.go
+// and webhooks.go (the leader), managed.go and field.go (the two modes), drift.go (what counts as a difference).
 package injector
 
 import (
@@ -36,17 +36,19 @@ const resync = time.Minute
 
 // Options are what the controller works with. All are required.
 type Options struct {
-	Client    client.Client // reads from informers
-	Live      client.Reader // reads past every cache
-	Metadata  client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
-	Operator  inject.Operator
-	Revisions Revisions                                             // of the Injectors to serve
-	Bundle    func() []byte                                         // the caBundle to write; empty: not known yet
-	Trusted   func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
-	Record    func(events.Event)
-	Now       func() time.Time
-	Log       logr.Logger
-	Metrics   prometheus.Registerer
+	Client         client.Client // reads from informers
+	Live           client.Reader // reads past every cache
+	Metadata       client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
+	Operator       inject.Operator
+	Revisions      Revisions                                             // of the Injectors to serve
+	CRD            func(ctx context.Context) (types.UID, error)          // of Injectors
+	ValidationPath string                                                // where this operator is asked about Injectors; "": it isn't
+	Bundle         func() []byte                                         // the caBundle to write; empty: not known yet
+	Trusted        func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
+	Record         func(events.Event)
+	Now            func() time.Time
+	Log            logr.Logger
+	Metrics        prometheus.Registerer
 }
 
 // Controller is both halves.
@@ -100,6 +102,7 @@ func (c *Controller) AddTo(mgr manager.Manager) error {
 		WithOptions(controller.Options{NeedLeaderElection: &leaderOnly, RateLimiter: backoff()}).
 		Watches(&v1alpha1.Injector{}, handler.EnqueueRequestsFromMapFunc(c.all), builder.WithPredicates(c.Revisions.matters())).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(c.concerned)).
+		Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(c.concerned)).
 		WatchesRawSource(source.Channel(c.poke, handler.EnqueueRequestsFromMapFunc(c.all))).
 		Complete(c)
 }

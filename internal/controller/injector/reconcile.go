@@ -57,7 +57,7 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 		return reconcile.Result{RequeueAfter: compileWait}, c.applyWebhooks(ctx, p)
 	}
 	err := errors.Join(c.saveLastGood(ctx, p), c.applyWebhooks(ctx, p), c.removeUnclaimed(ctx, inj.Name, state),
-		c.findConflicts(ctx, p), c.writeStatus(ctx, p))
+		c.findConflicts(ctx, p), c.keepValidation(ctx, p), c.writeStatus(ctx, p))
 	return reconcile.Result{RequeueAfter: p.again}, err
 }
 

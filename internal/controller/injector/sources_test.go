@@ -176,3 +176,53 @@ func TestOnlyConfigMapsThatAreReferredToCauseACompile(t *testing.T) {
 		t.Errorf("the one referred to: %v", got)
 	}
 }
+
+func TestCheck(t *testing.T) {
+	for _, row := range []struct {
+		name                    string
+		change                  func(*v1alpha1.Injector)
+		cm                      map[string]string
+		invalid, fault, warning string
+	}{
+		{"good", func(*v1alpha1.Injector) {}, nil, "", "", ""},
+		{"invalid", func(i *v1alpha1.Injector) { i.Spec.Capture.ExcludeInboundPorts = "x" }, nil, "excludeInboundPorts", "", ""},
+		{"faulty", broken, nil, "", "line 3", ""},
+		{"a ConfigMap that isn't there yet", fromConfigMap, nil, "", "", `template "mark": ConfigMap pillion-system/texts doesn't exist`},
+		{"a ConfigMap that is faulty", fromConfigMap, mark("${pod.nmae}"), "", "", `template "mark" line 3`},
+		{"a ConfigMap that is good", fromConfigMap, mark("one"), "", "", ""},
+		{"both", func(i *v1alpha1.Injector) {
+			fromConfigMap(i)
+			i.Spec.Templates = append(i.Spec.Templates, v1alpha1.Template{Name: "other", Inline: "x: ${"})
+		}, nil, "", `template "other"`, "doesn't exist"},
+		{"another operator's", func(i *v1alpha1.Injector) {
+			broken(i)
+			i.Spec.Revision = "elsewhere"
+		}, nil, "", "", ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.c.Compiler.Revisions = Revisions{"mine"}
+			if row.cm != nil {
+				w.must(w.api.Create(context.Background(), texts(row.cm)))
+			}
+			inj := made("i", "mine", 1)
+			row.change(inj)
+			invalid, fault, warnings, err := w.c.Compiler.Check(context.Background(), inj)
+			w.must(err)
+			faultText := ""
+			if fault != nil {
+				faultText = fault.Error()
+			}
+			for _, c := range []struct{ kind, got, want string }{
+				{"invalid", fmt.Sprint(invalid.ToAggregate()), row.invalid}, {"fault", faultText, row.fault}, {"warnings", strings.Join(warnings, "; "), row.warning},
+			} {
+				if !strings.Contains(c.got, c.want) || c.want == "" && c.got != "" && c.got != "<nil>" {
+					t.Errorf("%s %q, want %q", c.kind, c.got, c.want)
+				}
+			}
+			if w.c.Compiler.State() != nil {
+				t.Error("what isn't written yet is in use")
+			}
+		})
+	}
+}

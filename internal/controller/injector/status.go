@@ -101,7 +101,7 @@ func (p *pass) accepted() metav1.Condition {
 func (p *pass) templatesReady() metav1.Condition {
 	switch {
 	case p.compiled.Fault != nil:
-		return condition(v1alpha1.ConditionTemplatesReady, false, reasonCompileError, p.faults()+p.fallback())
+		return condition(v1alpha1.ConditionTemplatesReady, false, reasonCompileError, strings.Join(describeFaults(p.compiled.Fault.Templates), "; ")+p.fallback())
 	case len(p.compiled.Invalid) > 0:
 		return condition(v1alpha1.ConditionTemplatesReady, false, reasonInvalid, "the spec isn't accepted"+p.fallback())
 	case p.compiled.Pending != nil:
@@ -120,25 +120,6 @@ func (p *pass) fallback() string {
 		return "; " + p.compiled.Pending.Error() + "; trying again"
 	}
 	return neverCompiledMessage
-}
-
-// faults is one sentence a fault, by template.
-func (p *pass) faults() string {
-	var lines []string
-	for name, errs := range p.compiled.Fault.Templates {
-		for _, e := range errs {
-			where := ""
-			if name != "" {
-				where = fmt.Sprintf("template %q", name)
-			}
-			if e.Line > 0 {
-				where += fmt.Sprintf(" line %d, column %d", e.Line, e.Column)
-			}
-			lines = append(lines, strings.TrimPrefix(strings.TrimSpace(where)+": "+e.Message, ": "))
-		}
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "; ")
 }
 
 // templates lists those the spec names, with the faults of each.

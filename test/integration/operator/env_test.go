@@ -60,7 +60,7 @@ func newEnvIn(t *testing.T, name string) *env {
 // clean removes what isn't in a namespace. Operators have ended by then: they were started later.
 func (e *env) clean() {
 	ctx := context.Background()
-	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}} {
+	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}} {
 		if err := e.client.DeleteAllOf(ctx, object); err != nil {
 			e.t.Errorf("cleaning up: %v", err)
 		}

@@ -29,6 +29,16 @@ func webhook(change func(*admissionv1.MutatingWebhookConfiguration)) *admissionv
 	return c
 }
 
+// validating is the other kind, likewise.
+func validating(change func(*admissionv1.ValidatingWebhook)) *admissionv1.ValidatingWebhookConfiguration {
+	w := admissionv1.ValidatingWebhook{Name: "x.validation.pillion.dev", SideEffects: new(admissionv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+		FailurePolicy: new(admissionv1.Ignore), ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "mesh", Name: "pillion"}},
+		Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+			Rule: admissionv1.Rule{APIGroups: []string{"pillion.dev"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"injectors"}}}}}
+	change(&w)
+	return &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-x"}, Webhooks: []admissionv1.ValidatingWebhook{w}}
+}
+
 // TestPolicyHoldsInAnyNamespace builds config/default for another namespace, as an overlay with one line does, and acts
 // as the ServiceAccount in it, with all permissions RBAC could give.
 func TestPolicyHoldsInAnyNamespace(t *testing.T) {
@@ -68,9 +78,20 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	} {
 		e.refused(c, webhook(bad.change), bad.words)
 	}
+	for _, bad := range []func(*admissionv1.ValidatingWebhook){
+		func(w *admissionv1.ValidatingWebhook) { w.FailurePolicy = new(admissionv1.Fail) },
+		func(w *admissionv1.ValidatingWebhook) { w.Rules[0].Resources = []string{"*"} },
+		func(w *admissionv1.ValidatingWebhook) { w.Rules[0].APIGroups = []string{""} },
+		func(w *admissionv1.ValidatingWebhook) {
+			w.Rules[0].Operations = []admissionv1.OperationType{admissionv1.Delete}
+		},
+	} {
+		e.refused(c, validating(bad), "for Injectors, of which failure is ignored")
+	}
 	e.refused(c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "another"}}, "pillion-last-good-*")
 	for _, good := range []client.Object{
 		webhook(func(*admissionv1.MutatingWebhookConfiguration) {}),
+		validating(func(*admissionv1.ValidatingWebhook) {}),
 		webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
 			w.Webhooks[0].ClientConfig = admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1/")}
 		}),

@@ -81,15 +81,16 @@ func cacheOptions(o Options) cache.Options {
 	endpoints := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: o.Service})
 	secret := fields.OneTermEqualSelector("metadata.name", servingcert.SecretName(o.Service))
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:                            {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
-		&discoveryv1.EndpointSlice{}:                {Namespaces: map[string]cache.Config{o.Namespace: {LabelSelector: endpoints}}},
-		&corev1.ConfigMap{}:                         {Namespaces: map[string]cache.Config{o.Namespace: {}}, Transform: injector.TrimConfigMap},
-		&admissionv1.MutatingWebhookConfiguration{}: {Transform: injector.TrimConfiguration},
-		&corev1.Node{}:                              {Transform: admission.Trim},
-		&corev1.Pod{}:                               {Transform: workload.Trim, Field: workload.Unfinished()}, // the leader's only
-		&corev1.Namespace{}:                         {Transform: cache.TransformStripManagedFields()},
-		&corev1.LimitRange{}:                        {Transform: cache.TransformStripManagedFields()},
-		&corev1.ResourceQuota{}:                     {Transform: cache.TransformStripManagedFields()},
+		&corev1.Secret{}:                              {Namespaces: map[string]cache.Config{o.Namespace: {FieldSelector: secret}}},
+		&discoveryv1.EndpointSlice{}:                  {Namespaces: map[string]cache.Config{o.Namespace: {LabelSelector: endpoints}}},
+		&corev1.ConfigMap{}:                           {Namespaces: map[string]cache.Config{o.Namespace: {}}, Transform: injector.TrimConfigMap},
+		&admissionv1.ValidatingWebhookConfiguration{}: {Field: fields.OneTermEqualSelector("metadata.name", injector.ValidationName(o.Service))},
+		&admissionv1.MutatingWebhookConfiguration{}:   {Transform: injector.TrimConfiguration},
+		&corev1.Node{}:                                {Transform: admission.Trim},
+		&corev1.Pod{}:                                 {Transform: workload.Trim, Field: workload.Unfinished()}, // the leader's only
+		&corev1.Namespace{}:                           {Transform: cache.TransformStripManagedFields()},
+		&corev1.LimitRange{}:                          {Transform: cache.TransformStripManagedFields()},
+		&corev1.ResourceQuota{}:                       {Transform: cache.TransformStripManagedFields()},
 	}}
 }
 
@@ -97,7 +98,7 @@ func cacheOptions(o Options) cache.Options {
 func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, certificate *servingcert.Controller, o Options) error {
 	informers := mgr.GetCache()
 	for _, object := range []client.Object{&v1alpha1.Injector{}, &admissionv1.MutatingWebhookConfiguration{}, admission.NamespaceObject(),
-		injector.ConfigMapObject(), &discoveryv1.EndpointSlice{}, &corev1.LimitRange{}, &corev1.ResourceQuota{}} {
+		injector.ConfigMapObject(), &discoveryv1.EndpointSlice{}, &admissionv1.ValidatingWebhookConfiguration{}, &corev1.LimitRange{}, &corev1.ResourceQuota{}} {
 		if _, err := informers.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/events"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/controller/validate"
 	"github.com/pillion-mesh/pillion/internal/controller/workload"
 	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/version"
@@ -103,6 +104,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	}
 	controller, err = injector.New(injector.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
+		CRD: injector.InjectorCRD(mgr.GetAPIReader()), ValidationPath: validate.Path,
 		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
@@ -131,14 +133,14 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	handler := &drainable{next: webhook.New(webhook.Options{
+	handler := &drainable{next: route(webhook.New(webhook.Options{
 		Set:        controller.Compiler.Set,
 		Namespaces: admission.Namespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader()},
 		Native:     nodes.Native,
 		Events:     sink{recorder},
 		Log:        log.WithName("webhook"),
 		Metrics:    webhook.NewMetrics(metrics),
-	})}
+	}), validate.New(validate.Options{Check: checker(controller.Compiler), Log: log.WithName("validate")}))}
 	return &parts{manager: mgr, certificate: certificate, degrader: degrader, handler: handler, recorder: recorder}, nil
 }
 
