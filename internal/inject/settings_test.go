@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject"
@@ -44,46 +43,6 @@ func envOf(c corev1.Container, name string) string {
 		}
 	}
 	return "-"
-}
-
-func TestImages(t *testing.T) {
-	digest := "@sha256:" + strings.Repeat("ab", 32)
-	const image, kind = "sidecar.istio.io/proxyImage", "sidecar.istio.io/proxyImageType"
-	for _, row := range []struct {
-		injector    string
-		annotations map[string]string
-		want, wrong string
-	}{
-		{"reg.example:5000/a/proxy:1", nil, "reg.example:5000/a/proxy:1", ""},
-		{"reg.example:5000/a/proxy" + digest, nil, "reg.example:5000/a/proxy" + digest, ""},
-		{"reg.example:5000/a/proxy:1", map[string]string{image: "own"}, "reg.example:5000/a/own:1", ""},
-		{"proxy", map[string]string{image: "own"}, "own", ""},
-		{"a/proxy:1", map[string]string{image: "own:2"}, "own:2", ""},
-		{"a/proxy:1", map[string]string{image: "b/own"}, "b/own", ""},
-		{"a/proxy:1", map[string]string{image: "b/own" + digest}, "b/own" + digest, ""},
-		{"a/proxy" + digest, map[string]string{image: "own"}, "", "a bare name takes the tag of the Injector's image, and that has a digest"},
-		{"a/proxy:1", map[string]string{kind: "debug"}, "a/proxy:1-debug", ""},
-		{"a/proxy:1-debug", map[string]string{kind: "debug"}, "a/proxy:1-debug", ""},
-		{"a/proxy:1-debug", map[string]string{kind: "default"}, "a/proxy:1", ""},
-		{"a/proxy:1", map[string]string{image: "own", kind: "debug"}, "a/own:1-debug", ""},
-		{"a/proxy:1", map[string]string{"proxy.istio.io/config": "image: {imageType: debug}"}, "a/proxy:1-debug", ""},
-		{"a/proxy:1", map[string]string{"proxy.istio.io/config": "image: {imageType: debug}", kind: "default"}, "a/proxy:1", ""},
-		{"a/proxy" + digest, map[string]string{kind: "default"}, "a/proxy" + digest, ""},
-		{"a/proxy:1" + digest, map[string]string{kind: "debug"}, "", "has a digest, which is one image of one type; write the image you want in sidecar.istio.io/proxyImage"},
-		{"a/proxy", map[string]string{kind: "debug"}, "", "has no tag to change"},
-	} {
-		set := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.Proxy.Image = row.injector }))
-		result := injectAnnotated(set, row.annotations)
-		if row.wrong != "" {
-			if result.Outcome != inject.OutcomeDeny || !strings.Contains(result.Message(), row.wrong) {
-				t.Errorf("%s %v: %s: %s", row.injector, row.annotations, result.Outcome, result.Message())
-			}
-			continue
-		}
-		if got := proxyOf(t, &result).Image; got != row.want {
-			t.Errorf("%s %v: %s, want %s", row.injector, row.annotations, got, row.want)
-		}
-	}
 }
 
 // TestPrecedence: built in, Injector, ProxyConfig, annotation, the pod's own container.
@@ -183,55 +142,6 @@ func TestAliasesOfYAML(t *testing.T) {
 	}
 }
 
-func TestUserRangeOfTheNamespace(t *testing.T) {
-	for _, row := range []struct {
-		uidRange, spec string
-		injector       int64
-		want           int64
-		warns          string
-	}{
-		{"1000740000/10000", `{"containers":[{"name":"app"}]}`, 0, 1000740001, ""},
-		{"1000740000-1000749999", `{"containers":[{"name":"app"}]}`, 0, 1000740001, ""},
-		{"1000740000/10000", `{"containers":[{"name":"app","securityContext":{"runAsUser":1000740001}},{"name":"b","securityContext":{"runAsUser":1000740002}}]}`, 0, 1000740003, ""},
-		{"1000740000/10000", `{"securityContext":{"runAsUser":1000740001},"containers":[{"name":"app"}]}`, 0, 1000740002, ""},
-		{"1000740000/10000", `{"containers":[{"name":"app"}]}`, 2000, 2000, ""},
-		{"1000740000/1", `{"containers":[{"name":"app"}]}`, 0, 1337, "no user of 1000740000/1 is free; the sidecar's stays 1337"},
-		{"many", `{"containers":[{"name":"app"}]}`, 0, 1337, `"many" is no range such as 1000740000/10000; the sidecar's user stays 1337`},
-		{"4294967290/10000", `{"containers":[{"name":"app"}]}`, 0, 1337, "is no range"},
-	} {
-		set := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.Proxy.UID = row.injector }))
-		result := set.Inject(t.Context(), inject.Request{
-			Entry: inject.EntryNamespace, Pod: []byte(`{"metadata":{"name":"p"},"spec":` + row.spec + `}`),
-			Namespace: inject.Namespace{Name: "shop", Annotations: map[string]string{"openshift.io/sa.scc.uid-range": row.uidRange}},
-		})
-		context := proxyOf(t, &result).SecurityContext
-		flag := captureFlag(t, &result, "-u")
-		if *context.RunAsUser != row.want || *context.RunAsGroup != row.want || flag != mustJSON(row.want) {
-			t.Errorf("%s %s: user %d, group %d, not captured %s; want %d", row.uidRange, row.spec, *context.RunAsUser, *context.RunAsGroup, flag, row.want)
-		}
-		if warnings := strings.Join(result.Warnings, "; "); !strings.Contains(warnings, row.warns) || row.warns == "" && warnings != "" {
-			t.Errorf("%s: warnings %q", row.uidRange, warnings)
-		}
-	}
-}
-
-func TestOtherNetworksWarn(t *testing.T) {
-	set := setOf(t, injector("default", "default"))
-	for _, row := range []struct {
-		annotations map[string]string
-		warns       bool
-	}{
-		{map[string]string{"k8s.v1.cni.cncf.io/networks": "net1"}, true},
-		{map[string]string{"k8s.v1.cni.cncf.io/networks": " "}, false},
-		{map[string]string{"k8s.v1.cni.cncf.io/networks": "net1", "traffic.sidecar.istio.io/excludeInterfaces": "net1"}, false},
-		{map[string]string{"k8s.v1.cni.cncf.io/networks": "net1", "sidecar.istio.io/interceptionMode": "NONE"}, false},
-	} {
-		if result := injectAnnotated(set, row.annotations); len(result.Warnings) > 0 != row.warns {
-			t.Errorf("%v: warnings %q", row.annotations, result.Warnings)
-		}
-	}
-}
-
 // TestKeysOfOthers: Istio and Prometheus have annotations on pods that are none of ours to judge.
 func TestKeysOfOthers(t *testing.T) {
 	result := injectAnnotated(setOf(t, injector("default", "default")), map[string]string{
@@ -244,77 +154,6 @@ func TestKeysOfOthers(t *testing.T) {
 	result = injectAnnotated(setOf(t, injector("default", "default")), map[string]string{"istio.io/reroute-virtual-interface": "", "proxy.istio.io/confg": ""})
 	if got := strings.Join(result.Warnings, "\n"); strings.Count(got, "did you mean") != 2 {
 		t.Errorf("warnings: %s", got)
-	}
-}
-
-// TestValues: spec.values keep their types in templates, and what doesn't fit is found when the Injector is compiled.
-func TestValues(t *testing.T) {
-	template := func(inline string) func(*v1alpha1.InjectorSpec) {
-		return func(s *v1alpha1.InjectorSpec) {
-			s.Values = &runtime.RawExtension{Raw: []byte(`{"team":"payments","grace":7,"on":true,"list":["a","b"],"env":[{"name":"X","value":"1"}]}`)}
-			s.Templates = []v1alpha1.Template{{Name: "extra", Inline: inline}}
-			s.DefaultTemplates = []string{"sidecar", "extra"}
-		}
-	}
-	set := setOf(t, injector("default", "default", template(`
-metadata: {labels: {team: "${values.team}", who: "x-${values.team}-${values.grace}", none: "${values[?'none'].orValue('no')}"}}
-spec:
-  terminationGracePeriodSeconds: ${values.grace}
-  containers: [{name: istio-proxy, env: ["${values.env}"], tty: "${values.on}", command: "${values.list}"}]
-`)))
-	result := injectAnnotated(set, nil)
-	pod := podOf(t, &result)
-	if l := pod.Labels; l["team"] != "payments" || l["who"] != "x-payments-7" || l["none"] != "no" || *pod.Spec.TerminationGracePeriodSeconds != 7 {
-		t.Errorf("labels %v, grace %d", l, *pod.Spec.TerminationGracePeriodSeconds)
-	}
-	if c := proxyOf(t, &result); envOf(c, "X") != "1" || !c.TTY || !slices.Equal(c.Command, []string{"a", "b"}) {
-		t.Errorf("X=%s, tty %v, command %v", envOf(c, "X"), c.TTY, c.Command)
-	}
-	for _, row := range []struct{ inline, want string }{
-		{"spec: {terminationGracePeriodSeconds: '${values.team}'}", `spec.terminationGracePeriodSeconds wants integer, this is "payments"`},
-		{"metadata: {labels: {a: '${values.grace}'}}", "metadata.labels.a wants string, this is 7"},
-		{"metadata: {labels: {a: 'x${values.list}'}}", `${values.list} is no text but ["a","b"]`},
-		{"metadata: {labels: {a: '${values.nope}'}}", "no such key: nope"},
-		{"spec: {containers: [{name: istio-proxy, env: ['${values.list}']}]}", "wants mapping"},
-	} {
-		inj := injector("default", "default", template(row.inline))
-		if _, err := inject.Compile(&inj, operator()); err == nil || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v", row.inline, err)
-		}
-	}
-}
-
-// TestHashCoversWhatChangesPods: else stale pods would pass for fresh ones.
-func TestHashCoversWhatChangesPods(t *testing.T) {
-	hash := func(edit func(*v1alpha1.InjectorSpec)) string {
-		inj := injector("default", "default", edit)
-		p, err := inject.Compile(&inj, operator())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p.Hash()
-	}
-	seen := map[string]string{hash(func(*v1alpha1.InjectorSpec) {}): "the default"}
-	for name, edit := range map[string]func(*v1alpha1.InjectorSpec){
-		"proxy":       func(s *v1alpha1.InjectorSpec) { s.Proxy.HoldApplication = true },
-		"image":       func(s *v1alpha1.InjectorSpec) { s.Proxy.Image = "x:1" },
-		"capture":     func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeInterfaces = "net1" },
-		"probes":      func(s *v1alpha1.InjectorSpec) { s.Probes.Rewrite = new(false) },
-		"prometheus":  func(s *v1alpha1.InjectorSpec) { s.Prometheus.Merge = new(false) },
-		"values":      func(s *v1alpha1.InjectorSpec) { s.Values = &runtime.RawExtension{Raw: []byte(`{"a":1}`)} },
-		"pullSecrets": func(s *v1alpha1.InjectorSpec) { s.ImagePullSecrets = []v1alpha1.PullSecret{{Name: "a"}} },
-		"template":    func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "x", Inline: "spec: {}"}} },
-		"aliases": func(s *v1alpha1.InjectorSpec) {
-			s.Aliases = []v1alpha1.Alias{{Name: "x", Templates: []string{"sidecar"}}}
-		},
-	} {
-		if other, same := seen[hash(edit)]; same {
-			t.Errorf("%s: the same hash as %s", name, other)
-		}
-		seen[hash(edit)] = name
-	}
-	if n := hash(func(s *v1alpha1.InjectorSpec) { s.NativeSidecar = v1alpha1.NativeAlways }); seen[n] != "the default" {
-		t.Error("native mode changes the hash")
 	}
 }
 
