@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,22 +16,41 @@ import (
 
 var operator = inject.Operator{Namespace: "pillion-system", Service: "pillion", ServicePort: 443, SidecarImage: "sidecar:1", Templates: templates.FS}
 
-// setOf compiles Injectors.
-func setOf(t testing.TB, injectors ...*v1alpha1.Injector) *inject.Set {
-	t.Helper()
-	var all []v1alpha1.Injector
-	var programs []*inject.Program
-	for _, inj := range injectors {
-		inj = inj.DeepCopy()
+// programs of Injectors, each compiled once: what they say of workloads is no part of them.
+var programs = map[string]func() (*inject.Program, error){
+	"default": compiled("default", ""),
+	"edited":  compiled("default", "sidecar:2"),
+	"canary":  compiled("canary", ""),
+}
+
+func compiled(name, image string) func() (*inject.Program, error) {
+	return sync.OnceValues(func() (program *inject.Program, err error) {
+		inj := injector(name)
+		inj.Spec.Proxy.Image = image
 		v1alpha1.SetDefaults(inj)
-		program, err := inject.Compile(inj, operator)
+		for range 5 { // templates have a time limit, which a busy machine may exceed
+			if program, err = inject.Compile(inj, operator); err == nil {
+				break
+			}
+		}
+		return program, err
+	})
+}
+
+// setOf serves some of programs.
+func setOf(t testing.TB, names ...string) *inject.Set {
+	t.Helper()
+	var all []*inject.Program
+	owned := map[string]string{}
+	for _, name := range names {
+		program, err := programs[name]()
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, programs = append(all, *inj), append(programs, program)
+		all = append(all, program)
+		owned[program.Injector()] = program.Injector()
 	}
-	owned, _ := inject.Claims(all)
-	return inject.NewSet(operator, programs, owned)
+	return inject.NewSet(operator, all, owned)
 }
 
 func injector(name string) *v1alpha1.Injector {
@@ -48,7 +68,7 @@ var namespaces = map[string]inject.Namespace{
 }
 
 func TestClassify(t *testing.T) {
-	v := newView(setOf(t, injector("default"), injector("canary")), namespaces)
+	v := newView(setOf(t, "default", "canary"), namespaces)
 	hash := v.set.Program("default").Hash()
 	type text = map[string]string
 	by := func(injector, hash string) text {
@@ -103,9 +123,9 @@ func TestReplaceable(t *testing.T) {
 		{"of a node", "Node", nil, false},
 		{"of nobody", "", nil, false},
 		{"mirror", "ReplicaSet", map[string]string{corev1.MirrorPodAnnotationKey: "x"}, false},
-		{"not to be evicted", "ReplicaSet", map[string]string{AnnotationEvict: "false"}, false},
-		{"not to be evicted, in other words", "ReplicaSet", map[string]string{AnnotationEvict: "never"}, false},
-		{"may be evicted", "ReplicaSet", map[string]string{AnnotationEvict: "true"}, true},
+		{"not to be evicted", "ReplicaSet", map[string]string{inject.AnnotationEvict: "false"}, false},
+		{"not to be evicted, in other words", "ReplicaSet", map[string]string{inject.AnnotationEvict: "never"}, false},
+		{"may be evicted", "ReplicaSet", map[string]string{inject.AnnotationEvict: "true"}, true},
 	} {
 		p := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Annotations: c.annotations}}
 		if c.kind != "" {

@@ -67,7 +67,7 @@ func replaceable(p *metav1.PartialObjectMetadata) bool {
 	if _, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		return false
 	}
-	allowed, said := p.Annotations[AnnotationEvict]
+	allowed, said := p.Annotations[inject.AnnotationEvict]
 	yes, err := strconv.ParseBool(allowed)
 	return !said || yes && err == nil
 }

@@ -11,11 +11,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// AnnotationEvict on a pod keeps it from being evicted: "false".
-const AnnotationEvict = "pillion.dev/evict"
-
 // kept are the annotations that matter here; the others are most of a pod's metadata.
-var kept = [...]string{istio.AnnotationStatus, inject.AnnotationInjector, inject.AnnotationInjectorHash, AnnotationEvict, corev1.MirrorPodAnnotationKey}
+var kept = [...]string{istio.AnnotationStatus, inject.AnnotationInjector, inject.AnnotationInjectorHash, inject.AnnotationEvict, corev1.MirrorPodAnnotationKey}
 
 // PodObject is what the informer watches: metadata only.
 func PodObject() *metav1.PartialObjectMetadata {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,14 +36,14 @@ func podMetadata(i int) *metav1.PartialObjectMetadata {
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-5d4f8c7b9d",
 			UID: types.UID(fmt.Sprintf("1c5f9a1e-2b7d-4a57-9f1b-%012d", i%500)), Controller: new(true), BlockOwnerDeletion: new(true)}},
 		Finalizers:    []string{"example.com/finalizer"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: &metav1.FieldsV1{Raw: make([]byte, 2000)}}},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", FieldsV1: metav1.NewFieldsV1(strings.Repeat(" ", 2000))}},
 	}
 	return p
 }
 
 func TestTrimKeepsWhatIsLookedAt(t *testing.T) {
 	p := podMetadata(1)
-	p.Annotations[AnnotationEvict], p.Annotations[corev1.MirrorPodAnnotationKey] = "false", "mirror"
+	p.Annotations[inject.AnnotationEvict], p.Annotations[corev1.MirrorPodAnnotationKey] = "false", "mirror"
 	p.DeletionTimestamp = new(metav1.Now())
 	before := p.DeepCopy()
 	result, err := Trim(p)
@@ -114,7 +115,7 @@ func BenchmarkClassify(b *testing.B) {
 	for i := range 50 {
 		spaces[fmt.Sprintf("team-%d", i)] = inject.Namespace{Labels: map[string]string{istio.LabelInjection: "enabled"}}
 	}
-	set := setOf(b, injector("default"))
+	set := setOf(b, "default")
 	pods := make([]*metav1.PartialObjectMetadata, 10_000)
 	for i := range pods {
 		pods[i] = podMetadata(i)

@@ -82,10 +82,11 @@ func (*Controller) NeedLeaderElection() bool { return true }
 
 // Start looks at all pods whenever something changed, until ctx ends.
 func (c *Controller) Start(ctx context.Context) error {
-	if err := c.watch(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	err := c.watch(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	for {

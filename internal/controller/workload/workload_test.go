@@ -32,6 +32,7 @@ func TestPodsAreCountedAndTold(t *testing.T) {
 	w.add(w.pod("on", "ReplicaSet", "denied", refusedByAnnotation))
 	w.add(w.pod("on", "", "bare"))
 	w.add(w.pod("on", "DaemonSet", "node", hostNetwork))
+	w.add(w.pod("plain", "DaemonSet", "own", asks, hostNetwork))
 	w.add(w.pod("plain", "ReplicaSet", "other"))
 	w.pass(0)
 	got := w.status("default")
@@ -46,7 +47,7 @@ func TestPodsAreCountedAndTold(t *testing.T) {
 			t.Errorf("metric of %s pods is %v, want %v", state, n, want)
 		}
 	}
-	want := []string{"SidecarMissing Pod/bare-5", "SidecarMissing ReplicaSet/denied", "SidecarMissing ReplicaSet/none", "SidecarSkipped DaemonSet/node", "SidecarStale ReplicaSet/old"}
+	want := []string{"SidecarMissing Pod/bare-5", "SidecarMissing ReplicaSet/denied", "SidecarMissing ReplicaSet/none", "SidecarSkipped DaemonSet/node", "SidecarSkipped DaemonSet/own", "SidecarStale ReplicaSet/old"}
 	if got := w.reasons(); !slices.Equal(got, want) {
 		t.Errorf("Events are %q, want %q", got, want)
 	}
@@ -100,9 +101,7 @@ func TestReadsAreBoundedAndCountsWaitForThem(t *testing.T) {
 	if got := w.status("default"); got.Missing != 3*asksPerLook {
 		t.Errorf("%d missing, want %d", got.Missing, 3*asksPerLook)
 	}
-	changed := injector("default")
-	changed.Spec.Proxy.Image = "sidecar:2"
-	w.set = setOf(t, changed)
+	w.set = setOf(t, "edited")
 	w.pass(writeEvery)
 	if got := w.status("default"); got.Missing != 3*asksPerLook || w.gets != 4*asksPerLook {
 		t.Errorf("after an edit %d missing and %d reads; want what was known to count until it is read again", got.Missing, w.gets)
@@ -167,9 +166,7 @@ func TestANewHashMakesPodsStale(t *testing.T) {
 	if got := w.status("default"); got.Stale != 0 {
 		t.Fatalf("%d stale at first", got.Stale)
 	}
-	changed := injector("default")
-	changed.Spec.Proxy.Image = "sidecar:2"
-	w.set = setOf(t, changed)
+	w.set = setOf(t, "edited")
 	w.pass(writeEvery)
 	if got := w.status("default"); got.Stale != 1 || got.Injected != 1 {
 		t.Errorf("status.pods is %+v, want the pod stale and still injected", got)

@@ -56,13 +56,15 @@ func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
 	for name, ns := range namespaces {
 		b = b.WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: ns.Labels}})
 	}
+	var names []string
 	for _, inj := range injectors {
+		names = append(names, inj.Name)
 		for _, kind := range needed {
 			inj.Status.Conditions = append(inj.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Good", ObservedGeneration: inj.Generation, LastTransitionTime: metav1.NewTime(noon)})
 		}
 		b = b.WithObjects(inj)
 	}
-	w.api, w.set = b.Build(), setOf(t, injectors...)
+	w.api, w.set = b.Build(), setOf(t, names...)
 	w.restart()
 	return w
 }

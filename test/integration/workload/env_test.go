@@ -129,8 +129,11 @@ func (e *env) inject(settings v1alpha1.Workload, webhooks bool) *controlled {
 // compile serves an Injector as it is now, and says that its webhooks are in order.
 func (c *controlled) compile(inj *v1alpha1.Injector) {
 	c.t.Helper()
-	program, err := inject.Compile(inj, operator)
-	must(c.t, err)
+	var program *inject.Program
+	c.eventually("the Injector compiles", func() (err error) { // templates have a time limit, which a busy machine may exceed
+		program, err = inject.Compile(inj, operator)
+		return err
+	})
 	c.mu.Lock()
 	c.set = inject.NewSet(operator, []*inject.Program{program}, map[string]string{inj.Name: inj.Name})
 	c.mu.Unlock()

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/pillion-mesh/pillion/internal/cmd/pillion"
 	"github.com/pillion-mesh/pillion/test/cluster/cluster"
 )
@@ -18,6 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asOperator) == "1" {
 		os.Exit(pillion.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
+	ctrl.SetLogger(logr.Discard())
 	os.Exit(run(m))
 }
 

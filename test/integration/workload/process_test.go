@@ -56,7 +56,7 @@ func TestTheOperatorRestoresSidecarsWithItsOwnPermissions(t *testing.T) {
 	e.eventually("status and metrics count the pod as missing", func() error {
 		metric, err := o.metric(e.ctx(), fmt.Sprintf(`pillion_workload_pods{injector=%q,state="missing"}`, inj.Name))
 		if pods := e.counts(); err != nil || metric != "1" || pods.Missing != 1 || pods.Namespaces[0].Name != e.namespace {
-			return fmt.Errorf("status.pods is %+v, the metric %q (%v)", pods, metric, err)
+			return fmt.Errorf("status.pods is %+v, the metric %q (%w)", pods, metric, err)
 		}
 		return nil
 	})
