@@ -141,6 +141,7 @@ type InjectorSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.map(t, has(t.inline) ? size(t.inline) : 0).sum() <= 262144",message="templates: want at most 262144 characters of text together"
 	Templates []Template `json:"templates,omitempty"`
 
 	// DefaultTemplates are rendered, in this order, for pods that name none. Names of templates or aliases.
