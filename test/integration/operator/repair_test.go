@@ -44,7 +44,32 @@ var changes = []change{
 	{"label removed", func(c *admissionv1.MutatingWebhookConfiguration) { delete(c.Labels, "pillion.dev/injector") }, []string{"WebhookRepaired", "labels"}},
 }
 
+// moreChanges are apart, since ten repairs a minute are a contest.
+var moreChanges = []change{
+	{"caBundle of another", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[3].ClientConfig.CABundle = c.Webhooks[3].ClientConfig.CABundle[:len(c.Webhooks[3].ClientConfig.CABundle)/2]
+	}, []string{"BundleRepaired", "caBundle of object.injector.pillion.dev", "gardener"}},
+	{"rules", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[1].Rules[0].Operations = append(c.Webhooks[1].Rules[0].Operations, admissionv1.Update)
+	}, []string{"WebhookRepaired", "rules of rev.object.injector.pillion.dev", "gardener"}},
+	{"timeout", func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[2].TimeoutSeconds = new(int32(29)) },
+		[]string{"WebhookRepaired", "timeoutSeconds of namespace.injector.pillion.dev", "gardener"}},
+	{"objectSelector", func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[0].ObjectSelector = nil },
+		[]string{"WebhookRepaired", "objectSelector of rev.namespace.injector.pillion.dev"}},
+	{"match conditions removed", func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[1].MatchConditions = nil },
+		[]string{"WebhookRepaired", "matchConditions of rev.object.injector.pillion.dev"}},
+	{"path", func(c *admissionv1.MutatingWebhookConfiguration) {
+		c.Webhooks[2].ClientConfig.URL = new(*c.Webhooks[2].ClientConfig.URL + "x")
+	}, []string{"WebhookRepaired", "clientConfig of namespace.injector.pillion.dev", "gardener"}},
+}
+
 func TestWebhookConfigurationIsPutBack(t *testing.T) {
+	for name, table := range map[string][]change{"some": changes, "more": moreChanges} {
+		t.Run(name, func(t *testing.T) { putBack(t, table) })
+	}
+}
+
+func putBack(t *testing.T, changes []change) {
 	e := newEnv(t)
 	e.injector()
 	r := e.start("a")
