@@ -84,8 +84,13 @@ func (p *Program) tryTemplates(ctx context.Context, names []string) error {
 	return nil
 }
 
-// tryInTime gives a pod little time, and more than one try.
+// tryInTime gives a pod little time, and more than one try. Built-in templates have all the time of the compilation:
+// they are known to be quick, and on a busy node an operator without templates is worse than a slow one.
 func (p *Program) tryInTime(ctx context.Context, names []string, i int, native bool) error {
+	own := func(t v1alpha1.Template) bool { return slices.Contains(names, t.Name) }
+	if !slices.ContainsFunc(p.spec().Templates, own) {
+		return p.tryPod(ctx, names, i, native)
+	}
 	for try := 1; ; try++ {
 		within, cancel := context.WithTimeout(ctx, corpusTime)
 		err := p.tryPod(within, names, i, native)

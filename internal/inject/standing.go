@@ -117,11 +117,11 @@ func (s *standing) keepNamed(standing, wanted *rawjson.Value) *rawjson.Value {
 func namedApart(items []*rawjson.Value) bool {
 	seen := make(map[string]bool, len(items))
 	for _, item := range items {
-		if name := nameOf(item); name == "" || seen[name] {
+		name := nameOf(item)
+		if name == "" || seen[name] {
 			return false
-		} else {
-			seen[name] = true
 		}
+		seen[name] = true
 	}
 	return true
 }
