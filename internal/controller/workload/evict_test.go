@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -219,109 +218,6 @@ func TestAPodThatChangedInBetweenIsTriedAgain(t *testing.T) {
 	w.pass(time.Second)
 	if len(w.posted) != 2 || w.evictions(resultEvicted) != 1 || w.evictions(resultFailed) != 0 {
 		t.Errorf("%d tries, %v evicted, %v failed; want 2, 1, 0", len(w.posted), w.evictions(resultEvicted), w.evictions(resultFailed))
-	}
-}
-
-// TestEvictionsStopAfterBadReplacements: bad is what stays without a sidecar, never becomes ready, or never comes.
-func TestEvictionsStopAfterBadReplacements(t *testing.T) {
-	var owners []string
-	for i := range 12 {
-		owners = append(owners, fmt.Sprintf("web%02d", i))
-	}
-	for name, replace := range map[string]func(*world, *corev1.Pod) *corev1.Pod{
-		"without a sidecar": func(w *world, old *corev1.Pod) *corev1.Pod {
-			return w.pod("on", "ReplicaSet", old.OwnerReferences[0].Name, ready)
-		},
-		"never ready": func(w *world, old *corev1.Pod) *corev1.Pod {
-			return w.pod("on", "ReplicaSet", old.OwnerReferences[0].Name, w.injected)
-		},
-		"elsewhere": func(w *world, old *corev1.Pod) *corev1.Pod { return w.pod("plain", "ReplicaSet", "another", ready) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 5), owners...)
-			w.replace = func(old *corev1.Pod) *corev1.Pod { return replace(w, old) }
-			for range 50 {
-				w.pass(15 * time.Second)
-			}
-			if len(w.posted) != 5 {
-				t.Fatalf("%d evictions, want the end after 5", len(w.posted))
-			}
-			if !slices.Contains(w.reasons(), "SidecarEvictionStopped Injector/default") {
-				t.Errorf("Events are %q", w.reasons())
-			}
-			w.updateInjector(func(inj *v1alpha1.Injector) { inj.Generation++ })
-			w.pass(time.Second)
-			if len(w.posted) <= 5 {
-				t.Error("nothing is evicted although the Injector changed")
-			}
-		})
-	}
-}
-
-// updateInjector changes it and keeps its conditions up to date.
-func (w *world) updateInjector(change func(*v1alpha1.Injector)) {
-	w.t.Helper()
-	inj := &v1alpha1.Injector{}
-	w.must(w.api.Get(w.t.Context(), objectKey("default"), inj))
-	change(inj)
-	w.must(w.api.Update(w.t.Context(), inj.DeepCopy()))
-	w.must(w.api.Get(w.t.Context(), objectKey("default"), inj))
-	for i := range inj.Status.Conditions {
-		inj.Status.Conditions[i].ObservedGeneration = inj.Generation
-	}
-	w.must(w.api.Status().Update(w.t.Context(), inj))
-}
-
-func TestNothingIsEvictedUntilInjectionWorks(t *testing.T) {
-	set := func(kind string, status metav1.ConditionStatus, generation int64) func(*v1alpha1.Injector) {
-		return func(inj *v1alpha1.Injector) {
-			meta.SetStatusCondition(&inj.Status.Conditions, metav1.Condition{Type: kind, Status: status, Reason: "Test", ObservedGeneration: generation})
-		}
-	}
-	for name, change := range map[string]func(*v1alpha1.Injector){
-		"webhooks aren't ready":        set(v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, 1),
-		"webhooks are an older spec's": set(v1alpha1.ConditionWebhooksReady, metav1.ConditionTrue, 0),
-		"certificates aren't ready":    set(v1alpha1.ConditionCertificatesReady, metav1.ConditionFalse, 1),
-		"templates aren't ready":       set(v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, 1),
-		"nothing is known":             func(inj *v1alpha1.Injector) { inj.Status.Conditions = nil },
-		"it is degraded":               set(v1alpha1.ConditionDegraded, metav1.ConditionTrue, 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60), "web")
-			good := &v1alpha1.Injector{}
-			w.must(w.api.Get(t.Context(), objectKey("default"), good))
-			bad := good.DeepCopy()
-			change(bad)
-			w.must(w.api.Status().Update(t.Context(), bad))
-			w.pass(0)
-			w.pass(time.Minute)
-			if len(w.posted) != 0 {
-				t.Fatalf("evicted %q", w.posted)
-			}
-			w.must(w.api.Get(t.Context(), objectKey("default"), bad))
-			bad.Status.Conditions = good.Status.Conditions
-			w.must(w.api.Status().Update(t.Context(), bad))
-			w.pass(time.Second)
-			if len(w.posted) != 1 {
-				t.Error("nothing is evicted although injection works again")
-			}
-		})
-	}
-}
-
-func TestEvictionsWaitForTheirWindow(t *testing.T) {
-	inj := evicting(v1alpha1.EvictMissing, 60)
-	inj.Spec.Workload.MaintenanceWindows = []v1alpha1.MaintenanceWindow{{Start: "13:00", End: "14:00", TimeZone: "UTC"}}
-	w := evictionWorld(t, inj, "web", "api")
-	w.pass(57 * time.Minute)
-	if len(w.posted) != 0 {
-		t.Fatalf("evicted %q at %s", w.posted, w.now)
-	}
-	if w.pass(time.Minute); len(w.posted) != 1 {
-		t.Fatalf("nothing evicted at %s", w.now)
-	}
-	if w.pass(time.Hour); len(w.posted) != 1 {
-		t.Fatalf("evicted %q at %s", w.posted, w.now)
 	}
 }
 

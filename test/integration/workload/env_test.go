@@ -8,37 +8,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
-	"github.com/pillion-mesh/pillion/internal/controller/admission"
-	"github.com/pillion-mesh/pillion/internal/controller/events"
-	"github.com/pillion-mesh/pillion/internal/controller/workload"
 	"github.com/pillion-mesh/pillion/internal/inject"
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/templates"
 	"github.com/pillion-mesh/pillion/test/cluster/testenv"
-	"github.com/pillion-mesh/pillion/webhook"
 )
 
 const (
@@ -94,196 +83,6 @@ func (e *env) ask() {
 	patch := []byte(fmt.Sprintf(`{"metadata":{"labels":{%q:%q}}}`, istio.LabelRevision, e.revision()))
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: e.namespace}}
 	must(e.t, e.api.Patch(e.ctx(), ns, client.RawPatch("application/merge-patch+json", patch)))
-}
-
-// controlled is the controller on the real API server, looked at look by look.
-type controlled struct {
-	*env
-	c        *workload.Controller
-	informer client.Reader
-	metrics  *prometheus.Registry
-
-	mu   sync.Mutex
-	now  time.Time
-	set  *inject.Set
-	told []events.Event
-}
-
-// inject makes this test's Injector, with its webhooks if they are to be there, and the controller.
-func (e *env) inject(settings v1alpha1.Workload, webhooks bool) *controlled {
-	e.t.Helper()
-	c := &controlled{env: e, metrics: prometheus.NewRegistry(), now: time.Now().Add(3 * time.Minute)} // every pod is old enough
-	listener := e.cluster.Listen(e.t)
-	inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: e.revision()}, Spec: v1alpha1.InjectorSpec{
-		Revision: e.revision(), Workload: settings, Webhook: v1alpha1.Webhook{URL: "https://" + listener.Host}}}
-	must(e.t, e.api.Create(e.ctx(), inj))
-	e.t.Cleanup(func() { _ = e.api.Delete(context.Background(), inj) })
-	c.compile(inj)
-	c.start()
-	if webhooks {
-		c.serve(listener, inj)
-	}
-	return c
-}
-
-// compile serves an Injector as it is now, and says that its webhooks are in order.
-func (c *controlled) compile(inj *v1alpha1.Injector) {
-	c.t.Helper()
-	var program *inject.Program
-	c.eventually("the Injector compiles", func() (err error) { // templates have a time limit, which a busy machine may exceed
-		program, err = inject.Compile(inj, operator)
-		return err
-	})
-	c.mu.Lock()
-	c.set = inject.NewSet(operator, []*inject.Program{program}, map[string]string{inj.Name: inj.Name})
-	c.mu.Unlock()
-	inj.Status.Conditions = nil
-	for _, kind := range []string{v1alpha1.ConditionTemplatesReady, v1alpha1.ConditionWebhooksReady, v1alpha1.ConditionCertificatesReady} {
-		inj.Status.Conditions = append(inj.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Test",
-			ObservedGeneration: inj.Generation, LastTransitionTime: metav1.Now()})
-	}
-	must(c.t, c.api.Status().Update(c.ctx(), inj))
-}
-
-func (c *controlled) current() *inject.Set {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.set
-}
-
-func (c *controlled) clock() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *controlled) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// start makes informers as the operator does, and the controller.
-func (c *controlled) start() {
-	c.t.Helper()
-	mgr, err := manager.New(c.cluster.Config, manager.Options{Scheme: c.api.Scheme(), Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"},
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: workload.Trim, Field: workload.Unfinished()}}}})
-	must(c.t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var wait sync.WaitGroup
-	wait.Go(func() { _ = mgr.Start(ctx) })
-	c.t.Cleanup(func() { cancel(); wait.Wait() })
-	c.informer = mgr.GetClient()
-	c.c, err = workload.New(workload.Options{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Informers: mgr.GetCache(), Set: c.current,
-		Record: func(e events.Event) { c.told = append(c.told, e) }, Now: c.clock, Log: logr.Discard(), Metrics: c.metrics})
-	must(c.t, err)
-}
-
-// serve answers the API server and returns when it calls.
-func (c *controlled) serve(listener *testenv.Listener, inj *v1alpha1.Injector) {
-	c.t.Helper()
-	server := &http.Server{TLSConfig: listener.TLS, ReadHeaderTimeout: time.Minute, Handler: webhook.New(webhook.Options{
-		Set: c.current, Namespaces: admission.Namespaces{Cache: c.api, Live: c.api}, Log: logr.Discard(), Metrics: webhook.NewMetrics(prometheus.NewRegistry())})}
-	go func() { _ = server.ServeTLS(listener, "", "") }()
-	c.t.Cleanup(func() { server.Close() })
-	for _, configuration := range inject.Webhooks(inj, []string{inj.Name}, operator, listener.CA) {
-		configuration.TypeMeta = metav1.TypeMeta{}
-		must(c.t, c.api.Create(c.ctx(), &configuration))
-		c.t.Cleanup(func() { _ = c.api.Delete(context.Background(), &configuration) })
-	}
-	probe := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "probe", Labels: map[string]string{istio.LabelRevision: inj.Name}},
-		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:1"}}}}
-	c.eventually("the API server calls the webhook", func() error {
-		made := probe.DeepCopy()
-		if err := c.api.Create(c.ctx(), made, client.DryRunAll); err != nil {
-			return err
-		}
-		if !hasSidecar(made) {
-			return errors.New("a pod isn't injected")
-		}
-		return nil
-	})
-}
-
-// look waits until the informer has every pod as it is now, then looks.
-func (c *controlled) look() {
-	c.t.Helper()
-	c.eventually("the informers are up to date", c.upToDate)
-	_, err := c.c.Look(c.ctx())
-	must(c.t, err)
-}
-
-func (c *controlled) upToDate() error {
-	live := map[string]string{}
-	for i := range c.pods() {
-		p := &c.pods()[i]
-		live[p.Name] = p.ResourceVersion
-	}
-	known := &metav1.PartialObjectMetadataList{}
-	known.SetGroupVersionKind(workload.PodObject().GroupVersionKind())
-	if err := c.informer.List(c.ctx(), known, client.InNamespace(c.namespace)); err != nil {
-		return err
-	}
-	if len(known.Items) != len(live) {
-		return fmt.Errorf("%d pods are known, there are %d", len(known.Items), len(live))
-	}
-	for i := range known.Items {
-		if p := &known.Items[i]; live[p.Name] != p.ResourceVersion {
-			return fmt.Errorf("pod %s is known at version %s, not %s", p.Name, p.ResourceVersion, live[p.Name])
-		}
-	}
-	return c.sameInjectorAndNamespace()
-}
-
-func (c *controlled) sameInjectorAndNamespace() error {
-	ns := admission.NamespaceObject()
-	liveNS := ns.DeepCopy()
-	inj, liveInj := &v1alpha1.Injector{}, &v1alpha1.Injector{}
-	for _, pair := range []struct {
-		known, live client.Object
-		name        string
-	}{{ns, liveNS, c.namespace}, {inj, liveInj, c.revision()}} {
-		key := client.ObjectKey{Name: pair.name}
-		if err := errors.Join(c.informer.Get(c.ctx(), key, pair.known), c.api.Get(c.ctx(), key, pair.live)); err != nil {
-			return err
-		}
-		if pair.known.GetResourceVersion() != pair.live.GetResourceVersion() {
-			return fmt.Errorf("%s is known at version %s, not %s", pair.name, pair.known.GetResourceVersion(), pair.live.GetResourceVersion())
-		}
-	}
-	return nil
-}
-
-// metric is one sample's value; -1 if there is none.
-func (c *controlled) metric(name, label, value string) float64 {
-	c.t.Helper()
-	families, err := c.metrics.Gather()
-	must(c.t, err)
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			for _, l := range m.GetLabel() {
-				if family.GetName() == name && l.GetName() == label && l.GetValue() == value {
-					return m.GetCounter().GetValue() + m.GetGauge().GetValue()
-				}
-			}
-		}
-	}
-	return -1
-}
-
-func (c *controlled) evictions(result string) float64 {
-	return c.metric("pillion_workload_evictions_total", "result", result)
-}
-
-// counts are the Injector's status.
-func (e *env) counts() v1alpha1.PodCounts {
-	e.t.Helper()
-	inj := &v1alpha1.Injector{}
-	must(e.t, e.api.Get(e.ctx(), client.ObjectKey{Name: e.revision()}, inj))
-	if inj.Status.Pods == nil {
-		return v1alpha1.PodCounts{Injected: -1}
-	}
-	return *inj.Status.Pods
 }
 
 func (e *env) eventually(what string, test func() error) {
