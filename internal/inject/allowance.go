@@ -18,37 +18,15 @@ type Allowance struct {
 	Quotas []corev1.ResourceQuota
 }
 
-// amount is one of the four places of resources.
-type amount struct {
-	list       string // requests or limits
-	resource   corev1.ResourceName
-	annotation string
-}
-
-var amounts = [4]amount{
-	{"requests", corev1.ResourceCPU, istio.AnnotationProxyCPU},
-	{"requests", corev1.ResourceMemory, istio.AnnotationProxyMemory},
-	{"limits", corev1.ResourceCPU, istio.AnnotationProxyCPULimit},
-	{"limits", corev1.ResourceMemory, istio.AnnotationProxyMemoryLimit},
-}
-
-// of is a container's amount. A request that isn't set is the limit's, as the API server has it.
-func (a amount) of(container *rawjson.Value) (resource.Quantity, bool) {
-	q, set := quantityAt(container, "resources", a.list, string(a.resource))
-	if !set && a.list == "requests" {
-		return quantityAt(container, "resources", "limits", string(a.resource))
+// amounts are a container's, by place. A request that isn't set is the limit's, as the API server has it.
+func amounts(container *rawjson.Value) quantities {
+	q := readQuantities(container.Get("resources"))
+	for request, limit := range map[int]int{requestCPU: limitCPU, requestMemory: limitMemory} {
+		if q[request] == nil {
+			q[request] = q[limit]
+		}
 	}
-	return q, set
-}
-
-func quantityAt(v *rawjson.Value, path ...string) (resource.Quantity, bool) {
-	at := v.Get(path...)
-	text := at.Text()
-	if at != nil && at.Kind() == rawjson.Number {
-		text = at.Raw()
-	}
-	q, err := resource.ParseQuantity(text)
-	return q, err == nil
+	return q
 }
 
 // complaints foretell a refusal of an injected pod that is the sidecar's fault.
@@ -89,20 +67,20 @@ func rangeComplaints(name string, item *corev1.LimitRangeItem, ours []*rawjson.V
 		return nil
 	}
 	for _, c := range ours {
-		for _, a := range amounts {
-			has, set := a.of(c)
-			if !set {
+		for place, has := range amounts(c) {
+			if has == nil {
 				continue
 			}
+			list, of := quantityPlaces[place][0], corev1.ResourceName(quantityPlaces[place][1])
 			what, bound := "", resource.Quantity{}
-			if most, ok := item.Max[a.resource]; ok && has.Cmp(most) > 0 {
+			if most, ok := item.Max[of]; ok && has.Cmp(most) > 0 {
 				what, bound = "above the max", most
-			} else if least, ok := item.Min[a.resource]; ok && has.Cmp(least) < 0 {
+			} else if least, ok := item.Min[of]; ok && has.Cmp(least) < 0 {
 				what, bound = "below the min", least
 			}
 			if what != "" {
 				texts = append(texts, fmt.Sprintf("LimitRange %s: the %s.%s %s of %s is %s %s; set %s",
-					name, a.list, a.resource, has.String(), nameOf(c), what, bound.String(), a.annotation))
+					name, list, of, has.String(), nameOf(c), what, bound.String(), quantityKeys[place]))
 			}
 		}
 	}
@@ -114,30 +92,31 @@ func quotaComplaints(quota *corev1.ResourceQuota, spec *rawjson.Value) (texts []
 	if len(quota.Spec.Scopes) > 0 || quota.Spec.ScopeSelector != nil {
 		return nil
 	}
-	for _, a := range amounts {
-		left, bounded := remaining(quota, a)
+	for place := range quantityPlaces {
+		left, bounded := remaining(quota, place)
 		if !bounded {
 			continue
 		}
-		total, sidecar := a.sum(spec)
+		total, sidecar := needs(spec, place)
 		if total.Cmp(left) <= 0 {
 			continue
 		}
 		without := total.DeepCopy()
 		without.Sub(sidecar)
 		if without.Cmp(left) <= 0 {
-			texts = append(texts, fmt.Sprintf("ResourceQuota %s has %s of %s.%s left: the pod needs %s, the sidecar %s of it; set %s",
-				quota.Name, left.String(), a.list, a.resource, total.String(), sidecar.String(), a.annotation))
+			texts = append(texts, fmt.Sprintf("ResourceQuota %s has %s of %s.%s left: the pod needs %s, the sidecar %s of it; set %s", quota.Name,
+				left.String(), quantityPlaces[place][0], quantityPlaces[place][1], total.String(), sidecar.String(), quantityKeys[place]))
 		}
 	}
 	return texts
 }
 
-// remaining is what a quota has left of an amount; "cpu" and "memory" alone mean requests.
-func remaining(quota *corev1.ResourceQuota, a amount) (left resource.Quantity, bounded bool) {
-	names := []corev1.ResourceName{corev1.ResourceName(a.list + "." + string(a.resource))}
-	if a.list == "requests" {
-		names = append(names, a.resource)
+// remaining is what a quota has left of one place; "cpu" and "memory" alone mean requests.
+func remaining(quota *corev1.ResourceQuota, place int) (left resource.Quantity, bounded bool) {
+	list, of := quantityPlaces[place][0], corev1.ResourceName(quantityPlaces[place][1])
+	names := []corev1.ResourceName{corev1.ResourceName(list+".") + of}
+	if list == "requests" {
+		names = append(names, of)
 	}
 	for _, name := range names {
 		hard, ok := quota.Status.Hard[name]
@@ -153,13 +132,16 @@ func remaining(quota *corev1.ResourceQuota, a amount) (left resource.Quantity, b
 	return left, bounded
 }
 
-// sum is what a pod needs while it runs: its containers and the init containers that stay.
-func (a amount) sum(spec *rawjson.Value) (total, sidecar resource.Quantity) {
+// needs is what a pod wants in one place while it runs: its containers and the init containers that stay.
+func needs(spec *rawjson.Value, place int) (total, sidecar resource.Quantity) {
 	for _, c := range runningContainers(spec) {
-		q, _ := a.of(c)
-		total.Add(q)
+		q := amounts(c)[place]
+		if q == nil {
+			continue
+		}
+		total.Add(*q)
 		if isOurs(c) {
-			sidecar.Add(q)
+			sidecar.Add(*q)
 		}
 	}
 	return total, sidecar

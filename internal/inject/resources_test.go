@@ -113,6 +113,10 @@ func TestQuantitiesTakeNoTime(t *testing.T) {
 	set := setOf(t, injector("default", "default"))
 	done := make(chan string, 1)
 	go func() {
+		_, inTemplate := literalValue(quantityType, "!!str", "1E-1000000000")
+		if inTemplate {
+			t.Error("a template may say it")
+		}
 		result := injectAnnotated(set, map[string]string{"sidecar.istio.io/proxyCPU": "1E-1000000000"})
 		done <- result.Message()
 	}()

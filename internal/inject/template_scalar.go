@@ -50,8 +50,11 @@ func (c *compiler) literal(n *yaml.Node, t reflect.Type, path, text string) *tno
 func literalValue(t reflect.Type, tag, text string) (*rawjson.Value, bool) {
 	switch {
 	case t == quantityType:
+		if !plainQuantity(text) || tag == "!!null" {
+			return nil, false
+		}
 		q, err := resource.ParseQuantity(text)
-		return rawjson.NewString(q.String()), err == nil && tag != "!!null"
+		return rawjson.NewString(q.String()), err == nil
 	case t == intOrStringType && tag == "!!int", t.Kind() == reflect.Int32, t.Kind() == reflect.Int64:
 		bits := 32
 		if t.Kind() == reflect.Int64 {
