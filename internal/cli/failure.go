@@ -31,20 +31,20 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Why }
 
-// failed says what to try after an error of the API server that users meet. What is tried first fits the command; more
-// is added by the kind of error.
-func failed(what string, err error, try ...string) error {
+// failed says what to try after an error of the API server that users meet.
+func failed(what string, err error) error {
+	var try []string
 	switch {
 	case apierrors.IsNotFound(err):
-		try = append(try, "the namespace with -n, or -f FILE for something not in the cluster")
+		try = []string{"the namespace with -n, or -f FILE for something not in the cluster"}
 	case apierrors.IsForbidden(err):
-		try = append(try, "kubectl auth can-i --list, and ask for what is missing", "-f FILE, to need fewer permissions")
+		try = []string{"kubectl auth can-i --list, and ask for what is missing", "-f FILE, to need fewer permissions"}
 	case apierrors.IsUnauthorized(err):
-		try = append(try, "log in again, or another --context")
+		try = []string{"log in again, or another --context"}
 	case errors.Is(err, context.DeadlineExceeded) || utilnet.IsTimeout(err):
-		try = append(try, "kubectl version, to see whether the API server answers", "--request-timeout 60s")
+		try = []string{"kubectl version, to see whether the API server answers", "--request-timeout 60s"}
 	case utilnet.IsConnectionRefused(err) || strings.Contains(err.Error(), "no such host"):
-		try = append(try, "kubectl version, to see whether the API server answers", "--context NAME, for another cluster")
+		try = []string{"kubectl version, to see whether the API server answers", "--context NAME, for another cluster"}
 	}
 	return &Failure{What: what, Why: err, Try: try}
 }
