@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/go-logr/logr"
+
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/validate"
@@ -20,9 +22,11 @@ func route(admission, injectors http.Handler) http.Handler {
 	})
 }
 
-func checker(compiler *injector.Compiler) func(context.Context, *v1alpha1.Injector) (validate.Verdict, error) {
-	return func(ctx context.Context, inj *v1alpha1.Injector) (v validate.Verdict, err error) {
+// checks answers for Injectors that are about to be written.
+func checks(compiler *injector.Compiler, log logr.Logger) http.Handler {
+	check := func(ctx context.Context, inj *v1alpha1.Injector) (v validate.Verdict, err error) {
 		v.Invalid, v.Fault, v.Warnings, err = compiler.Check(ctx, inj)
 		return v, err
 	}
+	return validate.New(validate.Options{Check: check, Log: log.WithName("validate")})
 }

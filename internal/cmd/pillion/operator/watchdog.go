@@ -83,10 +83,7 @@ func buildWatchdog(ctx context.Context, o Options, config *rest.Config, metrics 
 	if err != nil {
 		return nil, nil, err
 	}
-	degrader, err := degrade.New(degrade.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName, Status: true,
-		Serves: revisions.Serves, Record: recorder.Record, Now: time.Now, Log: log.WithName("degrade"), Metrics: metrics,
-	})
+	degrader, err := o.newDegrader(mgr, revisions, true, recorder, metrics, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,4 +92,12 @@ func buildWatchdog(ctx context.Context, o Options, config *rest.Config, metrics 
 		err = errors.Join(err, fault)
 	}
 	return mgr, recorder, errors.Join(err, mgr.Add(degrader))
+}
+
+// newDegrader is the operator's too; alone, it writes the status itself.
+func (o Options) newDegrader(mgr manager.Manager, revisions injector.Revisions, alone bool, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*degrade.Controller, error) {
+	return degrade.New(degrade.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName, Status: alone,
+		Serves: revisions.Serves, Record: recorder.Record, Now: time.Now, Log: log.WithName("degrade"), Metrics: metrics,
+	})
 }

@@ -92,29 +92,11 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	var controller *injector.Controller // each needs the other: it asks for the bundle, and is told when that changes
-	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
-		Log: log.WithName("serving-cert"), Metrics: metrics,
-		Changed: func() { controller.Poke() },
-		Event:   func(reason, note string) { controller.Announce(reason, note) },
-	})
+	certificate, controller, err := o.newControllers(mgr, revisions, recorder, metrics, log)
 	if err != nil {
 		return nil, err
 	}
-	controller, err = injector.New(injector.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
-		CRD: injector.InjectorCRD(mgr.GetAPIReader()), ValidationPath: validate.Path,
-		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
-		Log: log.WithName("injector"), Metrics: metrics,
-	})
-	if err != nil {
-		return nil, err
-	}
-	degrader, err := degrade.New(degrade.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName,
-		Serves: revisions.Serves, Record: recorder.Record, Now: time.Now, Log: log.WithName("degrade"), Metrics: metrics,
-	})
+	degrader, err := o.newDegrader(mgr, revisions, false, recorder, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -133,15 +115,37 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	handler := &drainable{next: route(webhook.New(webhook.Options{
+	admitted := webhook.New(webhook.Options{
 		Set:        controller.Compiler.Set,
 		Namespaces: admission.Namespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader()},
 		Native:     nodes.Native,
 		Events:     sink{recorder},
 		Log:        log.WithName("webhook"),
 		Metrics:    webhook.NewMetrics(metrics),
-	}), validate.New(validate.Options{Check: checker(controller.Compiler), Log: log.WithName("validate")}))}
-	return &parts{manager: mgr, certificate: certificate, degrader: degrader, handler: handler, recorder: recorder}, nil
+	})
+	return &parts{manager: mgr, certificate: certificate, degrader: degrader, recorder: recorder,
+		handler: &drainable{next: route(admitted, checks(controller.Compiler, log))}}, nil
+}
+
+// newControllers makes two that need each other: one asks for the bundle, and is told by the other when that changes.
+func (o Options) newControllers(mgr manager.Manager, revisions injector.Revisions, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*servingcert.Controller, *injector.Controller, error) {
+	var controller *injector.Controller
+	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
+		Log: log.WithName("serving-cert"), Metrics: metrics,
+		Changed: func() { controller.Poke() },
+		Event:   func(reason, note string) { controller.Announce(reason, note) },
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	controller, err = injector.New(injector.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
+		CRD: injector.InjectorCRD(mgr.GetAPIReader()), ValidationPath: validate.Path,
+		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
+		Log: log.WithName("injector"), Metrics: metrics,
+	})
+	return certificate, controller, err
 }
 
 func (o Options) certificateOptions() servingcert.Options {
