@@ -113,9 +113,10 @@ func TestQuantitiesTakeNoTime(t *testing.T) {
 	set := setOf(t, injector("default", "default"))
 	done := make(chan string, 1)
 	go func() {
-		_, inTemplate := literalValue(quantityType, "!!str", "1E-1000000000")
-		if inTemplate {
-			t.Error("a template may say it")
+		inj := injector("default", "default")
+		inj.Spec.Templates = []v1alpha1.Template{{Name: "slow", Inline: `spec: {containers: [{name: a, resources: {limits: {cpu: "1E-1000000000"}}}]}`}}
+		if _, err := inject.Compile(&inj, operator()); err == nil || !strings.Contains(err.Error(), "wants quantity") {
+			t.Errorf("a template with such a quantity: %v", err)
 		}
 		result := injectAnnotated(set, map[string]string{"sidecar.istio.io/proxyCPU": "1E-1000000000"})
 		done <- result.Message()
