@@ -60,7 +60,8 @@ func pathOf(d drift) fieldpath.Path {
 	return fieldpath.MakePathOrDie("webhooks", entry, d.field)
 }
 
-// holds says whether a manager owns the field at p, something inside it or the atomic value around it.
+// holds says whether a manager owns the field at p or something inside it. Whoever made an entry owns the structures in
+// it too, but so it doesn't hold each of their fields.
 func holds(m *metav1.ManagedFieldsEntry, p fieldpath.Path) bool {
 	if m.FieldsV1 == nil {
 		return false
@@ -70,16 +71,6 @@ func holds(m *metav1.ManagedFieldsEntry, p fieldpath.Path) bool {
 		return false
 	}
 	held := false
-	set.Iterate(func(owned fieldpath.Path) { held = held || related(owned, p) })
+	set.Iterate(func(owned fieldpath.Path) { held = held || len(owned) >= len(p) && owned[:len(p)].Equals(p) })
 	return held
-}
-
-// related says whether one path begins with the other. A parent counts only below the entry: whoever holds
-// the list of webhooks doesn't hold each field.
-func related(owned, p fieldpath.Path) bool {
-	n := min(len(owned), len(p))
-	if len(owned) < len(p) && len(owned) <= 2 {
-		return false
-	}
-	return owned[:n].Equals(p[:n])
 }
