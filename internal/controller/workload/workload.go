@@ -82,36 +82,30 @@ func (*Controller) NeedLeaderElection() bool { return true }
 
 // Start looks at all pods whenever something changed, until ctx ends.
 func (c *Controller) Start(ctx context.Context) error {
-	err := c.watch(ctx)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
+	if err := c.watch(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	for {
+	for ctx.Err() == nil {
 		start := time.Now()
 		again, err := c.Look(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.Log.Error(err, "couldn't look at all pods; will try again")
 		}
-		if !c.pause(ctx, max(c.Pause, lookShare*time.Since(start)), nil) || !c.pause(ctx, again, c.wake) {
-			return nil
-		}
+		pause(ctx, max(c.Pause, lookShare*time.Since(start)), nil)
+		pause(ctx, again, c.wake)
 	}
+	return nil
 }
 
-// pause waits, at the most until wake; false: ctx ended.
-func (c *Controller) pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+// pause waits, at the most until wake or the end of ctx.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
 	case <-wake:
 	case <-timer.C:
 	}
-	return ctx.Err() == nil
 }
 
 // watch starts the informer of pods, which no other replica has, and has everything that counts wake us.
