@@ -69,7 +69,7 @@ func (w *world) live() *admissionv1.MutatingWebhookConfiguration {
 
 func TestOnlyOurs(t *testing.T) {
 	owns := func(manager, text string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(text)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(text)}
 	}
 	const entry = `{"f:metadata":{"f:labels":{"f:app":{}}%s},"f:webhooks":{"k:{\"name\":\"a\"}":{".":{},"f:name":{},"f:rules":{}%s}}}`
 	with := func(metadata, webhook string) string {

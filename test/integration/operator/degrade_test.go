@@ -88,7 +88,7 @@ func TestDegradeWhileNoOperatorIsReady(t *testing.T) {
 	e.event("WebhookRepaired", "timeoutSeconds of rev.namespace.injector.pillion.dev, changed by gardener")
 	r.kill()
 	e.dropLease()
-	r = e.start("b")
+	e.start("b")
 	e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionTrue, "Applied")
 	time.Sleep(3 * time.Second) // somebody who fights needs time to
 	if versions := seen(); len(versions) != 2 {
