@@ -76,32 +76,12 @@ func (p *Program) tryCorpus(ctx context.Context, faults map[string][]v1alpha1.Te
 func (p *Program) tryTemplates(ctx context.Context, names []string) error {
 	for i := range corpus {
 		for _, native := range []bool{false, true} {
-			if err := p.tryInTime(ctx, names, i, native); err != nil {
+			if err := p.tryPod(ctx, names, i, native); err != nil {
 				return fmt.Errorf("on a test pod (%s): %w", corpus[i].name, err)
 			}
 		}
 	}
 	return nil
-}
-
-// tryInTime gives a pod little time, and more than one try. Built-in templates have all the time of the compilation:
-// they are known to be quick, and on a busy node an operator without templates is worse than a slow one.
-func (p *Program) tryInTime(ctx context.Context, names []string, i int, native bool) error {
-	own := func(t v1alpha1.Template) bool { return slices.Contains(names, t.Name) }
-	if !slices.ContainsFunc(p.spec().Templates, own) {
-		return p.tryPod(ctx, names, i, native)
-	}
-	for try := 1; ; try++ {
-		within, cancel := context.WithTimeout(ctx, corpusTime)
-		err := p.tryPod(within, names, i, native)
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
-			return err
-		}
-		if try == corpusTries || ctx.Err() != nil {
-			return fmt.Errorf("it takes longer than %s: %w", corpusTime, err)
-		}
-	}
 }
 
 func (p *Program) tryPod(ctx context.Context, names []string, i int, native bool) error {

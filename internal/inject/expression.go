@@ -191,9 +191,12 @@ func (e *expression) text(ctx context.Context, v *vars) (string, error) {
 }
 
 func (e *expression) eval(ctx context.Context, v *vars) (ref.Val, error) {
-	out, _, err := e.program.ContextEval(ctx, v)
+	out, details, err := e.program.ContextEval(ctx, v)
 	if ctx.Err() != nil {
 		err = ctx.Err() // CEL only says "operation interrupted"
+	}
+	if err == nil {
+		err = v.work(details)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("evaluating ${%s}: %w", cut(e.source, shown), err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
@@ -14,13 +15,13 @@ import (
 )
 
 // Limits of templates. Whoever writes an Injector must not stop every replica: neither by an expression that never ends,
-// nor by one that makes a value nobody can hold.
+// nor by one that makes a value nobody can hold. All but the first are the same on a busy machine as on an idle one: a
+// good Injector mustn't be refused because its node has much to do.
 const (
-	compileTime = 2 * time.Second       // a whole Injector: folding and the corpus too
-	corpusTime  = 50 * time.Millisecond // one template on one test pod: the API server waits for many at once
-	corpusTries = 3                     // a busy node may stop us for longer than that; not each time
-	maxCost     = 20_000                // one expression, in CEL's units; about one for each thing done
-	maxValue    = 64 << 10              // one value of an expression, in bytes of text and perValue for each part
+	compileTime = 10 * time.Second // a whole Injector: folding and the corpus too; usually some 30 ms
+	maxCost     = 20_000           // one expression, in CEL's units; about one for each thing done
+	maxWork     = 200_000          // all expressions for one pod, in the same units: some 10 ms
+	maxValue    = 64 << 10         // one value of an expression, in bytes of text and perValue for each part
 	perValue    = 16
 	maxMade     = 1 << 20 // all that expressions make for one pod
 )
@@ -104,6 +105,17 @@ func room(v ref.Val, left int) int {
 func (v *vars) spend(bytes int) error {
 	if v.made += bytes; v.made > maxMade {
 		return fmt.Errorf("the templates' expressions make more than %d bytes for one pod", maxMade)
+	}
+	return nil
+}
+
+// work counts what evaluating them took.
+func (v *vars) work(details *cel.EvalDetails) error {
+	if cost := details.ActualCost(); cost != nil {
+		v.worked += *cost
+	}
+	if v.worked > maxWork {
+		return fmt.Errorf("the templates' expressions take more than %d steps for one pod", maxWork)
 	}
 	return nil
 }

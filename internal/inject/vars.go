@@ -20,7 +20,8 @@ type vars struct {
 	owner     Owner
 	settings  *settings
 	env       []EnvVar
-	made      int // bytes, see spend
+	made      int    // bytes, see spend
+	worked    uint64 // CEL's cost, see work
 }
 
 // variable is one name templates can use. CEL takes dotted names as they are, so each has a type of its own and a
