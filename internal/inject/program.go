@@ -139,13 +139,13 @@ func newProgram(inj *v1alpha1.Injector, op Operator) *Program {
 func pullSecrets(list []v1alpha1.PullSecret) *rawjson.Value {
 	var items []*rawjson.Value
 	for _, secret := range list {
-		items = append(items, rawjson.NewObject(member("name", rawjson.NewString(secret.Name))...))
+		items = append(items, rawjson.NewObject(rawjson.Member{Key: "name", Value: rawjson.NewString(secret.Name)}))
 	}
 	if items == nil {
 		return nil
 	}
-	spec := rawjson.NewObject(member("imagePullSecrets", rawjson.NewList(items...))...)
-	return rawjson.NewObject(member("spec", spec)...)
+	spec := rawjson.NewObject(rawjson.Member{Key: "imagePullSecrets", Value: rawjson.NewList(items...)})
+	return rawjson.NewObject(rawjson.Member{Key: "spec", Value: spec})
 }
 
 // templateTexts are all templates by name; an Injector's own shadows the built-in of its name.

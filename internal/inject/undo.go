@@ -17,46 +17,78 @@ import (
 //
 // A list is a place that changed: what we wrote there (null: nothing), then what was there (missing: nothing).
 
-// changes tells two values apart; nil if they say the same. Lists with keys are compared by them, as objects are.
-func changes(was, is *rawjson.Value, s *schema) *rawjson.Value {
-	switch {
-	case was == is:
-		return nil
-	case is.Kind() == rawjson.Object && (was.Kind() == rawjson.Object || was.Kind() == rawjson.Null):
-		return objectChanges(was, is, s)
-	case is.Kind() == rawjson.List && (was.Kind() == rawjson.List || was.Kind() == rawjson.Null) && s.keyed() && s.apart(was) && s.apart(is):
-		return objectChanges(s.byKey(was), s.byKey(is), nil)
-	case was != nil && is != nil && rawjson.Equal(was, is):
-		return nil
+// undoText is the annotation while it is written: text at once, since every pod gets one.
+type undoText struct{ b []byte }
+
+// field writes a field of an object, if value writes something.
+func (u *undoText) field(key string, value func() bool) {
+	mark := len(u.b)
+	if u.b[mark-1] != '{' {
+		u.b = append(u.b, ',')
 	}
-	wrote := orValue(is, rawjson.NewScalar(rawjson.Null, "null"))
-	if was == nil {
-		return rawjson.NewList(wrote)
+	u.b = append(rawjson.AppendQuoted(u.b, key), ':')
+	if !value() {
+		u.b = u.b[:mark]
 	}
-	return rawjson.NewList(wrote, was)
 }
 
-func objectChanges(was, is *rawjson.Value, s *schema, but ...string) *rawjson.Value {
-	var members []rawjson.Member
+// object writes an object, if fields writes any.
+func (u *undoText) object(fields func()) bool {
+	mark := len(u.b)
+	u.b = append(u.b, '{')
+	if fields(); len(u.b) == mark+1 {
+		u.b = u.b[:mark]
+		return false
+	}
+	u.b = append(u.b, '}')
+	return true
+}
+
+// changes tells two values apart; it writes nothing if they say the same. Lists with keys are compared by them, as
+// objects are.
+func (u *undoText) changes(was, is *rawjson.Value, s *schema) bool {
+	switch {
+	case was == is:
+		return false
+	case is.Kind() == rawjson.Object && (was.Kind() == rawjson.Object || was.Kind() == rawjson.Null):
+		return u.object(func() { u.fields(was, is, s) })
+	case is.Kind() == rawjson.List && (was.Kind() == rawjson.List || was.Kind() == rawjson.Null) && s.keyed() && s.apart(was) && s.apart(is):
+		return u.object(func() { u.fields(s.byKey(was), s.byKey(is), nil) })
+	case was != nil && is != nil && rawjson.Equal(was, is):
+		return false
+	}
+	u.b = append(u.b, '[')
+	u.b = is.Append(u.b) // null for nothing
+	if was != nil {
+		u.b = was.Append(append(u.b, ','))
+	}
+	u.b = append(u.b, ']')
+	return true
+}
+
+func (u *undoText) fields(was, is *rawjson.Value, s *schema, but ...string) {
 	then, now := was.Finder(), is.Finder()
 	for _, m := range is.Members() {
 		if old := then.Get(m.Key); old != m.Value && !slices.Contains(but, m.Key) {
-			members = append(members, member(m.Key, changes(old, m.Value, s.field(m.Key)))...)
+			u.field(m.Key, func() bool { return u.changes(old, m.Value, s.field(m.Key)) })
 		}
 	}
 	for _, m := range was.Members() {
 		if now.Get(m.Key) == nil && !slices.Contains(but, m.Key) {
-			members = append(members, member(m.Key, changes(m.Value, nil, nil))...)
+			u.field(m.Key, func() bool { return u.changes(m.Value, nil, nil) })
 		}
 	}
-	return objectOrNil(members)
 }
 
-func objectOrNil(members []rawjson.Member) *rawjson.Value {
-	if len(members) == 0 {
-		return nil
-	}
-	return rawjson.NewObject(members...)
+// containers compares the user's containers, which are as many and in the same order as they came.
+func (u *undoText) containers(was, is []*rawjson.Value) bool {
+	return u.object(func() {
+		for i := range min(len(was), len(is)) {
+			if was[i] != is[i] {
+				u.field(nameOf(was[i]), func() bool { return u.changes(was[i], is[i], containerSchema) })
+			}
+		}
+	})
 }
 
 // text is a key as the name of a field.
@@ -147,45 +179,46 @@ func revertList(list, changed *rawjson.Value, s *schema) *rawjson.Value {
 
 // undo is the annotation's text. The annotations are those before ours are written.
 func (a *assembly) undo() string {
-	was := a.vars.pod.metadata
-	pod := objectOrNil(slices.Concat(
-		member("metadata", objectOrNil(slices.Concat(
-			member("labels", changes(was.Get("labels"), a.metadata.Get("labels"), nil)),
-			member("annotations", changes(was.Get("annotations"), withoutWritten(a.metadata.Get("annotations")), nil)),
-		))),
-		member("spec", a.specChanges()),
-	))
-	if earlier := a.standing.undo.Get("pod"); earlier != nil {
-		pod = merge(earlier, pod, nil) // what somebody else changed since may be changed back
-	}
-	return rawjson.NewObject(slices.Concat(
-		member("rendered", rawjson.NewString(a.standing.digest)), member("places", a.places()), member("pod", pod),
-	)...).String()
+	u := &undoText{b: make([]byte, 0, 768)}
+	u.object(func() {
+		u.field("rendered", func() bool { u.b = rawjson.AppendQuoted(u.b, a.standing.digest); return true })
+		if places := a.places(); places != nil {
+			u.field("places", func() bool { u.b = places.Append(u.b); return true })
+		}
+		u.field("pod", func() bool { return a.podChanges(u) })
+	})
+	return string(u.b)
 }
 
-func member(key string, value *rawjson.Value) []rawjson.Member {
-	if value == nil {
-		return nil
+func (a *assembly) podChanges(u *undoText) bool {
+	mark, was := len(u.b), a.vars.pod.metadata
+	changed := u.object(func() {
+		u.field("metadata", func() bool {
+			return u.object(func() {
+				u.field("labels", func() bool { return u.changes(was.Get("labels"), a.metadata.Get("labels"), nil) })
+				u.field("annotations", func() bool {
+					return u.changes(was.Get("annotations"), withoutWritten(a.metadata.Get("annotations")), nil)
+				})
+			})
+		})
+		u.field("spec", func() bool { return u.object(func() { a.specChanges(u) }) })
+	})
+	earlier := a.standing.undo.Get("pod")
+	if earlier == nil {
+		return changed
 	}
-	return []rawjson.Member{{Key: key, Value: value}}
+	if now, err := rawjson.Parse(string(u.b[mark:])); err == nil {
+		earlier = merge(earlier, now, nil) // what somebody else changed since may be changed back
+	}
+	u.b = earlier.Append(u.b[:mark])
+	return true
 }
 
 // specChanges leaves out the lists that the status annotation takes care of.
-func (a *assembly) specChanges() *rawjson.Value {
-	return objectOrNil(slices.Concat(
-		objectChanges(a.vars.pod.spec, a.spec, nil, "initContainers", "containers", "volumes", "imagePullSecrets").Members(),
-		member("initContainers", containerChanges(a.came.init, a.user.init)),
-		member("containers", containerChanges(a.came.main, a.user.main)),
-	))
-}
-
-// containerChanges compares the user's containers, which are as many and in the same order as they came.
-func containerChanges(was, is []*rawjson.Value) *rawjson.Value {
-	var members []rawjson.Member
-	for i := range min(len(was), len(is)) {
-		members = append(members, member(nameOf(was[i]), changes(was[i], is[i], containerSchema))...)
-	}
-	return objectOrNil(members)
+func (a *assembly) specChanges(u *undoText) {
+	u.fields(a.vars.pod.spec, a.spec, nil, "initContainers", "containers", "volumes", "imagePullSecrets")
+	u.field("initContainers", func() bool { return u.containers(a.came.init, a.user.init) })
+	u.field("containers", func() bool { return u.containers(a.came.main, a.user.main) })
 }
 
 // places are where the user's own istio-proxy and istio-init stood.
