@@ -74,7 +74,9 @@ func TestRefusalForTheSidecarsSizeSaysSo(t *testing.T) {
 				}
 				h.mu.Lock()
 				defer h.mu.Unlock()
-				if !slices.ContainsFunc(h.texts, func(text string) bool { return strings.HasPrefix(test.warn, strings.TrimSuffix(text, "…")) && len(text) > 60 }) {
+				if !slices.ContainsFunc(h.texts, func(text string) bool {
+					return strings.HasPrefix(test.warn, strings.TrimSuffix(text, "…")) && len(text) > 60
+				}) {
 					return errorf("warnings %q, want %q", h.texts, test.warn)
 				}
 				return nil
