@@ -62,52 +62,61 @@ func (a additions) status(revision string) string {
 func (a *assembly) label() {
 	labels := a.metadata.Get("labels")
 	add := newFields(labels, 4)
-	add.ifAbsent(labelTLSMode, "istio")
-	add.ifAbsent(labelCanonicalName, canonical(firstText(labels, a.vars.owner.Name, "app.kubernetes.io/name", "app")))
-	add.ifAbsent(labelCanonicalRevision, canonical(firstText(labels, "latest", "app.kubernetes.io/version", "version")))
-	add.ifAbsent(labelNetwork, a.program.op.Mesh.Network)
+	name, version := firstText(labels, "app.kubernetes.io/name", "app"), firstText(labels, "app.kubernetes.io/version", "version")
+	if name == nil {
+		name = rawjson.NewString(a.vars.owner.Name)
+	}
+	add.ifAbsent(labelTLSMode, tlsModeIstio)
+	add.ifAbsent(labelCanonicalName, canonical(name))
+	add.ifAbsent(labelCanonicalRevision, canonical(orValue(version, latest)))
+	add.ifAbsent(labelNetwork, a.program.texts.network)
 	a.metadata = a.metadata.With("labels", add.object())
 }
 
-func firstText(labels *rawjson.Value, otherwise string, keys ...string) string {
+var tlsModeIstio, latest = rawjson.NewString("istio"), rawjson.NewString("latest")
+
+// firstText is the first of some labels that says something; nil if none does.
+func firstText(labels *rawjson.Value, keys ...string) *rawjson.Value {
 	for _, key := range keys {
-		if text := labels.Get(key).Text(); text != "" {
-			return text
+		if value := labels.Get(key); value.Text() != "" {
+			return value
 		}
 	}
-	return otherwise
+	return nil
 }
 
 // canonical makes a label value of any name.
-func canonical(name string) string {
-	if len(name) > 63 {
-		name = name[:63]
+func canonical(name *rawjson.Value) *rawjson.Value {
+	text := name.Text()
+	short := strings.Trim(text[:min(len(text), 63)], "-_.")
+	if short == text {
+		return name
 	}
-	return strings.Trim(name, "-_.")
+	return rawjson.NewString(short)
 }
 
 // annotate writes down what was done, so that it can be undone, done again and told.
 func (a *assembly) annotate(reason Reason) {
 	add := newFields(a.metadata.Get("annotations"), 9)
 	for _, c := range a.vars.pod.containers() {
-		if name := nameOf(c); name != istio.ContainerProxy {
-			add.ifAbsent(annotationDefaultContainer, name)
-			add.ifAbsent(annotationDefaultLogsContainer, name)
+		if nameOf(c) != istio.ContainerProxy {
+			add.ifAbsent(annotationDefaultContainer, c.Get("name"))
+			add.ifAbsent(annotationDefaultLogsContainer, c.Get("name"))
 			break
 		}
 	}
 	a.metadata = a.metadata.With("annotations", add.object())
 	undo := a.undo()
 	a.added.init, a.added.main = names(a.rendered, a.vars.settings.native)
-	add.set(istio.AnnotationStatus, a.added.status(a.program.spec().Revision))
+	add.set(istio.AnnotationStatus, rawjson.NewString(a.added.status(a.program.spec().Revision)))
 	if len(a.own.init)+len(a.own.main) > 0 {
-		add.set(istio.AnnotationOverrides, overridesOf(a.own))
+		add.set(istio.AnnotationOverrides, rawjson.NewString(overridesOf(a.own)))
 	}
-	add.set(istio.LabelRevision, a.program.spec().Revision)
-	add.set(AnnotationInjector, a.program.injector.Name)
-	add.set(AnnotationInjectorHash, a.program.hash)
-	add.set(AnnotationReason, string(reason))
-	add.set(AnnotationUndo, undo)
+	add.set(istio.LabelRevision, a.program.texts.revision)
+	add.set(AnnotationInjector, a.program.texts.injector)
+	add.set(AnnotationInjectorHash, a.program.texts.hash)
+	add.set(AnnotationReason, rawjson.NewString(string(reason)))
+	add.set(AnnotationUndo, rawjson.NewString(undo))
 	a.metadata = a.metadata.With("annotations", add.object())
 }
 
@@ -141,18 +150,18 @@ func (f *fields) at(key string) int {
 	return -1
 }
 
-func (f *fields) ifAbsent(key, value string) {
-	if value != "" && f.at(key) < 0 {
-		f.members = append(f.members, rawjson.Member{Key: key, Value: rawjson.NewString(value)})
+func (f *fields) ifAbsent(key string, value *rawjson.Value) {
+	if value.Text() != "" && f.at(key) < 0 {
+		f.members = append(f.members, rawjson.Member{Key: key, Value: value})
 	}
 }
 
-func (f *fields) set(key, value string) {
+func (f *fields) set(key string, value *rawjson.Value) {
 	if i := f.at(key); i >= 0 {
-		f.members[i].Value = rawjson.NewString(value)
+		f.members[i].Value = value
 		return
 	}
-	f.members = append(f.members, rawjson.Member{Key: key, Value: rawjson.NewString(value)})
+	f.members = append(f.members, rawjson.Member{Key: key, Value: value})
 }
 
 func (f *fields) object() *rawjson.Value { return rawjson.NewObject(f.members...) }

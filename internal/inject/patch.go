@@ -8,10 +8,10 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
-// makePatch writes the RFC 6902 operations that lead from one pod to the other; nil if there are none. Parts both share
-// are skipped without a look inside.
-func makePatch(from, to *rawjson.Value) []byte {
-	p := &patcher{out: make([]byte, 0, 8<<10), path: make([]byte, 0, 128)}
+// appendPatch writes the RFC 6902 operations that lead from one pod to the other to an empty b; nil if there are none.
+// Parts both share are skipped without a look inside.
+func appendPatch(b []byte, from, to *rawjson.Value) []byte {
+	p := &patcher{out: b, path: make([]byte, 0, 128)}
 	p.diff(from, to, podSchema)
 	if len(p.out) == 0 {
 		return nil

@@ -39,6 +39,8 @@ type Program struct {
 
 	componentLogLevel string         // as flags have it
 	values            *rawjson.Value // spec.values: an object
+
+	texts struct{ revision, injector, hash, network *rawjson.Value } // as pods get them
 }
 
 // CompileError says what is wrong with an Injector, by template. Faults outside templates are under the name "".
@@ -91,6 +93,8 @@ func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
 		faults[""] = []v1alpha1.TemplateError{{Message: err.Error()}}
 		return nil, &CompileError{Injector: inj.Name, Templates: faults}
 	}
+	p.texts.revision, p.texts.injector = rawjson.NewString(inj.Spec.Revision), rawjson.NewString(inj.Name)
+	p.texts.hash, p.texts.network = rawjson.NewString(p.hash), rawjson.NewString(op.Mesh.Network)
 	ctx, cancel := context.WithTimeout(context.Background(), compileTime)
 	defer cancel()
 	p.compileTemplates(ctx, env, texts, faults)

@@ -26,6 +26,9 @@ const (
 	scrapeScheme
 )
 
+// What they say of the agent.
+var scrapeTrue, scrapeAgent = rawjson.NewString("true"), rawjson.NewString(istio.PathPrometheus)
+
 // maxScrape bounds an annotation that goes into the environment.
 const maxScrape = 2048
 
@@ -138,8 +141,8 @@ func (s *scraping) replaced(annotations *rawjson.Value, port string) *rawjson.Va
 	if s.found {
 		next.members = slices.DeleteFunc(next.members, func(m rawjson.Member) bool { return scrapeKeyOf(m.Key) >= 0 })
 	}
-	next.set(scrapeKeys[scrapeWanted].key, "true")
-	next.set(scrapeKeys[scrapePort].key, port)
-	next.set(scrapeKeys[scrapePath].key, istio.PathPrometheus)
+	next.set(scrapeKeys[scrapeWanted].key, scrapeTrue)
+	next.set(scrapeKeys[scrapePort].key, rawjson.NewString(port))
+	next.set(scrapeKeys[scrapePath].key, scrapeAgent)
 	return next.object()
 }

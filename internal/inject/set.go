@@ -63,7 +63,7 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 	}
 	v := &vars{
 		program: subject.program, pod: subject.pod, namespace: r.Namespace,
-		owner: result.Owner, settings: subject.settings, env: r.Env,
+		owner: result.Owner, settings: subject.settings, env: r.Env, room: make([]byte, 0, 8<<10),
 	}
 	pod, err := subject.program.injected(ctx, subject.original, v, result.Reason())
 	if err == nil && ctx.Err() != nil {
@@ -76,7 +76,7 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 	result.Warnings = append(result.Warnings, subject.settings.warnings...)
 	result.Warnings = append(result.Warnings, r.Namespace.Allowance.complaints(pod.Get("spec"))...)
 	result.pod = pod
-	result.Patch = makePatch(subject.original, pod)
+	result.Patch = appendPatch(v.room, subject.original, pod)
 	return result
 }
 

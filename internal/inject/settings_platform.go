@@ -90,6 +90,9 @@ func (s *settings) followProxy(own *rawjson.Value) {
 }
 
 func number(v *rawjson.Value) (int64, bool) {
+	if v.Kind() != rawjson.Number {
+		return 0, false
+	}
 	n, err := strconv.ParseInt(v.Raw(), 10, 64)
-	return n, err == nil && v.Kind() == rawjson.Number
+	return n, err == nil
 }

@@ -33,8 +33,7 @@ func (a *assembly) keepStanding(original, overlay *rawjson.Value) {
 
 // digest names what is rendered for this pod.
 func (a *assembly) digest(overlay *rawjson.Value) string {
-	text := make([]byte, 0, 8<<10)
-	text = append(text, a.program.hash...)
+	text := append(a.vars.room, a.program.hash...)
 	text = strconv.AppendBool(text, a.vars.settings.native)
 	text = overlay.Append(text)
 	for _, e := range a.vars.env {
@@ -45,6 +44,7 @@ func (a *assembly) digest(overlay *rawjson.Value) string {
 			text = c.Append(text)
 		}
 	}
+	a.vars.room = text[:0]
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }

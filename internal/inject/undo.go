@@ -179,7 +179,7 @@ func revertList(list, changed *rawjson.Value, s *schema) *rawjson.Value {
 
 // undo is the annotation's text. The annotations are those before ours are written.
 func (a *assembly) undo() string {
-	u := &undoText{b: make([]byte, 0, 768)}
+	u := &undoText{b: a.vars.room}
 	u.object(func() {
 		u.field("rendered", func() bool { u.b = rawjson.AppendQuoted(u.b, a.standing.digest); return true })
 		if places := a.places(); places != nil {
@@ -187,6 +187,7 @@ func (a *assembly) undo() string {
 		}
 		u.field("pod", func() bool { return a.podChanges(u) })
 	})
+	a.vars.room = u.b[:0]
 	return string(u.b)
 }
 

@@ -22,6 +22,7 @@ type vars struct {
 	env       []EnvVar
 	made      int    // bytes, see spend
 	worked    uint64 // CEL's cost, see work
+	room      []byte // empty: for the text that is written next
 }
 
 // variable is one name templates can use. CEL takes dotted names as they are, so each has a type of its own and a

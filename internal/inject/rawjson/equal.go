@@ -1,6 +1,6 @@
 package rawjson
 
-import "encoding/json"
+import "strconv"
 
 // Equal compares meaning: the order of fields, spaces and the spelling of strings don't count.
 func Equal(a, b *Value) bool {
@@ -61,6 +61,7 @@ func equalLists(a, b *Value) bool {
 }
 
 func equalNumbers(a, b string) bool {
-	var x, y float64
-	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && x == y
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	return errX == nil && errY == nil && x == y
 }
