@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,11 @@ func (h *handler) serve(r *http.Request, o *outcome) *failure {
 // deadline leaves a fifth of the API server's own for the way back.
 func (h *handler) deadline(r *http.Request) time.Duration {
 	timeout := h.Timeout
-	if asked, err := time.ParseDuration(r.URL.Query().Get("timeout")); err == nil && asked > 0 && asked < time.Minute {
+	text, alone := strings.CutPrefix(r.URL.RawQuery, "timeout=") // as API servers have it
+	if !alone || strings.ContainsAny(text, "&%+;") {
+		text = r.URL.Query().Get("timeout")
+	}
+	if asked, err := time.ParseDuration(text); err == nil && asked > 0 && asked < time.Minute {
 		timeout = asked
 	}
 	return timeout * 4 / 5

@@ -26,8 +26,8 @@ func (n *tnode) render(ctx context.Context, v *vars) (*rawjson.Value, error) {
 	if n.fixed != nil {
 		return n.fixed, nil
 	}
-	if (n.usual != nil || n.drops) && v.settings.usual() {
-		return n.usual, n.none()
+	if usual := n.usually(v.settings); usual.known() && v.settings.usual() {
+		return usual.result()
 	}
 	if n.cond != nil {
 		if keep, err := n.cond.value(ctx, v); err != nil {

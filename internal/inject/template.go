@@ -35,8 +35,7 @@ type tnode struct {
 	kind    rawjson.Kind
 	cond    *expression // $if
 
-	usual *rawjson.Value // what stands here for pods that change no setting; nil: unknown, or
-	drops bool           // nothing does
+	usual [2]usual // what stands here for pods that change no setting: with a classic proxy, with a native one
 }
 
 type tmember struct {
@@ -69,7 +68,10 @@ func compileTemplate(ctx context.Context, env *cel.Env, fixed *vars, name, text 
 	if len(c.errors) > 0 {
 		return nil, c.errors
 	}
-	root.settle(ctx, fixed)
+	for _, native := range [2]bool{false, true} {
+		fixed.settings.native = native
+		root.settle(ctx, fixed)
+	}
 	return &template{name: name, root: root, captures: c.captures}, nil
 }
 

@@ -3,34 +3,56 @@ package inject
 import (
 	"context"
 	"errors"
+
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
 // Most pods change no setting: for them, whatever depends on settings alone is finished when the template is compiled.
+// Nodes, which say whether the proxy is native, come and go: it is finished for both.
 
-// settle finds what a node is for such pods, and whether that can be known. usual has the Injector's settings and no pod.
-func (n *tnode) settle(ctx context.Context, usual *vars) bool {
+// usual is what a node is for such pods; the zero value says that it isn't known.
+type usual struct {
+	value *rawjson.Value
+	drops bool // instead of having a value
+}
+
+func (u *usual) known() bool { return u.value != nil || u.drops }
+
+func (u *usual) result() (*rawjson.Value, error) {
+	if u.drops {
+		return nil, errNone
+	}
+	return u.value, nil
+}
+
+func (n *tnode) usually(s *settings) *usual {
+	if s.native {
+		return &n.usual[1]
+	}
+	return &n.usual[0]
+}
+
+// settle finds what a node is for such pods, and whether that can be known. v has the Injector's settings and no pod.
+func (n *tnode) settle(ctx context.Context, v *vars) bool {
 	if n.fixed != nil {
 		return true
 	}
 	known := n.settled()
 	for i := range n.members {
-		known = n.members[i].node.settle(ctx, usual) && known
+		known = n.members[i].node.settle(ctx, v) && known
 	}
 	for _, item := range n.items {
-		known = item.settle(ctx, usual) && known
+		known = item.settle(ctx, v) && known
 	}
 	if !known {
 		return false
 	}
-	value, err := n.render(ctx, usual)
-	switch {
-	case errors.Is(err, errNone):
-		n.drops = true
-	case err != nil:
+	value, err := n.render(ctx, v)
+	drops := errors.Is(err, errNone)
+	if err != nil && !drops {
 		return false // it is told of a pod
-	default:
-		n.usual = value.Freeze()
 	}
+	*n.usually(v.settings) = usual{value.Freeze(), drops}
 	return true
 }
 
@@ -42,12 +64,4 @@ func (n *tnode) settled() bool {
 		}
 	}
 	return (n.cond == nil || n.cond.settled) && (n.expr == nil || n.expr.settled)
-}
-
-// none is errNone for a node that usually drops out.
-func (n *tnode) none() error {
-	if n.drops {
-		return errNone
-	}
-	return nil
 }

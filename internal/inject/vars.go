@@ -31,7 +31,7 @@ type variable struct {
 	name    string
 	typ     *cel.Type
 	fixed   bool                         // doesn't depend on the pod: folded when a template is compiled
-	setting bool                         // of the Injector, unless the pod changes it (settings.usual)
+	setting bool                         // of the Injector, unless the pod changes it (settings.usual), or of nodes
 	get     func(*vars) any              // string, int64, bool, list or map of Go
 	json    func(v *vars) *rawjson.Value // its value for a lone placeholder; nil: get's is converted
 }

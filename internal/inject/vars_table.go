@@ -17,7 +17,7 @@ var (
 )
 
 // variables are all there are. Only what no pod, namespace or node can change is fixed; only what settings hold, and
-// they alone, is a setting. Whether the proxy is native depends on nodes.
+// they alone, is a setting.
 var variables = []variable{
 	{name: "pod.name", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("name").Text() }},
 	{name: "pod.generateName", typ: cel.StringType, get: func(v *vars) any { return v.pod.metadata.Get("generateName").Text() }},
@@ -51,7 +51,7 @@ var variables = []variable{
 		json: func(v *vars) *rawjson.Value { return rawjson.NewList(v.settings.mounts...) }},
 	{name: "proxy.statusPort", typ: cel.IntType, setting: true, get: func(v *vars) any { return v.settings.statusPort }},
 	{name: "proxy.readyPort", typ: cel.IntType, fixed: true, get: func(*vars) any { return int64(istio.PortReady) }},
-	{name: "proxy.native", typ: cel.BoolType, get: func(v *vars) any { return v.settings.native }},
+	{name: "proxy.native", typ: cel.BoolType, setting: true, get: func(v *vars) any { return v.settings.native }},
 	{name: "proxy.hold", typ: cel.BoolType, setting: true, get: func(v *vars) any { return v.settings.hold }},
 	{name: "proxy.resources", typ: cel.MapType(cel.StringType, stringMap), setting: true, get: func(v *vars) any { return nestedMap(v.settings.resources) },
 		json: func(v *vars) *rawjson.Value { return v.settings.resources }},
