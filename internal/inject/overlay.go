@@ -78,10 +78,20 @@ func (a *assembly) mergeOwn() {
 
 // mergeSpec overlays what templates say besides containers.
 func (a *assembly) mergeSpec(overlay *rawjson.Value) {
-	overlay = overlay.With("initContainers", nil).With("containers", nil)
+	overlay = withoutContainers(overlay)
 	a.added.secrets = newSecrets(a.vars.pod.spec, overlay)
 	a.added.volumes, overlay = a.vars.newVolumes(overlay)
 	a.spec = a.standing.keepSpec(merge(a.vars.pod.spec, overlay, podSchema.field("spec")), overlay)
+}
+
+func withoutContainers(spec *rawjson.Value) *rawjson.Value {
+	members := make([]rawjson.Member, 0, len(spec.Members()))
+	for _, m := range spec.Members() {
+		if m.Key != "initContainers" && m.Key != "containers" {
+			members = append(members, m)
+		}
+	}
+	return rawjson.NewObject(members...)
 }
 
 // pod is the result.

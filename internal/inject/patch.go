@@ -54,8 +54,9 @@ func (p *patcher) set(name string, value *rawjson.Value) {
 func (p *patcher) in(step string, f func()) {
 	length := len(p.path)
 	p.path = append(p.path, '/')
-	if strings.ContainsAny(step, "~/") {
-		step = strings.ReplaceAll(strings.ReplaceAll(step, "~", "~0"), "/", "~1")
+	for at := strings.IndexAny(step, "~/"); at >= 0; at = strings.IndexAny(step, "~/") {
+		p.path = append(rawjson.AppendEscaped(p.path, step[:at]), '~', "01"[strings.IndexByte("~/", step[at])])
+		step = step[at+1:]
 	}
 	p.path = rawjson.AppendEscaped(p.path, step)
 	f()

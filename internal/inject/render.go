@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
@@ -48,19 +47,19 @@ func (n *tnode) render(ctx context.Context, v *vars) (*rawjson.Value, error) {
 }
 
 func (n *tnode) renderText(ctx context.Context, v *vars) (*rawjson.Value, error) {
-	var b strings.Builder
+	b := append(v.room, '"')
 	for i := range n.parts {
 		if n.parts[i].expr == nil {
-			b.WriteString(n.parts[i].literal)
+			b = rawjson.AppendEscaped(b, n.parts[i].literal)
 			continue
 		}
 		text, err := n.parts[i].expr.text(ctx, v)
 		if err != nil {
 			return nil, err
 		}
-		b.WriteString(text)
+		b = rawjson.AppendEscaped(b, text)
 	}
-	return rawjson.NewString(b.String()), nil
+	return rawjson.NewScalar(rawjson.String, string(append(b, '"'))), nil
 }
 
 func (n *tnode) renderObject(ctx context.Context, v *vars) (*rawjson.Value, error) {
