@@ -9,14 +9,19 @@ import (
 	"strings"
 	"time"
 
+	yamlnode "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// maxProxyConfig bounds the annotation with a whole ProxyConfig.
-const maxProxyConfig = 32 << 10
+// Bounds of the annotation with a whole ProxyConfig, and of the variable made of it: JSON may be longer than its YAML, and
+// Linux starts no process with a variable of 128 KiB.
+const (
+	maxProxyConfig     = 32 << 10
+	maxProxyConfigJSON = 64 << 10
+)
 
 // proxyField takes in one field of ProxyConfig.
 type proxyField func(s *settings, value *rawjson.Value) error
@@ -63,15 +68,23 @@ func setProxyConfig(s *settings, value string) error {
 			}
 		}
 	}
-	if len(config.Members()) > 0 {
-		s.env = append(s.env, EnvVar{"PROXY_CONFIG", config.String()})
+	if len(config.Members()) == 0 {
+		return nil
 	}
+	variable := config.String()
+	if len(variable) > maxProxyConfigJSON {
+		return fmt.Errorf("as JSON it has %d bytes; want at most %d", len(variable), maxProxyConfigJSON)
+	}
+	s.env = append(s.env, EnvVar{"PROXY_CONFIG", variable})
 	return nil
 }
 
 func parseProxyConfig(text string) (*rawjson.Value, error) {
 	if len(text) > maxProxyConfig {
 		return nil, fmt.Errorf("it has %d bytes; want at most %d", len(text), maxProxyConfig)
+	}
+	if err := writtenOut([]byte(text)); err != nil {
+		return nil, err
 	}
 	doc, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
@@ -89,6 +102,28 @@ func parseProxyConfig(text string) (*rawjson.Value, error) {
 		members = append(members, rawjson.Member{Key: camelCase(m.Key), Value: m.Value})
 	}
 	return rawjson.NewObject(members...), nil
+}
+
+// writtenOut refuses anchors and aliases before anything follows them: a few kilobytes of those are gigabytes of JSON.
+// This parser keeps an alias as such. What is no YAML is left to the one that explains it.
+func writtenOut(text []byte) error {
+	var doc yamlnode.Node
+	if yamlnode.Unmarshal(text, &doc) != nil {
+		return nil
+	}
+	return noAlias(&doc)
+}
+
+func noAlias(n *yamlnode.Node) error {
+	if n.Anchor != "" || n.Kind == yamlnode.AliasNode {
+		return fmt.Errorf("line %d: anchors and aliases aren't supported; write it out", n.Line)
+	}
+	for _, child := range n.Content {
+		if err := noAlias(child); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // camelCase is a field's name in JSON: Istio takes that of the protobuf too.

@@ -2,6 +2,7 @@ package inject_test
 
 import (
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -128,16 +129,42 @@ func TestProxyConfigWarns(t *testing.T) {
 	}
 }
 
-// TestAliasesOfYAML: a few lines that would take gigabytes are no ProxyConfig.
+// TestAliasesOfYAML: a few lines that would take gigabytes are no ProxyConfig. Nothing may be made of them first, so each
+// is measured: a bomb that is caught late has already gone off.
 func TestAliasesOfYAML(t *testing.T) {
-	var bomb strings.Builder
-	bomb.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n")
-	for i := 1; i < 10; i++ {
-		name, last := string(rune('0'+i)), string(rune('0'+i-1))
-		bomb.WriteString("a" + name + ": &a" + name + " [" + strings.Repeat("*a"+last+",", 10) + "]\n")
+	text := "a: &a \"" + strings.Repeat("x", 20000) + "\"\n"
+	set := setOf(t, injector("default", "default"))
+	for _, config := range []string{
+		text + "b: &b [" + strings.Repeat("*a,", 300) + "]\nc: [" + strings.Repeat("*b,", 60) + "]\n",
+		"a: &a 1", "&a {concurrency: 1}", "a: &a {x: 1}\nb: {<<: *a}", "a: &a [*a]", "? &a b\n: 1", "a: &a {x: 1}\nb: {<<: [" + strings.Repeat("*a,", 9000) + "]}",
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		result := injectAnnotated(set, map[string]string{"proxy.istio.io/config": config})
+		runtime.ReadMemStats(&after)
+		if result.Outcome != inject.OutcomeDeny || !strings.Contains(result.Message(), "anchors and aliases aren't supported; write it out") {
+			t.Errorf("%.40q: %s: %s", config, result.Outcome, result.Message())
+		}
+		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 {
+			t.Errorf("%.40q took %d MiB", config, made>>20)
+		}
 	}
-	result := injectAnnotated(setOf(t, injector("default", "default")), map[string]string{"proxy.istio.io/config": bomb.String()})
-	if result.Outcome != inject.OutcomeDeny || !strings.Contains(result.Message(), "aliasing") {
+	for _, config := range []string{"a: &", "a: *b", "a: &a *a"} {
+		if result := injectAnnotated(set, map[string]string{"proxy.istio.io/config": config}); result.Outcome != inject.OutcomeDeny {
+			t.Errorf("%q: %s", config, result.Outcome)
+		}
+	}
+}
+
+// TestLongProxyConfig: no process starts with a variable of 128 KiB, and "<" is six bytes in JSON.
+func TestLongProxyConfig(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	result := injectAnnotated(set, map[string]string{"proxy.istio.io/config": "tracing: \"" + strings.Repeat(`\x01`, 8000) + "\""})
+	if got := envOf(proxyOf(t, &result), "PROXY_CONFIG"); len(got) > 64<<10 {
+		t.Errorf("PROXY_CONFIG has %d bytes", len(got))
+	}
+	result = injectAnnotated(set, map[string]string{"proxy.istio.io/config": "tracing: \"" + strings.Repeat("<", 32000) + "\""})
+	if result.Outcome != inject.OutcomeDeny || !strings.Contains(result.Message(), "as JSON it has 192014 bytes; want at most 65536") {
 		t.Errorf("%s: %s", result.Outcome, result.Message())
 	}
 }
