@@ -72,11 +72,16 @@ func orAll(list, want, wantAll string, check func(string) (string, error)) (stri
 	return clean, nil
 }
 
-// maxItems bounds a list: an annotation may be 256 KiB long, and the rules made of it must fit a transaction.
-const maxItems = 4096
+// Bounds of a list: an annotation may be 256 KiB long, the rules made of it must fit a transaction, and Linux starts no
+// process with an argument of 128 KiB.
+const (
+	maxItems = 4096
+	maxBytes = 64 << 10
+)
 
 func eachItem(list string, check func(string) (string, error)) (string, error) {
 	var clean []string
+	size := 0
 	for item := range strings.SplitSeq(list, ",") {
 		item = strings.TrimSpace(item)
 		if item == "" {
@@ -88,6 +93,9 @@ func eachItem(list string, check func(string) (string, error)) (string, error) {
 		}
 		if clean = append(clean, item); len(clean) > maxItems {
 			return "", fmt.Errorf("the list has more than %d items; use ranges", maxItems)
+		}
+		if size += len(item) + len(","); size > maxBytes {
+			return "", fmt.Errorf("the list has more than %d bytes; use ranges", maxBytes)
 		}
 	}
 	return strings.Join(clean, ","), nil

@@ -196,6 +196,20 @@ func FuzzLists(f *testing.F) {
 	})
 }
 
+// TestListsHaveFewBytes: a list becomes one argument of istio-init, and no process starts with one of 128 KiB.
+func TestListsHaveFewBytes(t *testing.T) {
+	const item = "2001:db8:1111:2222:3333:4444:5555:6666/128,"
+	fitting := strings.Repeat(item, 64<<10/len(item))
+	for _, check := range []func(string) (string, error){v1alpha1.CIDRs, v1alpha1.CIDRsOrAll} {
+		if clean, err := check(fitting); err != nil || clean != strings.TrimSuffix(fitting, ",") {
+			t.Errorf("a list of %d bytes: %v", len(fitting), err)
+		}
+		if _, err := check(fitting + item); err == nil || !strings.Contains(err.Error(), "more than 65536 bytes; use ranges") {
+			t.Errorf("a list of %d bytes: %v", len(fitting+item), err)
+		}
+	}
+}
+
 // cleaned is what a check makes of a list; made again of that, it's the same.
 func cleaned(t *testing.T, check func(string) (string, error), list string) (clean string, ok bool) {
 	t.Helper()

@@ -55,11 +55,17 @@ func setAgentLogLevel(s *settings, value string) error {
 // agentScope is the one our agent logs in.
 const agentScope = "default"
 
-// maxListed bounds short lists.
-const maxListed = 64
+// Bounds of short lists. They become arguments or variables, which may not have 128 KiB.
+const (
+	maxListed      = 64
+	maxListedBytes = 64 << 10
+)
 
 // eachListed checks the items of a comma-separated list, and returns it without spaces and empty items.
 func eachListed(list string, check func(string) (string, error)) (string, error) {
+	if len(list) > maxListedBytes {
+		return "", fmt.Errorf("the list has %d bytes; want at most %d", len(list), maxListedBytes)
+	}
 	var items []string
 	for item := range strings.SplitSeq(list, ",") {
 		if item = strings.TrimSpace(item); item == "" {
