@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,8 +37,28 @@ func setUserVolumes(s *settings, value string) (err error) {
 		case byName(s.volumes[:i], name) != nil:
 			return fmt.Errorf("volume %q is there twice; choose another name for one", name)
 		}
+		if err := oneSource(volume); err != nil {
+			return fmt.Errorf("volume %q %w", name, err)
+		}
 	}
 	return nil
+}
+
+// oneSource wants to know where a volume is from, as the API server does.
+func oneSource(volume *rawjson.Value) error {
+	var sources []string
+	for _, m := range volume.Members() {
+		if m.Key != "name" && m.Value.Kind() != rawjson.Null {
+			sources = append(sources, m.Key)
+		}
+	}
+	switch len(sources) {
+	case 0:
+		return errors.New(`has no source; want one, such as "emptyDir": {}`)
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("has %d sources: %s; want one", len(sources), cut(strings.Join(sources, ", "), 60))
 }
 
 func setUserMounts(s *settings, value string) (err error) {
@@ -47,18 +68,53 @@ func setUserMounts(s *settings, value string) (err error) {
 	}
 	var paths []string
 	for _, mount := range s.mounts {
-		path := strings.TrimRight(mount.Get("mountPath").Text(), "/")
+		at, err := mountPath(mount)
 		switch {
-		case !strings.HasPrefix(path, "/") || strings.Contains(path, ":"):
-			return fmt.Errorf("mount of %q: mountPath is %q; want an absolute path without colons", nameOf(mount), cut(path, 60))
-		case slices.Contains(sidecarMounts, path):
-			return fmt.Errorf("mount of %q: %s is the sidecar's own; choose another mountPath", nameOf(mount), path)
-		case slices.Contains(paths, path):
-			return fmt.Errorf("mount of %q: %s is there twice; choose another mountPath", nameOf(mount), cut(path, 60))
+		case err != nil:
+		case slices.Contains(sidecarMounts, at):
+			err = fmt.Errorf("%s is the sidecar's own; choose another mountPath", at)
+		case slices.Contains(paths, at):
+			err = fmt.Errorf("%s is there twice; choose another mountPath", cut(at, 60))
+		default:
+			err = checkMount(mount)
 		}
-		paths = append(paths, path)
+		if err != nil {
+			return fmt.Errorf("mount of %q: %w", nameOf(mount), err)
+		}
+		paths = append(paths, at)
 	}
 	return nil
+}
+
+// mountPath is where a mount ends up, whatever way its path is written.
+func mountPath(mount *rawjson.Value) (string, error) {
+	text := mount.Get("mountPath").Text()
+	at := path.Clean(text)
+	if !path.IsAbs(text) || at == "/" || strings.Contains(at, ":") {
+		return "", fmt.Errorf("mountPath is %q; want an absolute path without colons", cut(text, 60))
+	}
+	return at, nil
+}
+
+// checkMount checks the rest of a mount, as the API server does.
+func checkMount(mount *rawjson.Value) error {
+	for _, field := range [2]string{"subPath", "subPathExpr"} {
+		text := mount.Get(field).Text()
+		if path.IsAbs(text) || slices.Contains(strings.Split(text, "/"), "..") {
+			return fmt.Errorf(`%s is %q; want a path inside the volume, without ".."`, field, cut(text, 60))
+		}
+	}
+	if mount.Get("subPath").Text() != "" && mount.Get("subPathExpr").Text() != "" {
+		return errors.New("subPath and subPathExpr are both there; want one of them")
+	}
+	switch way := mount.Get("mountPropagation").Text(); corev1.MountPropagationMode(way) {
+	case "", corev1.MountPropagationNone, corev1.MountPropagationHostToContainer:
+		return nil
+	case corev1.MountPropagationBidirectional:
+		return errors.New("mountPropagation Bidirectional is for privileged containers only; want None or HostToContainer")
+	default:
+		return fmt.Errorf("mountPropagation is %q; want None or HostToContainer", cut(way, 60))
+	}
 }
 
 // Bounds of an annotation that holds JSON.
