@@ -20,7 +20,7 @@ type handler struct {
 	Options
 	budget  budget
 	scratch *sync.Pool
-	answers sync.Pool // of *[]byte
+	buffers sync.Pool // of *[]byte, for patches and answers
 }
 
 // namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
@@ -39,6 +39,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	o := outcome{start: start, body: body{budget: h.budget, scratch: h.scratch}}
 	defer o.body.release()
+	defer h.release(&o)
 	defer func() {
 		if p := recover(); p != nil {
 			h.Log.Error(fmt.Errorf("panic: %v", p), "admission panicked", "uid", o.request.UID, "stack", string(debug.Stack()))
@@ -70,6 +71,8 @@ func (h *handler) serve(r *http.Request, o *outcome) *failure {
 		return &failure{http.StatusServiceUnavailable, inject.ReasonInjectorUnknown, "no injector is compiled yet; see the status of the Injectors"}
 	}
 	h.fill(ctx, o)
+	o.buffer = h.buffer()
+	o.request.Room = *o.buffer
 	o.result = set.Inject(ctx, o.request)
 	o.decided = true
 	return o.conclude()
@@ -197,20 +200,40 @@ func (h *handler) send(w http.ResponseWriter, o *outcome) {
 	}
 }
 
-// maxAnswer is the largest buffer kept for the next answer; a typical one takes 10 KiB.
-const maxAnswer = 64 << 10
-
 func (h *handler) sendReview(w http.ResponseWriter, o *outcome) error {
-	buffer, _ := h.answers.Get().(*[]byte)
-	if buffer == nil {
-		buffer = new([]byte)
-	}
-	*buffer = o.answer.encode((*buffer)[:0], &o.review)
+	buffer := h.buffer()
+	*buffer = o.answer.encode(*buffer, &o.review)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(*buffer))) // otherwise it goes out in chunks
 	_, err := w.Write(*buffer)
-	if cap(*buffer) <= maxAnswer {
-		h.answers.Put(buffer)
-	}
+	h.keep(buffer)
 	return err
+}
+
+// maxBuffer is the largest buffer kept for the next request; a typical answer takes 10 KiB.
+const maxBuffer = 64 << 10
+
+// buffer is empty.
+func (h *handler) buffer() *[]byte {
+	if buffer, _ := h.buffers.Get().(*[]byte); buffer != nil {
+		return buffer
+	}
+	return new([]byte)
+}
+
+func (h *handler) keep(buffer *[]byte) {
+	if *buffer = (*buffer)[:0]; cap(*buffer) <= maxBuffer {
+		h.buffers.Put(buffer)
+	}
+}
+
+// release keeps what the patch was written to, now that it is sent.
+func (h *handler) release(o *outcome) {
+	if o.buffer == nil {
+		return
+	}
+	if cap(o.result.Patch) > cap(*o.buffer) {
+		*o.buffer = o.result.Patch
+	}
+	h.keep(o.buffer)
 }

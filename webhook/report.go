@@ -15,6 +15,7 @@ type outcome struct {
 	body     body
 	review   review
 	request  inject.Request
+	buffer   *[]byte // for the patch; nil before it is asked for
 	result   inject.Result
 	decided  bool // result holds a decision
 	answer   *answer

@@ -96,7 +96,8 @@ func (p *Program) tryPod(ctx context.Context, names []string, i int, native bool
 	}
 	chosen, _ := p.choose(names)
 	s.follow(chosen, view)
-	v := &vars{program: p, pod: view, namespace: Namespace{Name: "shop"}, owner: view.owner(), settings: s}
+	owner, _ := view.owners()
+	v := &vars{program: p, pod: view, namespace: Namespace{Name: "shop"}, owner: owner, settings: s}
 	result, err := p.injected(ctx, root, v, ReasonPodLabel)
 	if err != nil {
 		return err

@@ -62,6 +62,7 @@ type Request struct {
 	Native    bool           // every node, or the pod's, runs kubelet 1.33 or later; used when nativeSidecar is Auto
 	Env       []EnvVar       // from the webhook's path
 	DryRun    bool
+	Room      []byte // for the patch, which keeps it; may be nil
 }
 
 // Outcome is what becomes of a pod.

@@ -53,21 +53,17 @@ func (p pod) name() string {
 	return strings.TrimSuffix(p.metadata.Get("generateName").Text(), "-")
 }
 
-// owner is the workload behind the pod: a ReplicaSet made by a Deployment counts as the Deployment, a Job made by a
-// CronJob as the CronJob. Both are told by the names their controllers give, since no API call is made here.
-func (p pod) owner() Owner {
+// owners are the workload behind the pod and the object it names itself. The first: a ReplicaSet made by a Deployment
+// counts as the Deployment, a Job made by a CronJob as the CronJob. Both are told by the names their controllers give,
+// since no API call is made here. The second has its UID: kubectl describe shows no Events without one.
+func (p pod) owners() (workload, reference Owner) {
 	if o, found := p.controller(); found {
-		return o.Workload(p.labels.Get("pod-template-hash").Text())
+		return o.Workload(p.labels.Get("pod-template-hash").Text()), o
 	}
-	return p.itself()
+	return p.itself(), p.uncontrolled()
 }
 
-// reference is the object behind the pod that the pod names itself, with its UID: kubectl describe shows no Events
-// without one.
-func (p pod) reference() Owner {
-	if o, found := p.controller(); found {
-		return o
-	}
+func (p pod) uncontrolled() Owner {
 	for _, ref := range p.metadata.Get("ownerReferences").Items() {
 		if o := ownerOf(ref); o.UID != "" {
 			return o

@@ -54,16 +54,17 @@ func (s *Set) Decide(r Request) Decision { return s.subject(&r).decision }
 // get, and it doesn't catch panics: whoever serves many callers does.
 func (s *Set) Inject(ctx context.Context, r Request) Result {
 	subject := s.subject(&r)
-	result := Result{Decision: subject.decision, Owner: r.Owner, Reference: subject.pod.reference(), PodName: subject.pod.name()}
-	if result.Owner == (Owner{}) {
-		result.Owner = subject.pod.owner()
+	result := Result{Decision: subject.decision, PodName: subject.pod.name()}
+	result.Owner, result.Reference = subject.pod.owners()
+	if r.Owner != (Owner{}) {
+		result.Owner = r.Owner
 	}
 	if result.Outcome != OutcomeInject {
 		return result
 	}
 	v := &vars{
 		program: subject.program, pod: subject.pod, namespace: r.Namespace,
-		owner: result.Owner, settings: subject.settings, env: r.Env, room: make([]byte, 0, 8<<10),
+		owner: result.Owner, settings: subject.settings, env: r.Env, room: slices.Grow(r.Room[:0], 8<<10),
 	}
 	pod, err := subject.program.injected(ctx, subject.original, v, result.Reason())
 	if err == nil && ctx.Err() != nil {

@@ -38,8 +38,8 @@ func checkLists(root *rawjson.Value) error {
 	}
 	for _, list := range []string{"containers", "initContainers"} {
 		for i, c := range root.Get("spec", list).Items() {
-			if err := checkLengths(c, fmt.Sprintf("spec.%s[%d]", list, i)); err != nil {
-				return err
+			if err := checkLengths(c); err != nil {
+				return fmt.Errorf("spec.%s[%d].%w", list, i, err)
 			}
 		}
 	}
@@ -60,10 +60,10 @@ func checkApart(containers, initContainers []*rawjson.Value) error {
 // maxItems bounds each list of a container. A process can't be started with more variables than about this.
 const maxItems = 4096
 
-func checkLengths(container *rawjson.Value, at string) error {
+func checkLengths(container *rawjson.Value) error {
 	for _, m := range container.Members() {
 		if n := m.Value.Len(); n > maxItems {
-			return fmt.Errorf("%s.%s has %d items; want at most %d", at, cut(m.Key, shown), n, maxItems)
+			return fmt.Errorf("%s has %d items; want at most %d", cut(m.Key, shown), n, maxItems)
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ type span struct {
 }
 
 // some is how much is allocated at once, if there is need for it: a small document is a handful of allocations.
-const some = 64
+const some = 16
 
 // cut takes n of a block and makes a new one where there aren't so many left.
 func cut[T any](block *[]T, n, wanted int) []T {
