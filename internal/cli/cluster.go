@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -36,6 +37,7 @@ type injection struct {
 	configurations []admissionregistrationv1.MutatingWebhookConfiguration // everybody's
 	injectors      []v1alpha1.Injector                                    // ours
 	notes          []string
+	compiler       func(*v1alpha1.Injector, inject.Operator) (*inject.Program, error) // inject.Compile
 }
 
 // readInjection reads webhook configurations and Injectors.
@@ -44,7 +46,7 @@ func readInjection(ctx context.Context, c client.Reader) (*injection, error) {
 	if err := c.List(ctx, &configurations); err != nil {
 		return nil, failed("listing mutatingwebhookconfigurations", err)
 	}
-	in := &injection{configurations: configurations.Items}
+	in := &injection{configurations: configurations.Items, compiler: inject.Compile}
 	var injectors v1alpha1.InjectorList
 	switch err := c.List(ctx, &injectors); {
 	case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
@@ -96,13 +98,22 @@ func (in *injection) program(ctx context.Context, c client.Reader, op inject.Ope
 		return nil, nil, err
 	}
 	if good != nil {
-		if program, err := inject.Compile(good, op); err == nil {
+		program, err := in.compiler(good, op)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return nil, nil, errBusy(err)
+		case err == nil:
 			in.notes = append(in.notes, fmt.Sprintf("Injector %s is faulty (%v); the operator goes on with its last good version, and so does this answer", inj.Name, fault))
 			return good, program, nil
 		}
 	}
 	in.notes = append(in.notes, fmt.Sprintf("Injector %s is faulty and was never good (%v); it injects nothing", inj.Name, fault))
 	return nil, nil, nil
+}
+
+// errBusy: an answer without this Injector would be wrong, and to call it faulty too.
+func errBusy(err error) error {
+	return fmt.Errorf("busy: %w\n  try: again, or where there is more CPU", err)
 }
 
 // compile reads the Injector's ConfigMaps as the operator does. The fault is the Injector's, the error is not.
@@ -118,7 +129,10 @@ func (in *injection) compile(ctx context.Context, c client.Reader, op inject.Ope
 	case len(faults) > 0:
 		return nil, &inject.CompileError{Injector: inj.Name, Templates: faults}, nil
 	}
-	program, fault = inject.Compile(inj, op)
+	program, fault = in.compiler(inj, op)
+	if errors.Is(fault, context.DeadlineExceeded) {
+		return nil, nil, errBusy(fault)
+	}
 	return program, fault, nil
 }
 

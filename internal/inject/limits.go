@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -16,15 +17,27 @@ import (
 
 // Limits of templates. Whoever writes an Injector must not stop every replica: neither by an expression that never ends,
 // nor by one that makes a value nobody can hold. All but the first are the same on a busy machine as on an idle one: a
-// good Injector mustn't be refused because its node has much to do.
+// good Injector mustn't be refused because its node has much to do. The first is for what the others don't see; who
+// reaches it is told to come again (TimeoutError), not that something is wrong.
 const (
-	compileTime = 10 * time.Second // a whole Injector: folding and the corpus too; usually some 30 ms
+	compileTime = 30 * time.Second // a whole Injector: folding and the corpus too; usually some 30 ms
 	maxCost     = 20_000           // one expression, in CEL's units; about one for each thing done
 	maxWork     = 200_000          // all expressions for one pod, in the same units: some 10 ms
 	maxValue    = 64 << 10         // one value of an expression, in bytes of text and perValue for each part
 	perValue    = 16
 	maxMade     = 1 << 20 // all that expressions make for one pod
 )
+
+// TimeoutError says that an Injector took too long to compile. That is no fault of it: the machine may have been busy.
+type TimeoutError struct{ Injector string }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("compiling injector %q took longer than %s, the limit for all its templates together: "+
+		"either this machine is busy, or they are too long or too many", e.Injector, compileTime)
+}
+
+// Unwrap makes it a missed deadline.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // bounded is a step of an expression whose values have a bound. A list that holds itself thrice, and that one thrice
 // again, is small in memory and endless for who walks it; so parts count each time they are there.

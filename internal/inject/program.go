@@ -69,8 +69,14 @@ func faultText(template string, fault v1alpha1.TemplateError) string {
 	return fmt.Sprintf("template %q, line %d, column %d: %s", template, fault.Line, fault.Column, fault.Message)
 }
 
-// Compile turns an Injector into a Program. The error is a *CompileError.
+// Compile turns an Injector into a Program. The error is a *CompileError, or a *TimeoutError: trying again may help.
 func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), compileTime)
+	defer cancel()
+	return compile(ctx, inj, op)
+}
+
+func compile(ctx context.Context, inj *v1alpha1.Injector, op Operator) (*Program, error) {
 	inj = inj.DeepCopy()
 	v1alpha1.SetDefaults(inj)
 	faults := map[string][]v1alpha1.TemplateError{}
@@ -95,13 +101,14 @@ func Compile(inj *v1alpha1.Injector, op Operator) (*Program, error) {
 	}
 	p.texts.revision, p.texts.injector = rawjson.NewString(inj.Spec.Revision), rawjson.NewString(inj.Name)
 	p.texts.hash, p.texts.network = rawjson.NewString(p.hash), rawjson.NewString(op.Mesh.Network)
-	ctx, cancel := context.WithTimeout(context.Background(), compileTime)
-	defer cancel()
 	p.compileTemplates(ctx, env, texts, faults)
 	if len(faults) == 0 {
 		p.tryCorpus(ctx, faults)
 	}
-	if len(faults) > 0 {
+	switch {
+	case len(faults) > 0 && ctx.Err() != nil: // which may be all there is to them
+		return nil, &TimeoutError{inj.Name}
+	case len(faults) > 0:
 		return nil, &CompileError{Injector: inj.Name, Templates: faults}
 	}
 	return p, nil

@@ -159,7 +159,7 @@ func (n *tnode) addText(p textPart) {
 
 func (c *compiler) expression(n *yaml.Node, p part, path string) *expression {
 	if err := c.ctx.Err(); err != nil {
-		c.fail(n, "%s: compiling the Injector takes longer than %s; make its templates simpler: %v", place(path), compileTime, err)
+		c.fail(n, "%s: %v", place(path), err) // compile tells it as a TimeoutError
 		return nil
 	}
 	e, err := compileExpression(c.env, p.source)

@@ -40,7 +40,7 @@ func (c *Compiler) Check(ctx context.Context, inj *v1alpha1.Injector) (invalid f
 		}
 	}
 	warnings = describeFaults(missing)
-	if _, err = inject.Compile(inj, c.Operator); err == nil || !errors.As(err, &fault) {
+	if _, err = c.Compile(inj, c.Operator); err == nil || !errors.As(err, &fault) {
 		return nil, nil, warnings, err
 	}
 	own, theirs := map[string][]v1alpha1.TemplateError{}, map[string][]v1alpha1.TemplateError{}

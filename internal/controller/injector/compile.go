@@ -32,6 +32,7 @@ type Compiler struct {
 	Sources   Sources
 	LastGood  LastGood
 	Operator  inject.Operator
+	Compile   func(*v1alpha1.Injector, inject.Operator) (*inject.Program, error) // inject.Compile
 	Log       logr.Logger
 
 	ready *prometheus.GaugeVec
@@ -145,8 +146,8 @@ func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *C
 			return result
 		}
 	}
-	c.Log.Info("Injector is faulty; its last good version stays in use", "injector", inj.Name,
-		"generation", inj.Generation, "invalid", result.Invalid.ToAggregate(), "fault", result.Fault)
+	c.Log.Info("Injector has not compiled; its last good version stays in use", "injector", inj.Name,
+		"generation", inj.Generation, "invalid", result.Invalid.ToAggregate(), "fault", result.Fault, "pending", result.Pending)
 	if known != nil && known.Program != nil {
 		result.Program, result.InEffect = known.Program, known.InEffect
 	} else if err := c.recall(ctx, inj, result); err != nil {
@@ -155,7 +156,8 @@ func (c *Compiler) compile(ctx context.Context, inj *v1alpha1.Injector, known *C
 	return result
 }
 
-// present compiles a version that is valid as far as its spec goes.
+// present compiles a version that is valid as far as its spec goes. One that takes too long may be quicker the next
+// time.
 func (c *Compiler) present(ctx context.Context, inj *v1alpha1.Injector, result *Compiled) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -168,12 +170,12 @@ func (c *Compiler) present(ctx context.Context, inj *v1alpha1.Injector, result *
 		result.Fault = &inject.CompileError{Injector: inj.Name, Templates: faults}
 		return
 	}
-	program, err := inject.Compile(inj, c.Operator)
+	program, err := c.Compile(inj, c.Operator)
 	switch {
 	case err == nil:
 		result.Program, result.InEffect = program, inj
 	case !errors.As(err, &result.Fault):
-		result.Pending = fmt.Errorf("compiling Injector %q: %w", inj.Name, err)
+		result.Pending = err
 	}
 }
 
@@ -185,8 +187,10 @@ func (c *Compiler) recall(ctx context.Context, inj *v1alpha1.Injector, result *C
 	if err != nil || good == nil {
 		return err
 	}
-	program, err := inject.Compile(good, c.Operator)
-	if err != nil {
+	program, err := c.Compile(good, c.Operator)
+	if _, faulty := errors.AsType[*inject.CompileError](err); err != nil && !faulty {
+		return fmt.Errorf("the last good version: %w", err)
+	} else if faulty {
 		c.Log.Info("last good version doesn't compile any more", "injector", inj.Name, "error", err.Error())
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 // lastGood is a LastGood made of a function.
@@ -55,6 +56,55 @@ func TestFailedRecallIsNotReadyAndTriedAgain(t *testing.T) {
 			w.must(w.reconcile("default"))
 			w.must(w.c.Compiler.Ready())
 			if one := w.c.Compiler.State().Injectors["default"]; one.Program == nil || !one.Previous() || one.Pending != nil {
+				t.Errorf("after the next try: %+v", one)
+			}
+		})
+	}
+}
+
+// TestTooSlowIsTriedAgain: what serves goes on, or nothing is ready; never is it taken for a fault.
+func TestTooSlowIsTriedAgain(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		restart, recalls bool // a new process; one that has time for the last good version
+		serves           bool
+	}{
+		{"an edit", false, false, true},
+		{"after a restart", true, false, false},
+		{"after a restart, but not the last good version", true, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, made("default", "default", 1))
+			w.must(w.reconcile("default"))
+			before := w.get("default").Generation
+			w.edit("default", func(i *v1alpha1.Injector) { i.Spec.Proxy.LogLevel = "debug" })
+			if c.restart {
+				w.restart()
+			}
+			w.c.Compiler.Compile = func(inj *v1alpha1.Injector, op inject.Operator) (*inject.Program, error) {
+				if c.recalls && inj.Generation == before {
+					return inject.Compile(inj, op)
+				}
+				return nil, &inject.TimeoutError{Injector: inj.Name}
+			}
+			if err := w.reconcile("default"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v: it wouldn't be tried again", err)
+			}
+			one := w.c.Compiler.State().Injectors["default"]
+			if one.Fault != nil || one.Pending == nil || (one.Program != nil) != c.serves {
+				t.Errorf("fault %v, pending %v, program %p, want no fault", one.Fault, one.Pending, one.Program)
+			}
+			if err := w.c.Compiler.Ready(); (err == nil) != c.serves {
+				t.Errorf("Ready is %v", err)
+			}
+			message := w.condition("default", v1alpha1.ConditionTemplatesReady).Message
+			if !strings.Contains(message, "took longer than 30s") || strings.Contains(message, usingPreviousMessage) != c.serves {
+				t.Errorf("status: %s", message)
+			}
+			w.c.Compiler.Compile = inject.Compile
+			w.must(w.reconcile("default"))
+			w.must(w.c.Compiler.Ready())
+			if one := w.c.Compiler.State().Injectors["default"]; one.Previous() || one.InEffect.Spec.Proxy.LogLevel != "debug" {
 				t.Errorf("after the next try: %+v", one)
 			}
 		})

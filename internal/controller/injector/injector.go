@@ -79,7 +79,8 @@ func New(o Options) (*Controller, error) {
 	return &Controller{
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
 		Compiler: &Compiler{Injectors: o.Client, Revisions: o.Revisions, LastGood: store,
-			Sources: Sources{Metadata: o.Metadata, Live: o.Live, Namespace: o.Operator.Namespace}, Operator: o.Operator, Log: o.Log, ready: m.ready},
+			Sources: Sources{Metadata: o.Metadata, Live: o.Live, Namespace: o.Operator.Namespace}, Operator: o.Operator, Compile: inject.Compile,
+			Log: o.Log, ready: m.ready},
 		poke:    make(chan event.GenericEvent, 1),
 		unsaid:  make(chan announcement, 8),
 		applied: map[string]string{}, saved: map[string]savedMark{},

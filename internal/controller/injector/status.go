@@ -105,17 +105,25 @@ func (p *pass) templatesReady() metav1.Condition {
 	case len(p.compiled.Invalid) > 0:
 		return condition(v1alpha1.ConditionTemplatesReady, false, reasonInvalid, "the spec isn't accepted"+p.fallback())
 	case p.compiled.Pending != nil:
-		return condition(v1alpha1.ConditionTemplatesReady, false, reasonPending, p.compiled.Pending.Error()+"; trying again")
+		return condition(v1alpha1.ConditionTemplatesReady, false, reasonPending, p.compiled.Pending.Error()+"; trying again"+p.meanwhile())
 	case p.notKept != "":
 		return condition(v1alpha1.ConditionTemplatesReady, true, reasonNotKept, p.notKept)
 	}
 	return condition(v1alpha1.ConditionTemplatesReady, true, reasonCompiled, "")
 }
 
+// meanwhile says what is served while the present version isn't.
+func (p *pass) meanwhile() string {
+	if p.compiled.Program != nil {
+		return usingPreviousMessage
+	}
+	return ""
+}
+
 func (p *pass) fallback() string {
 	switch {
 	case p.compiled.Program != nil:
-		return usingPreviousMessage
+		return p.meanwhile()
 	case p.compiled.Pending != nil:
 		return "; " + p.compiled.Pending.Error() + "; trying again"
 	}
