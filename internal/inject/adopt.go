@@ -35,7 +35,10 @@ func orValue(v, otherwise *rawjson.Value) *rawjson.Value {
 func adoptObject(standing, wanted *rawjson.Value, s *schema) *rawjson.Value {
 	members := slices.Clone(standing.Members())
 	here, find := standing.Finder(), wanted.Finder()
-	changed := false
+	if s.settles(wanted) {
+		members = slices.DeleteFunc(members, func(m rawjson.Member) bool { return s.union(m.Key) && find.Get(m.Key) == nil })
+	}
+	changed := len(members) < len(standing.Members())
 	for i, m := range members {
 		if value := find.Get(m.Key); value != nil {
 			members[i].Value = adopt(m.Value, value, s.field(m.Key))

@@ -7,7 +7,7 @@ import (
 )
 
 // merge overlays one value on another as a strategic merge patch does: objects by field, keyed lists by key, the rest
-// is replaced, null removes. What the overlay doesn't change is base's own, not a copy.
+// is replaced, null removes, and of a union the overlay's member stays. What the overlay doesn't change is base's own, not a copy.
 func merge(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 	switch {
 	case base == overlay || overlay == nil:
@@ -25,6 +25,9 @@ func mergeObjects(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 		return base
 	}
 	members := slices.Clone(base.Members())
+	if s.settles(overlay) {
+		members = slices.DeleteFunc(members, func(m rawjson.Member) bool { return s.union(m.Key) && !overlay.Has(m.Key) })
+	}
 	places := placesOf(len(members)+len(overlay.Members()), members, func(m rawjson.Member) string { return m.Key })
 	for _, m := range overlay.Members() {
 		at := places.find(members, m.Key)

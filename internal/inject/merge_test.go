@@ -15,7 +15,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
-// TestMergeIsStrategic compares merge with the API machinery's strategic merge patch on random pods. The order of keyed
+// TestMergeIsStrategic compares merge with the API machinery's strategic merge patch on random pods, which hold one
+// member of each union: there the two differ on purpose (TestMergeIsStricterThanStrategic). The order of keyed
 // lists is left out: there the two agree on what, not on where.
 func TestMergeIsStrategic(t *testing.T) {
 	for seed := range uint64(2000) {

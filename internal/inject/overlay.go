@@ -81,7 +81,7 @@ func (a *assembly) mergeSpec(overlay *rawjson.Value) {
 	overlay = withoutContainers(overlay)
 	a.added.secrets = newSecrets(a.vars.pod.spec, overlay)
 	a.added.volumes, overlay = a.vars.newVolumes(overlay)
-	a.spec = a.standing.keepSpec(merge(a.vars.pod.spec, overlay, podSchema.field("spec")), overlay)
+	a.spec = a.standing.keepSpec(merge(a.vars.pod.spec, overlay, specSchema), overlay)
 }
 
 func withoutContainers(spec *rawjson.Value) *rawjson.Value {

@@ -62,10 +62,11 @@ func fill(v, with *rawjson.Value, s *schema) *rawjson.Value {
 func fillObject(v, with *rawjson.Value, s *schema) *rawjson.Value {
 	members := slices.Clone(v.Members())
 	places := placesOf(len(members)+len(with.Members()), members, func(m rawjson.Member) string { return m.Key })
+	settled := s.settles(v)
 	for _, m := range with.Members() {
 		if at := places.find(members, m.Key); at >= 0 {
 			members[at].Value = fill(members[at].Value, m.Value, s.field(m.Key))
-		} else {
+		} else if !settled || !s.union(m.Key) {
 			places.add(m.Key, len(members))
 			members = append(members, m)
 		}
@@ -73,17 +74,14 @@ func fillObject(v, with *rawjson.Value, s *schema) *rawjson.Value {
 	return rawjson.NewObject(members...)
 }
 
+// fillList adds items, and leaves those of the same key as they are: half of one mount and half of another is neither.
 func fillList(list, with *rawjson.Value, s *schema) *rawjson.Value {
 	items := slices.Clone(list.Items())
 	places := placesOf(len(items)+len(with.Items()), items, s.keyOf)
 	for _, item := range with.Items() {
-		key := s.keyOf(item)
-		switch at := places.find(items, key); {
-		case at < 0:
+		if key := s.keyOf(item); places.find(items, key) < 0 {
 			places.add(key, len(items))
 			items = append(items, item)
-		case !s.whole:
-			items[at] = fill(items[at], item, s.item)
 		}
 	}
 	return rawjson.NewList(items...)

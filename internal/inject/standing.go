@@ -84,7 +84,7 @@ func (s *standing) keepSpec(merged, overlay *rawjson.Value) *rawjson.Value {
 	for _, m := range overlay.Members() {
 		value := merged.Get(m.Key)
 		if m.Key == "volumes" || m.Key == "imagePullSecrets" {
-			value = s.keepNamed(s.pod.spec.Get(m.Key), value)
+			value = s.keepNamed(s.pod.spec.Get(m.Key), value, specSchema.field(m.Key).item)
 		} else {
 			value = s.keep(s.pod.spec.Get(m.Key), value, nil)
 		}
@@ -94,7 +94,7 @@ func (s *standing) keepSpec(merged, overlay *rawjson.Value) *rawjson.Value {
 }
 
 // keepNamed keeps the standing order too, since it means nothing and nothing is to be moved for nothing.
-func (s *standing) keepNamed(standing, wanted *rawjson.Value) *rawjson.Value {
+func (s *standing) keepNamed(standing, wanted *rawjson.Value, itemSchema *schema) *rawjson.Value {
 	then, now := standing.Items(), wanted.Items()
 	if !namedApart(then) || !namedApart(now) {
 		return wanted
@@ -102,7 +102,7 @@ func (s *standing) keepNamed(standing, wanted *rawjson.Value) *rawjson.Value {
 	items := make([]*rawjson.Value, 0, len(now))
 	for _, item := range then {
 		if kept := byName(now, nameOf(item)); kept != nil {
-			items = append(items, s.keep(item, kept, nil))
+			items = append(items, s.keep(item, kept, itemSchema))
 		}
 	}
 	for _, item := range now {

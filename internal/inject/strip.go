@@ -62,7 +62,7 @@ func reverted(root, changed *rawjson.Value) *rawjson.Value {
 		}
 	}
 	if changes := changed.Get("spec"); changes.Kind() == rawjson.Object && spec != nil {
-		spec = revert(spec, changes, podSchema.field("spec"))
+		spec = revert(spec, changes, specSchema)
 	}
 	return root.With("metadata", metadata).With("spec", spec)
 }
