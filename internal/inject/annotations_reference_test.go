@@ -48,7 +48,9 @@ From the weakest to the strongest:
 6. the pod's own container ` + "`istio-proxy`" + `, field by field.
 
 CPU and memory go by themselves: an annotation replaces the one value it names. Where it is a request above a limit that
-the pod inherited, the limit is raised to it, with a warning; a limit below the request denies the pod.
+the pod inherited, the limit is raised to it, with a warning; where it is a limit below an inherited request, the request
+is lowered. A pod is denied if it sets both, and the limit is below the request; and if it shares ` + "`spec.resources`" + ` with
+the sidecar and sets more for that than the whole pod has.
 ` + "`proxy.resourceRatio`" + ` comes between ` + "`proxy.resources`" + ` and the annotations.
 
 ## proxy.istio.io/config

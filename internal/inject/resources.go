@@ -38,8 +38,7 @@ func setQuantity(place int) func(*settings, string) error {
 }
 
 // resolveResources joins the Injector's resources with the pod's annotations: each annotation replaces its own value and
-// nothing else. A limit of 0 is no limit. A request above a limit that the pod inherited raises the limit; above one
-// that the pod set itself it is a fault.
+// nothing else. A limit of 0 is no limit.
 func (s *settings) resolveResources(p *Program, pod pod) (faults []Fault) {
 	inherited, changed := s.inherited(p, pod)
 	if !changed && s.quantities == (quantities{}) {
@@ -53,22 +52,51 @@ func (s *settings) resolveResources(p *Program, pod pod) (faults []Fault) {
 		}
 	}
 	for _, pair := range pairs {
-		request, limit := merged[pair.request], merged[pair.limit]
-		switch {
-		case limit != nil && limit.IsZero():
+		if limit := merged[pair.limit]; limit != nil && limit.IsZero() {
 			merged[pair.limit] = nil
-		case request == nil || limit == nil || request.Cmp(*limit) <= 0:
-		case s.quantities[pair.limit] == nil:
-			merged[pair.limit] = request
-			if s.quantities[pair.request] != nil {
-				s.warn("annotation %q = %q is above the limit %s: the limit is raised to it", quantityKeys[pair.request], request.String(), limit.String())
-			}
-		default:
-			faults = append(faults, annotationFault(quantityKeys[pair.limit], limit.String(),
-				fmt.Errorf("is below the request %s; raise it, or lower %s", request.String(), quantityKeys[pair.request])))
+		}
+		if err := s.fitLimit(&merged, pair.request, pair.limit); err != nil {
+			faults = append(faults, annotationFault(quantityKeys[pair.limit], merged[pair.limit].String(), err))
 		}
 	}
 	s.resources = resourcesValue(merged)
+	return append(faults, s.shareFaults(pod)...)
+}
+
+// fitLimit makes a request no higher than its limit: what the pod's author wrote counts, and what was inherited gives
+// way. It's a fault if both were written.
+func (s *settings) fitLimit(q *quantities, request, limit int) error {
+	asked, most := q[request], q[limit]
+	switch {
+	case asked == nil || most == nil || asked.Cmp(*most) <= 0:
+	case s.quantities[limit] == nil:
+		q[limit] = asked
+		if s.quantities[request] != nil {
+			s.warn("annotation %q = %q is above the limit %s: the limit is raised to it", quantityKeys[request], asked.String(), most.String())
+		}
+	case s.quantities[request] == nil:
+		q[request] = most
+		s.warn("annotation %q = %q is below the request %s: the request is lowered to it", quantityKeys[limit], most.String(), asked.String())
+	default:
+		return fmt.Errorf("is below the request %s; raise it, or lower %s", asked.String(), quantityKeys[request])
+	}
+	return nil
+}
+
+// shareFaults are annotations that ask for more than the whole pod has: without Pad nothing is added to that, and the
+// API server refuses such a pod.
+func (s *settings) shareFaults(pod pod) (faults []Fault) {
+	whole := pod.spec.Get("resources")
+	if s.podResources != v1alpha1.PodResourcesShare || len(whole.Members()) == 0 {
+		return nil
+	}
+	for place, has := range readQuantities(whole) {
+		if own := s.quantities[place]; own != nil && has != nil && own.Cmp(*has) > 0 {
+			faults = append(faults, annotationFault(quantityKeys[place], own.String(),
+				fmt.Errorf("is above the pod's own spec.resources.%s.%s %s, which the sidecar shares; lower it, or annotate the pod %s: Pad",
+					quantityPlaces[place][0], quantityPlaces[place][1], has.String(), AnnotationPodResources)))
+		}
+	}
 	return faults
 }
 

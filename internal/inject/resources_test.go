@@ -2,6 +2,7 @@ package inject_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,54 @@ func TestResourcesOfThePod(t *testing.T) {
 		updated := bigger.Inject(t.Context(), request)
 		if got := mustJSON(podOf(t, &updated).Spec.Resources); got != row.want {
 			t.Errorf("%s, by another injector: %s; want %s", row.what, got, row.want)
+		}
+	}
+}
+
+// TestLimitsBelowRequests: what nobody wrote gives way to what somebody did, with a warning; only the pod's own words can
+// contradict each other.
+func TestLimitsBelowRequests(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for _, row := range []struct{ annotations, want, says string }{
+		{`{"sidecar.istio.io/proxyMemoryLimit":"32Mi"}`, "50m 32Mi 2 32Mi", `annotation "sidecar.istio.io/proxyMemoryLimit" = "32Mi" is below the request 64Mi: the request is lowered to it`},
+		{`{"sidecar.istio.io/proxyCPULimit":"10m"}`, "10m 64Mi 10m 512Mi", `annotation "sidecar.istio.io/proxyCPULimit" = "10m" is below the request 50m: the request is lowered to it`},
+		{`{"sidecar.istio.io/proxyCPULimit":"0"}`, "50m 64Mi 0 512Mi", ""},
+		{`{"sidecar.istio.io/proxyMemory":"1Gi"}`, "50m 1Gi 2 1Gi", `annotation "sidecar.istio.io/proxyMemory" = "1Gi" is above the limit 512Mi: the limit is raised to it`},
+		{`{"sidecar.istio.io/proxyMemory":"48Mi","sidecar.istio.io/proxyMemoryLimit":"32Mi"}`, "", `annotation "sidecar.istio.io/proxyMemoryLimit" = "32Mi": is below the request 48Mi; raise it, or lower sidecar.istio.io/proxyMemory`},
+	} {
+		var annotations map[string]string
+		if err := json.Unmarshal([]byte(row.annotations), &annotations); err != nil {
+			t.Fatal(err)
+		}
+		result := injectSpec(set, annotations, `{"containers":[{"name":"app"}]}`)
+		if row.want == "" {
+			if result.Outcome != inject.OutcomeDeny || result.Message() != row.says {
+				t.Errorf("%s: %s: %s\nwant a denial: %s", row.annotations, result.Outcome, result.Message(), row.says)
+			}
+			continue
+		}
+		if got := fourOf(t, &result); got != row.want || strings.Join(result.Warnings, "\n") != row.says {
+			t.Errorf("%s: %s, warnings %q; want %s, %q", row.annotations, got, result.Warnings, row.want, row.says)
+		}
+	}
+}
+
+// TestMoreThanThePodHas: the API server refuses a container that wants more than spec.resources has, in words that don't
+// name the annotation.
+func TestMoreThanThePodHas(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	const whole = `{"resources":{"requests":{"cpu":"500m"},"limits":{"cpu":"1","memory":"1Gi"}},"containers":[{"name":"app"}]}`
+	for _, row := range []struct{ way, key, value, says string }{
+		{"Share", "sidecar.istio.io/proxyCPULimit", "4", `annotation "sidecar.istio.io/proxyCPULimit" = "4": is above the pod's own spec.resources.limits.cpu 1, which the sidecar shares; lower it, or annotate the pod pillion.dev/pod-resources: Pad`},
+		{"Share", "sidecar.istio.io/proxyCPU", "501m", "is above the pod's own spec.resources.requests.cpu 500m, which the sidecar shares"},
+		{"Share", "sidecar.istio.io/proxyMemoryLimit", "1Gi", ""},
+		{"Share", "sidecar.istio.io/proxyMemoryLimit", "0", ""},
+		{"Share", "sidecar.istio.io/proxyMemory", "1Gi", ""},
+		{"Pad", "sidecar.istio.io/proxyCPULimit", "4", ""},
+	} {
+		result := injectSpec(set, map[string]string{"pillion.dev/pod-resources": row.way, row.key: row.value}, whole)
+		if denied := result.Outcome == inject.OutcomeDeny; denied != (row.says != "") || denied && !strings.Contains(result.Message(), row.says) {
+			t.Errorf("%s, %s = %s: %s: %s\nwant %q", row.way, row.key, row.value, result.Outcome, result.Message(), row.says)
 		}
 	}
 }
