@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/test/install"
 )
 
 // testNeverInjected: what must not get a sidecar doesn't, whatever it asks for, and check-inject gives the reason.
@@ -69,21 +70,29 @@ func testDenied(t *testing.T, e *env) {
 	}
 }
 
-// testLastGood: a faulty Injector changes nothing but its status, and check-inject knows.
+// testLastGood: a faulty Injector is refused where that is seen at once; one whose ConfigMap is faulty changes nothing but
+// its status, and check-inject knows.
 func testLastGood(t *testing.T, e *env) {
 	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
-	e.must(t, "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"capture":{"excludeOutboundPorts":"80,x"},"policy":"OptOut"}}`)
+	_, err := e.kubectl.Run(deadline(t, time.Minute), "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"capture":{"excludeOutboundPorts":"80,x"}}}`)
+	if err == nil || !strings.Contains(err.Error(), `"x" is not a port`) {
+		t.Errorf("a faulty Injector: %v; want it refused with the fault", err)
+	}
+	e.must(t, "create", "configmap", "-n", install.Namespace, "broken", "--from-literal=template=spec: {containers: [{nam: x}]}")
 	t.Cleanup(func() {
-		e.must(t, "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"capture":{"excludeOutboundPorts":""},"policy":"OptIn"}}`)
-		e.must(t, "wait", "injector/default", "--for=condition=Accepted", "--timeout=30s")
+		e.must(t, "patch", "injector", "default", "--type=merge", "-p", `{"spec":{"templates":null,"policy":"OptIn"}}`)
+		e.must(t, "wait", "injector/default", "--for=condition=TemplatesReady", "--timeout=30s")
+		e.must(t, "delete", "configmap", "-n", install.Namespace, "broken")
 	})
-	e.must(t, "wait", "injector/default", "--for=condition=Accepted=False", "--timeout=30s")
+	e.must(t, "patch", "injector", "default", "--type=merge", "-p",
+		`{"spec":{"templates":[{"name":"broken","configMapRef":{"name":"broken","key":"template"}}],"policy":"OptOut"}}`)
+	e.must(t, "wait", "injector/default", "--for=condition=TemplatesReady=False", "--timeout=30s")
 	e.apply(t, namespace, appPod("server"))
 	if got := names(e.pod(t, namespace, "server").Spec.InitContainers); !slices.Contains(got, istio.ContainerProxy) {
 		t.Errorf("init containers %v: the last good Injector should have injected", got)
 	}
 	out, code := e.pillion(t, "check-inject", "-n", namespace, "server")
-	if code != 0 || !strings.Contains(out, "goes on with its last good version") || !strings.Contains(out, `"x" is not a port`) {
+	if code != 0 || !strings.Contains(out, "goes on with its last good version") || !strings.Contains(out, "nam: unknown field") {
 		t.Errorf("check-inject: exit code %d, want 0 and a note about the last good version:\n%s", code, out)
 	}
 	if out, code := e.pillion(t, "check-inject", "-n", e.Namespace(t), "-l", "a=b"); code != 1 {
