@@ -76,7 +76,7 @@ func parseTarget(port, path string, own []uint16) (t Target, err error) {
 	if slices.Contains(own, t.Port) {
 		return t, fmt.Errorf("scrape target %d is a port of the sidecar itself, whose metrics are there anyway", n)
 	}
-	if t.Path == "" {
+	if t.Path, _, _ = strings.Cut(t.Path, "#"); t.Path == "" { // a fragment is never sent
 		t.Path = defaultPath
 	}
 	if !strings.HasPrefix(t.Path, "/") {
