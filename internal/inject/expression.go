@@ -15,12 +15,13 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
-// expression is one compiled placeholder. A lone variable, which most are, is read without CEL.
+// expression is one compiled placeholder. A lone variable, which most are, and a plain condition are read without CEL.
 type expression struct {
 	source   string
 	typ      *cel.Type // of the value, without "optional"
 	optional bool
 	variable *variable
+	plain    plain // nil: CEL does it
 	program  cel.Program
 	fixed    bool // depends on no pod
 	settled  bool // or on nothing of it but what it changes of the settings
@@ -72,6 +73,9 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 		}
 	}
 	if e.variable = loneVariable(native); e.variable != nil {
+		return e, nil
+	}
+	if e.plain = plainOf(native.Expr(), native.ReferenceMap()); e.plain != nil {
 		return e, nil
 	}
 	var err error
@@ -162,6 +166,9 @@ func (e *expression) unspent(ctx context.Context, v *vars) (*rawjson.Value, erro
 	}
 	if e.variable != nil {
 		return fromGo(e.variable.get(v)), nil
+	}
+	if e.plain != nil {
+		return fromGo(e.plain(v)), nil
 	}
 	out, err := e.eval(ctx, v)
 	if err != nil {
