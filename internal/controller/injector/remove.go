@@ -39,6 +39,13 @@ func (c *Controller) removeUnclaimed(ctx context.Context, injector string, state
 	return errors.Join(faults...)
 }
 
+// Claims says whether an Injector we serve owns the name of a webhook configuration.
+func (c *Compiler) Claims(configuration string) bool {
+	name, ours := strings.CutPrefix(configuration, inject.ConfigurationPrefix)
+	s := c.state.Load()
+	return ours && s != nil && s.Injectors[s.Owned[name]] != nil
+}
+
 // owned says whether a webhook configuration is ours to delete: what a chart made (webhook.mode Field) has no owner.
 func owned(live *admissionv1.MutatingWebhookConfiguration) bool {
 	return slices.ContainsFunc(live.OwnerReferences, ofInjector)

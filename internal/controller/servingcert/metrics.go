@@ -3,6 +3,7 @@ package servingcert
 import (
 	"crypto/x509"
 	"fmt"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,10 +13,14 @@ type metrics struct {
 	rotations  *prometheus.CounterVec
 	inSync     *prometheus.GaugeVec
 	handshakes *prometheus.CounterVec
+
+	mu       sync.Mutex
+	observed map[string]bool // configurations that inSync has
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
+		observed: map[string]bool{},
 		notAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "pillion_serving_cert_not_after_seconds",
 			Help: "When the serving certificate (leaf), the CAs and the first of the bundle end, in Unix time."}, []string{"kind"}),
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pillion_serving_cert_rotations_total",
@@ -37,13 +42,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) observeBundles(inSync map[string]bool) {
+// observeBundles sets what was found; if that is all there is, the series of configurations that are gone go too.
+func (m *metrics) observeBundles(inSync map[string]bool, all bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for configuration, in := range inSync {
 		value := 0.0
 		if in {
 			value = 1
 		}
 		m.inSync.WithLabelValues(configuration).Set(value)
+		m.observed[configuration] = true
+	}
+	for configuration := range m.observed {
+		if _, there := inSync[configuration]; all && !there {
+			m.inSync.DeleteLabelValues(configuration)
+			delete(m.observed, configuration)
+		}
 	}
 }
 

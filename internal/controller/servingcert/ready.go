@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,8 +39,10 @@ func (r *readiness) judge(fault error, now time.Time) error {
 }
 
 // Ready says whether API servers can call this replica: its leaf is valid now and for a while, and verifies against the
-// live caBundle of every entry that exists. Entries that don't exist yet don't count, so that an installation that
-// waits for readiness can't wait for ever.
+// live caBundle of some entry, if there is one that an Injector claims. One that doesn't verify it says nothing of this
+// replica: we may not be allowed to write it, and who isn't ready repairs nothing. CertificatesReady and the metric
+// tell of each. Entries that don't exist yet don't count, so that an installation that waits for readiness can't wait
+// for ever.
 func (c *Controller) Ready(ctx context.Context) error {
 	served, now := c.leaf.Load(), c.Now()
 	if served == nil {
@@ -48,10 +51,31 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if !validAt(served.crt, now.Add(spare)) {
 		return fmt.Errorf("serving certificate ends at %s", served.crt.NotAfter.Format(time.RFC3339))
 	}
-	return c.ready.judge(c.Trusted(ctx, ""), now)
+	return c.ready.judge(c.reachable(ctx, served, now), now)
 }
 
-// Trusted verifies the served leaf against the live entries of one configuration, or of all if configuration is "".
+// reachable says that no entry that counts verifies the leaf.
+func (c *Controller) reachable(ctx context.Context, served *leaf, now time.Time) error {
+	entries, err := c.entries(ctx)
+	if err != nil {
+		return err
+	}
+	c.metrics.observeBundles(inSync(entries, served, now), true)
+	var faults []error
+	for _, e := range entries {
+		if !c.Claimed(e.configuration) {
+			continue
+		}
+		err := e.verify(served, now)
+		if err == nil {
+			return nil
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// Trusted verifies the served leaf against the live entries of one configuration.
 func (c *Controller) Trusted(ctx context.Context, configuration string) error {
 	served, now := c.leaf.Load(), c.Now()
 	if served == nil {
@@ -61,16 +85,21 @@ func (c *Controller) Trusted(ctx context.Context, configuration string) error {
 	if err != nil {
 		return err
 	}
-	sync, fault := map[string]bool{}, error(nil)
+	entries = slices.DeleteFunc(entries, func(e entry) bool { return e.configuration != configuration })
+	c.metrics.observeBundles(inSync(entries, served, now), false)
+	var faults []error
 	for _, e := range entries {
-		if configuration != "" && e.configuration != configuration {
-			continue
-		}
-		err := e.verify(served, now)
-		in, seen := sync[e.configuration]
-		sync[e.configuration] = err == nil && (in || !seen)
-		fault = errors.Join(fault, err)
+		faults = append(faults, e.verify(served, now))
 	}
-	c.metrics.observeBundles(sync)
-	return fault
+	return errors.Join(faults...)
+}
+
+// inSync says of each configuration whether all its entries verify the leaf.
+func inSync(entries []entry, served *leaf, now time.Time) map[string]bool {
+	sync := map[string]bool{}
+	for _, e := range entries {
+		in, seen := sync[e.configuration]
+		sync[e.configuration] = e.verify(served, now) == nil && (in || !seen)
+	}
+	return sync
 }

@@ -73,8 +73,13 @@ func (w *world) must(err error) {
 // publish puts a replica's bundle into a webhook configuration, as the injector controller does.
 func (w *world) publish(caBundle []byte) {
 	w.t.Helper()
+	w.publishTo("pillion-injector-default", caBundle)
+}
+
+func (w *world) publishTo(name string, caBundle []byte) {
+	w.t.Helper()
 	ctx := context.Background()
-	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-default",
+	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name,
 		Labels: map[string]string{LabelInjector: "default"}},
 		Webhooks: []admissionv1.MutatingWebhook{{Name: "namespace.injector.pillion.dev", ClientConfig: admissionv1.WebhookClientConfig{CABundle: caBundle,
 			Service: &admissionv1.ServiceReference{Namespace: "pillion-system", Name: "pillion"}}}}}
@@ -219,6 +224,46 @@ func TestReadyFollowsTheLiveBundles(t *testing.T) {
 	}
 	if v := testutil.ToFloat64(a.metrics.inSync.WithLabelValues("pillion-injector-default")); v != 0 {
 		t.Errorf("pillion_cabundle_in_sync %v", v)
+	}
+}
+
+// TestReadyIfAnyAPIServerCouldCallUs: what somebody else wrote, what was left over and what can't be written say nothing
+// of this replica, but what they say is told.
+func TestReadyIfAnyAPIServerCouldCallUs(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	a := w.replica("a")
+	a.Claimed = func(configuration string) bool { return configuration != "somebody-elses" }
+	w.step(a)
+	wrong := bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start)
+	w.publishTo("somebody-elses", wrong)
+	if err := a.Ready(ctx); err != nil {
+		t.Errorf("a configuration that no Injector claims keeps us from being ready: %v", err)
+	}
+	w.publish(a.Bundle())
+	w.publishTo("pillion-injector-unwritable", wrong)
+	if err := a.Ready(ctx); err != nil {
+		t.Errorf("one configuration of several keeps us from being ready: %v", err)
+	}
+	for configuration, want := range map[string]float64{"somebody-elses": 0, "pillion-injector-unwritable": 0, "pillion-injector-default": 1} {
+		if v := testutil.ToFloat64(a.metrics.inSync.WithLabelValues(configuration)); v != want {
+			t.Errorf("pillion_cabundle_in_sync of %s is %v, want %v", configuration, v, want)
+		}
+	}
+	w.must(a.Trusted(ctx, "pillion-injector-default"))
+	if err := a.Trusted(ctx, "pillion-injector-unwritable"); err == nil {
+		t.Error("Trusted says nothing of a caBundle that doesn't verify us")
+	}
+
+	w.must(w.api.Delete(ctx, &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-default"}}))
+	w.publishTo("somebody-elses", a.Bundle())
+	w.must(a.Ready(ctx)) // for a while
+	w.now = w.now.Add(31 * time.Second)
+	if err := a.Ready(ctx); err == nil {
+		t.Error("ready although no configuration of an Injector verifies us")
+	}
+	if n := testutil.CollectAndCount(a.metrics.inSync); n != 2 {
+		t.Errorf("pillion_cabundle_in_sync has %d series after one of three configurations was deleted", n)
 	}
 }
 

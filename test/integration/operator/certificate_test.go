@@ -115,7 +115,9 @@ func TestReadinessEndsWhenTheBundleDoesNotVerify(t *testing.T) {
 	live, err := e.configuration(defaultConfiguration)
 	must(t, err)
 	good := live.Webhooks[0].ClientConfig.CABundle
-	live.Webhooks[0].ClientConfig.CABundle = otherCA(t)
+	for i := range live.Webhooks {
+		live.Webhooks[i].ClientConfig.CABundle = otherCA(t)
+	}
 	wiped := time.Now()
 	must(t, e.client.Update(e.ctx(), live))
 	e.within(45*time.Second, "readiness goes", func() error {

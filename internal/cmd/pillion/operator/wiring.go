@@ -133,6 +133,7 @@ func (o Options) newControllers(mgr manager.Manager, revisions injector.Revision
 	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
 		Log: log.WithName("serving-cert"), Metrics: metrics,
+		Claimed: func(configuration string) bool { return controller.Compiler.Claims(configuration) },
 		Changed: func() { controller.Poke() },
 		Event:   func(reason, note string) { controller.Announce(reason, note) },
 	})
