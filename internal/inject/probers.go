@@ -16,7 +16,7 @@ const maxProbers = 64 << 10
 
 var (
 	errNoLabel  = errors.New("the name is no DNS label")
-	errTooEarly = errors.New("the sidecar starts later")
+	errTooEarly = errors.New("the sidecar starts later; a native one would not")
 	errNoPort   = errors.New("it has no port from 1 to 65535")
 	errTwice    = errors.New("another container has this name")
 	errTooMany  = errors.New("the pod's probes are too long together")

@@ -36,8 +36,10 @@ func (q *question) path(container string) string {
 	return "/app-health/" + container + q.last
 }
 
-// gates says whether the pod's start waits for the answer.
-func (q *question) gates() bool { return q.field == "startupProbe" || q.field == "postStart" }
+// urgent says whether a late answer does harm: the pod's start waits for it, or kubelets end the container meanwhile.
+func (q *question) urgent() bool {
+	return q.field == "startupProbe" || q.field == "postStart" || q.field == "livenessProbe"
+}
 
 // withProbes is a container whose probes and hooks are what change makes of them; c itself if they are that.
 func withProbes(c *rawjson.Value, change func(q *question, probe *rawjson.Value) *rawjson.Value) *rawjson.Value {
@@ -189,7 +191,7 @@ func (r *rewriter) keeps(q *question) error {
 	switch {
 	case !isLabel(r.name): // files may hold any name, which would be part of a path
 		return errNoLabel
-	case r.early && q.gates(): // nobody would answer, and the pod would wait for ever
+	case r.early && q.urgent(): // nobody would answer in time
 		return errTooEarly
 	}
 	return nil

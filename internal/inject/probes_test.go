@@ -160,21 +160,27 @@ func TestProbesOff(t *testing.T) {
 }
 
 // TestProbesOfSidecars: the user's own sidecars among the init containers too, but nothing that the pod's start waits
-// for before the proxy is there.
+// for, or a kubelet ends a container for, before the proxy is there.
 func TestProbesOfSidecars(t *testing.T) {
 	set := setOf(t, injector("default", "default"))
 	pod := strings.Replace(probedPod(`"stdin":false`), `"containers":`, `"initContainers":[{"name":"helper","image":"h:1","restartPolicy":"Always",`+
-		`"livenessProbe":{"grpc":{"port":1}},"startupProbe":{"tcpSocket":{"port":2}},"lifecycle":{"postStart":{"httpGet":{"port":3}}}}],"containers":`, 1)
+		`"livenessProbe":{"grpc":{"port":1}},"readinessProbe":{"tcpSocket":{"port":4}},"startupProbe":{"tcpSocket":{"port":2}},"lifecycle":{"postStart":{"httpGet":{"port":3}}}}],"containers":`, 1)
 	result, native := injectPod(t, set, pod, true)
-	want := `{"/app-health/helper/livez":{"grpc":{"port":1},"timeoutSeconds":1},"/app-health/helper/startupz":{"tcpSocket":{"port":2},"timeoutSeconds":1},` +
+	want := `{"/app-health/helper/livez":{"grpc":{"port":1},"timeoutSeconds":1},"/app-health/helper/readyz":{"tcpSocket":{"port":4},"timeoutSeconds":1},"/app-health/helper/startupz":{"tcpSocket":{"port":2},"timeoutSeconds":1},` +
 		`"/app-lifecycle/helper/poststartz":{"httpGet":{"port":3}}}`
 	if got := proxyEnv(native, "ISTIO_KUBE_APP_PROBERS"); got != want || len(result.Warnings) > 0 {
 		t.Errorf("native: %s (warnings %q), want\n%s", got, result.Warnings, want)
 	}
 	result, classic := injectPod(t, set, pod, false)
-	want = `{"/app-health/helper/livez":{"grpc":{"port":1},"timeoutSeconds":1}}`
-	if got := proxyEnv(classic, "ISTIO_KUBE_APP_PROBERS"); got != want || len(result.Warnings) != 2 {
-		t.Errorf("classic: %s (warnings %q), want 2 warnings and\n%s", got, result.Warnings, want)
+	want = `{"/app-health/helper/readyz":{"tcpSocket":{"port":4},"timeoutSeconds":1}}`
+	if got := proxyEnv(classic, "ISTIO_KUBE_APP_PROBERS"); got != want || len(result.Warnings) != 3 {
+		t.Errorf("classic: %s (warnings %q), want 3 warnings and\n%s", got, result.Warnings, want)
+	}
+	if got := strings.Join(result.Warnings, "\n"); strings.Count(got, `"helper": livenessProbe is not led to the sidecar: the sidecar starts later`) != 1 {
+		t.Errorf("classic: warnings\n%s", got)
+	}
+	if c := container(t, classic, "helper"); c.LivenessProbe.GRPC == nil {
+		t.Errorf("classic: kubelets would end the container before the sidecar is there: %s", mustJSON(c))
 	}
 	if c := container(t, classic, "helper"); c.StartupProbe.TCPSocket == nil || c.Lifecycle.PostStart.HTTPGet.Port.IntValue() != 3 {
 		t.Errorf("classic: the pod would wait for ever: %s", mustJSON(c))
