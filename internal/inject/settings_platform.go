@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
@@ -78,14 +79,18 @@ func (p pod) users() (uids []int64) {
 }
 
 // followProxy lets capture know the user and group of a proxy container the user changed. Each by itself: a process that
-// got another user keeps the group the template says.
+// got another user keeps the group the template says. Root is too many others: as with netBind, capture then knows the
+// proxy by its group.
 func (s *settings) followProxy(own *rawjson.Value) {
 	context := own.Get("securityContext")
-	if uid, ok := number(context.Get("runAsUser")); ok && uid != s.capture.UID {
+	if uid, ok := number(context.Get("runAsUser")); ok && uid != s.capture.UID && uid != 0 {
 		s.capture.UID, s.captured = uid, true
 	}
 	if gid, ok := number(context.Get("runAsGroup")); ok && gid != s.capture.GID {
 		s.capture.GID, s.captured = gid, true
+	}
+	if s.capture.GID == 0 && s.capture.Mode != v1alpha1.CaptureNone {
+		s.warn("%s has runAsGroup 0: nothing in the pod that has root's group is captured; choose another", istio.ContainerProxy)
 	}
 }
 
