@@ -125,7 +125,7 @@ func uidCollision(s *subject) bool {
 	}
 	podUID, podHas := number(s.pod.spec.Get("securityContext", "runAsUser"))
 	var faults []Fault
-	for i, c := range s.pod.containers() {
+	for at, c := range s.pod.lasting() {
 		uid, has := number(c.Get("securityContext", "runAsUser"))
 		if !has {
 			uid, has = podUID, podHas
@@ -134,7 +134,7 @@ func uidCollision(s *subject) bool {
 			continue
 		}
 		faults = append(faults, Fault{
-			Field: fmt.Sprintf("spec.containers[%d].securityContext.runAsUser", i), Value: strconv.FormatInt(uid, 10),
+			Field: at.String() + ".securityContext.runAsUser", Value: strconv.FormatInt(uid, 10),
 			Message: fmt.Sprintf("container %q runs as user %d, as the sidecar does, so its traffic could not be told from the sidecar's; choose another user, or annotate the pod %s: \"true\"",
 				nameOf(c), uid, AnnotationAllowProxyUID),
 		})
@@ -150,7 +150,7 @@ func uidCollision(s *subject) bool {
 // pods without a word, and some have the group for files they share.
 func (s *subject) warnOfGroup() {
 	ofPod, podHas := number(s.pod.spec.Get("securityContext", "runAsGroup"))
-	for _, c := range s.pod.containers() {
+	for _, c := range s.pod.lasting() {
 		gid, has := number(c.Get("securityContext", "runAsGroup"))
 		if !has {
 			gid, has = ofPod, podHas

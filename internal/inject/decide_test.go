@@ -1,7 +1,6 @@
 package inject_test
 
 import (
-	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -63,6 +62,8 @@ var decisions = []struct {
 	{name: "pod's user collides", spec: `"securityContext":{"runAsUser":1337},"containers":[{"name":"app"}]`, outcome: inject.OutcomeDeny, reason: inject.ReasonUIDCollision},
 	{name: "container's user before the pod's", spec: `"securityContext":{"runAsUser":1337},"containers":[{"name":"app","securityContext":{"runAsUser":1}}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
 	{name: "init containers may run as the proxy", spec: `"initContainers":[{"name":"i","securityContext":{"runAsUser":1337}}],"containers":[{"name":"app"}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
+	{name: "sidecars may not", spec: `"initContainers":[{"name":"once"},{"name":"log","restartPolicy":"Always","securityContext":{"runAsUser":1337}}],"containers":[{"name":"app"}]`, outcome: inject.OutcomeDeny, reason: inject.ReasonUIDCollision, says: `container "log" runs as user 1337`},
+	{name: "nor by the pod's user", spec: `"securityContext":{"runAsUser":1337},"initContainers":[{"name":"log","restartPolicy":"Always"}],"containers":[{"name":"app","securityContext":{"runAsUser":1}}]`, outcome: inject.OutcomeDeny, reason: inject.ReasonUIDCollision, says: `container "log" runs as user 1337`},
 	{name: "collision allowed", metadata: `"annotations":{"pillion.dev/allow-proxy-uid":"true"}`, spec: `"containers":[{"name":"app","securityContext":{"runAsUser":1337}}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
 	{name: "no capture, no collision", metadata: `"annotations":{"sidecar.istio.io/interceptionMode":"NONE"}`, spec: `"containers":[{"name":"app","securityContext":{"runAsUser":1337}}]`, outcome: inject.OutcomeInject, reason: inject.ReasonNamespaceLabel},
 }
@@ -223,6 +224,9 @@ func TestCaptureFollowsTheProxy(t *testing.T) {
 		`{"runAsGroup":3000}`:                  "-u 1337 -g 3000",
 		`{"runAsUser":2000,"runAsGroup":3000}`: "-u 2000 -g 3000",
 		`{"runAsUser":2000,"runAsGroup":2000}`: "-u 2000",
+		`{"runAsUser":0}`:                      "-u 1337",
+		`{"runAsUser":0,"runAsGroup":3000}`:    "-u 1337 -g 3000",
+		`{"runAsUser":0,"runAsGroup":0}`:       "-u 1337 -g 0",
 	} {
 		result := injectTypical(set, `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"app"},{"name":"istio-proxy","image":"auto","securityContext":`+context+`}]}}`, false)
 		pod := podOf(t, &result)
@@ -235,8 +239,15 @@ func TestCaptureFollowsTheProxy(t *testing.T) {
 			t.Errorf("%s: %s, want %s", context, got, want)
 		}
 		security := pod.Spec.Containers[1].SecurityContext
-		if runs := fmt.Sprintf("-u %d -g %d", *security.RunAsUser, *security.RunAsGroup); !strings.HasPrefix(runs, got) {
-			t.Errorf("%s: the proxy runs as %s", context, runs)
+		user, group, has := strings.Cut(strings.TrimPrefix(got, "-u "), " -g ")
+		if !has {
+			group = user
+		}
+		if u, g := mustJSON(security.RunAsUser), mustJSON(security.RunAsGroup); g != group || u != user && u != "0" {
+			t.Errorf("%s: the proxy runs as %s:%s, which capture doesn't know", context, u, g)
+		}
+		if warns := strings.Contains(strings.Join(result.Warnings, ""), "istio-proxy has runAsGroup 0"); warns != (group == "0") {
+			t.Errorf("%s: warnings %q", context, result.Warnings)
 		}
 	}
 }
@@ -254,6 +265,8 @@ func TestGroupOfTheProxyWarns(t *testing.T) {
 		{"another group", ``, `"containers":[{"name":"app","securityContext":{"runAsGroup":1}}]`, false},
 		{"the proxy's changed group", ``, `"containers":[{"name":"app","securityContext":{"runAsGroup":3000}},{"name":"istio-proxy","securityContext":{"runAsGroup":3000}}]`, true},
 		{"the proxy itself", ``, `"containers":[{"name":"app"},{"name":"istio-proxy","securityContext":{"runAsGroup":1337}}]`, false},
+		{"a sidecar among the init containers", ``, `"initContainers":[{"name":"app","restartPolicy":"Always","securityContext":{"runAsGroup":1337}}],"containers":[{"name":"b"}]`, true},
+		{"an init container", ``, `"initContainers":[{"name":"app","securityContext":{"runAsGroup":1337}}],"containers":[{"name":"b"}]`, false},
 		{"no capture", `"sidecar.istio.io/interceptionMode":"NONE"`, `"containers":[{"name":"app","securityContext":{"runAsGroup":1337}}]`, false},
 		{"wanted", `"pillion.dev/allow-proxy-uid":"true"`, `"containers":[{"name":"app","securityContext":{"runAsGroup":1337}}]`, false},
 	} {

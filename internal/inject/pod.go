@@ -1,6 +1,8 @@
 package inject
 
 import (
+	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -25,6 +27,30 @@ func viewPod(root *rawjson.Value) pod {
 
 func (p pod) containers() []*rawjson.Value     { return p.spec.Get("containers").Items() }
 func (p pod) initContainers() []*rawjson.Value { return p.spec.Get("initContainers").Items() }
+
+// position is where a container is.
+type position struct {
+	list  string
+	index int
+}
+
+func (p position) String() string { return fmt.Sprintf("spec.%s[%d]", p.list, p.index) }
+
+// lasting are the containers that run as long as the pod does: init containers too that are restarted.
+func (p pod) lasting() iter.Seq2[position, *rawjson.Value] {
+	return func(yield func(position, *rawjson.Value) bool) {
+		for i, c := range p.containers() {
+			if !yield(position{"containers", i}, c) {
+				return
+			}
+		}
+		for i, c := range p.initContainers() {
+			if c.Get("restartPolicy").Text() == "Always" && !yield(position{"initContainers", i}, c) {
+				return
+			}
+		}
+	}
+}
 
 func nameOf(container *rawjson.Value) string { return container.Get("name").Text() }
 
