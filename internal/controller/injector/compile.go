@@ -36,7 +36,8 @@ type Compiler struct {
 	Log       logr.Logger
 
 	ready *prometheus.GaugeVec
-	mu    sync.Mutex // one Refresh at a time
+	knew  atomic.Bool // of every Injector once what to serve
+	mu    sync.Mutex  // one Refresh at a time
 	state atomic.Pointer[State]
 }
 
@@ -56,7 +57,7 @@ const readTimeout = 5 * time.Second
 
 // Ready is /readyz's: some Injector's templates compiled, or there is none, and of none it is still to be found out what
 // to serve. Without that last part a replica whose first call failed would answer pods of that Injector with 404, while
-// its neighbours, which know, go on.
+// its neighbours, which know, go on. Once is enough: an Injector that is made later must not take out replicas that serve.
 func (c *Compiler) Ready() error {
 	s := c.state.Load()
 	if s == nil {
@@ -66,13 +67,14 @@ func (c *Compiler) Ready() error {
 	for _, compiled := range s.Injectors {
 		if compiled.Program != nil {
 			working++
-		} else if compiled.Pending != nil {
+		} else if compiled.Pending != nil && !c.knew.Load() {
 			return compiled.Pending
 		}
 	}
 	if working == 0 && len(s.Injectors) > 0 {
 		return errors.New("no Injector's templates compile: see kubectl get injectors -o yaml")
 	}
+	c.knew.Store(true)
 	return nil
 }
 

@@ -62,6 +62,29 @@ func TestFailedRecallIsNotReadyAndTriedAgain(t *testing.T) {
 	}
 }
 
+// TestNewInjectorLeavesReplicasReady: only a replica that was never ready waits until it knows what to serve.
+func TestNewInjectorLeavesReplicasReady(t *testing.T) {
+	for _, wasReady := range []bool{true, false} {
+		w := newWorld(t, made("default", "default", 1))
+		w.must(w.reconcile("default"))
+		if wasReady {
+			w.must(w.c.Compiler.Ready())
+		}
+		young := made("young", "young", 2)
+		broken(young)
+		w.must(w.api.Create(context.Background(), young))
+		w.c.Compiler.LastGood = lastGood(func(context.Context, *v1alpha1.Injector) (*v1alpha1.Injector, error) {
+			return nil, errors.New("etcd is away")
+		})
+		if _, err := w.c.Compiler.Refresh(context.Background()); err == nil {
+			t.Error("a failed read isn't tried again")
+		}
+		if err := w.c.Compiler.Ready(); (err == nil) != wasReady {
+			t.Errorf("Ready is %v for a replica that was ready: %t", err, wasReady)
+		}
+	}
+}
+
 // TestTooSlowIsTriedAgain: what serves goes on, or nothing is ready; never is it taken for a fault.
 func TestTooSlowIsTriedAgain(t *testing.T) {
 	for _, c := range []struct {
