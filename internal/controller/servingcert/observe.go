@@ -11,6 +11,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // LabelInjector is on every webhook configuration of ours and names its Injector.
@@ -24,7 +26,8 @@ type entry struct {
 	caBundle      []byte
 }
 
-// entries lists them from the informer, which follows the API server by a watch.
+// entries lists them from the informer, which follows the API server by a watch. Those of another operator's revisions
+// aren't ours, even where both are reached at the same host: they hold the other's CA.
 func (c *Controller) entries(ctx context.Context) ([]entry, error) {
 	var list admissionv1.MutatingWebhookConfigurationList
 	if err := c.Client.List(ctx, &list, client.HasLabels{LabelInjector}); err != nil {
@@ -32,6 +35,9 @@ func (c *Controller) entries(ctx context.Context) ([]entry, error) {
 	}
 	var all []entry
 	for _, configuration := range list.Items {
+		if revision, says := configuration.Labels[istio.LabelRevision]; says && !c.Serves(revision) {
+			continue
+		}
 		for _, w := range configuration.Webhooks {
 			if server, ours := c.server(w.ClientConfig); ours {
 				all = append(all, entry{configuration.Name, w.Name, server, w.ClientConfig.CABundle})

@@ -41,7 +41,7 @@ type Options struct {
 	LeafDuration  time.Duration // 0: DefaultLeafDuration
 }
 
-// Deps are what the controller works with. All are required but Claimed, Changed and Event.
+// Deps are what the controller works with. All are required but Serves, Claimed, Changed and Event.
 type Deps struct {
 	Client  client.Client // writes; its cache holds our webhook configurations
 	Live    client.Reader // reads the Secret past every cache
@@ -50,6 +50,7 @@ type Deps struct {
 	Jitter  func() float64 // in [0, 1)
 	Log     logr.Logger
 	Metrics prometheus.Registerer
+	Serves  func(revision string) bool      // whether its Injector is this operator's; nil: all are
 	Claimed func(configuration string) bool // whether an Injector we serve has it; nil: all count
 	Changed func()                          // called when Bundle may give something else
 	Event   func(reason, note string)       // tells the user
@@ -77,6 +78,9 @@ func New(o Options, d Deps) (*Controller, error) {
 	}
 	if o.LeafDuration == 0 {
 		o.LeafDuration = DefaultLeafDuration
+	}
+	if d.Serves == nil {
+		d.Serves = func(string) bool { return true }
 	}
 	if d.Claimed == nil {
 		d.Claimed = func(string) bool { return true }

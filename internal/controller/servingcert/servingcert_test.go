@@ -19,6 +19,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // world is an API server and a clock for some replicas.
@@ -268,6 +270,38 @@ func TestReadyIfAnyAPIServerCouldCallUs(t *testing.T) {
 }
 
 // TestUntrustedHandshakeIsCounted runs a real server against a client that knows another CA, as an API server would.
+// TestTwoOperatorsOnOneHost: each judges the webhooks of its own revisions only, whatever the other's hold.
+func TestTwoOperatorsOnOneHost(t *testing.T) {
+	ctx := context.Background()
+	const address = "https://injector.example/inject"
+	for _, row := range []struct {
+		name, revision string // "-": the configuration has no such label
+		ready          bool
+	}{{"the other's", "stable", true}, {"ours", "canary", false}, {"who knows whose", "-", false}} {
+		w := newWorld(t)
+		a := w.replica("a")
+		a.Hosts = []string{"injector.example"}
+		a.Serves = func(revision string) bool { return revision == "canary" }
+		w.step(a)
+		labels := map[string]string{LabelInjector: "x", istio.LabelRevision: row.revision}
+		if row.revision == "-" {
+			delete(labels, istio.LabelRevision)
+		}
+		w.must(w.api.Create(ctx, &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-x", Labels: labels},
+			Webhooks: []admissionv1.MutatingWebhook{{Name: "namespace.injector.pillion.dev", ClientConfig: admissionv1.WebhookClientConfig{
+				URL: new(address), CABundle: bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start)}}}}))
+		if err := a.Ready(ctx); (err == nil) != row.ready {
+			t.Errorf("a webhook of this host that holds another CA, %s: Ready is %v", row.name, err)
+		}
+		if n := testutil.CollectAndCount(a.metrics.inSync); (n == 0) != row.ready {
+			t.Errorf("%s: pillion_cabundle_in_sync has %d series", row.name, n)
+		}
+		if err := a.Trusted(ctx, "pillion-injector-x"); (err == nil) != row.ready {
+			t.Errorf("%s: Trusted is %v", row.name, err)
+		}
+	}
+}
+
 func TestUntrustedHandshakeIsCounted(t *testing.T) {
 	w := newWorld(t)
 	w.now = time.Now()

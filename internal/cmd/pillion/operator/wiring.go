@@ -133,6 +133,7 @@ func (o Options) newControllers(mgr manager.Manager, revisions injector.Revision
 	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
 		Log: log.WithName("serving-cert"), Metrics: metrics,
+		Serves:  revisions.Serve,
 		Claimed: func(configuration string) bool { return controller.Compiler.Claims(configuration) },
 		Changed: func() { controller.Poke() },
 		Event:   func(reason, note string) { controller.Announce(reason, note) },
@@ -182,7 +183,7 @@ func addWorkload(mgr manager.Manager, set func() *inject.Set, recorder *events.R
 // addDefaultInjector makes the first Injector, and makes readiness wait until the API server has its webhooks.
 func addDefaultInjector(mgr manager.Manager, o Options, revisions injector.Revisions, h *health, log logr.Logger) error {
 	live := mgr.GetAPIReader()
-	installed := &injector.Installed{Live: live, Revisions: revisions}
+	installed := &injector.Installed{Live: live, Revisions: revisions, Now: time.Now, Log: log}
 	h.add("webhooks", installed.Ready)
 	if !o.CreateDefaultInjector {
 		return nil
