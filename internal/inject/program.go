@@ -198,7 +198,7 @@ func hashOf(inj *v1alpha1.Injector, op Operator, texts map[string]string) (strin
 		Mesh                  Mesh
 		Templates             map[string]string
 	}{inj.Name, spec.Revision, orText(spec.Proxy.Image, op.SidecarImage), spec.DefaultTemplates, spec.Aliases, spec.Values,
-		spec.Proxy, spec.Capture, spec.Probes, spec.Prometheus, spec.ImagePullSecrets, op.Mesh, texts})
+		spec.Proxy, spec.Capture, spec.Probes, spec.Prometheus, spec.ImagePullSecrets, op.Mesh, normalTexts(texts)})
 	if err != nil {
 		return "", fmt.Errorf("hashing the injector: %w", err)
 	}

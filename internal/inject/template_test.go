@@ -98,10 +98,16 @@ func TestHashFollowsWhatRenders(t *testing.T) {
 	if len(same) != 12 || same != hash(func(s *v1alpha1.InjectorSpec) { s.NativeSidecar = v1alpha1.NativeAlways }) {
 		t.Errorf("hash %q isn't 12 digits, or changes with the native mode", same)
 	}
+	template := func(text string) func(*v1alpha1.InjectorSpec) {
+		return func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "x", Inline: text}} }
+	}
+	if hash(template("spec: {}")) != hash(template("# ours\nspec:   {}\n")) {
+		t.Error("a comment changes the hash: all pods would be stale")
+	}
 	for name, edit := range map[string]func(*v1alpha1.InjectorSpec){
 		"log level": func(s *v1alpha1.InjectorSpec) { s.Proxy.LogLevel = "debug" },
 		"capture":   func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeInboundPorts = "22" },
-		"template":  func(s *v1alpha1.InjectorSpec) { s.Templates = []v1alpha1.Template{{Name: "x", Inline: "spec: {}"}} },
+		"template":  template("spec: {}"),
 	} {
 		if hash(edit) == same {
 			t.Errorf("%s: the hash is the same", name)
