@@ -124,11 +124,11 @@ func oneOf[T ~string](path *field.Path, value T, allowed ...T) field.ErrorList {
 	return field.ErrorList{field.NotSupported(path, value, allowed)}
 }
 
-func between(path *field.Path, value, low, high int64) field.ErrorList {
-	if value >= low && value <= high {
+func oneTo(path *field.Path, value, high int64) field.ErrorList {
+	if value >= 1 && value <= high {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path, value, validation.InclusiveRangeError(int(low), int(high)))}
+	return field.ErrorList{field.Invalid(path, value, validation.InclusiveRangeError(1, int(high)))}
 }
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
@@ -171,13 +171,13 @@ func validateProxy(p *Proxy, path *field.Path) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("componentLogLevel"), p.ComponentLogLevel, err.Error()))
 	}
 	errs = append(errs, oneOf(path.Child("podResources"), p.PodResources, PodResourcesPad, PodResourcesShare)...)
-	errs = append(errs, between(path.Child("statusPort"), int64(p.StatusPort), 1, 65535)...)
+	errs = append(errs, oneTo(path.Child("statusPort"), int64(p.StatusPort), 65535)...)
 	for n, v := range p.Env {
 		if !envName.MatchString(v.Name) {
 			errs = append(errs, field.Invalid(path.Child("env").Index(n).Child("name"), v.Name, "want letters, digits, _ . and -, no digit first"))
 		}
 	}
-	errs = append(errs, between(path.Child("uid"), p.UID, 1, 4294967294)...)
+	errs = append(errs, oneTo(path.Child("uid"), p.UID, 4294967294)...)
 	if p.Resources != nil {
 		errs = append(errs, validateResources(p.Resources, path.Child("resources"))...)
 	}

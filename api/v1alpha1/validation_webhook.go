@@ -15,14 +15,14 @@ func validateWebhook(s *InjectorSpec, spec *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("mode"), w.Mode, WebhookManaged, WebhookField)
 	errs = append(errs, oneOf(path.Child("failurePolicy"), w.FailurePolicy, "Fail", "Ignore")...)
 	errs = append(errs, oneOf(path.Child("reinvocationPolicy"), w.ReinvocationPolicy, "IfNeeded", "Never")...)
-	errs = append(errs, between(path.Child("timeoutSeconds"), int64(w.TimeoutSeconds), 1, 30)...)
+	errs = append(errs, oneTo(path.Child("timeoutSeconds"), int64(w.TimeoutSeconds), 30)...)
 	if w.Service != nil {
 		if w.URL != "" {
 			errs = append(errs, field.Invalid(path.Child("url"), w.URL, "service and url exclude each other; remove one"))
 		}
 		errs = append(errs, label(path.Child("service", "name"), w.Service.Name)...)
 		errs = append(errs, label(path.Child("service", "namespace"), w.Service.Namespace)...)
-		errs = append(errs, between(path.Child("service", "port"), int64(w.Service.Port), 1, 65535)...)
+		errs = append(errs, oneTo(path.Child("service", "port"), int64(w.Service.Port), 65535)...)
 	}
 	return append(errs, validateDegrade(s, spec.Child("degrade"))...)
 }
@@ -47,7 +47,7 @@ var clock = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
 func validateWorkload(w *Workload, path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("evict"), w.Evict, EvictNever, EvictMissing, EvictMissingAndStale)
-	errs = append(errs, between(path.Child("evictionsPerMinute"), int64(w.EvictionsPerMinute), 1, 600)...)
+	errs = append(errs, oneTo(path.Child("evictionsPerMinute"), int64(w.EvictionsPerMinute), 600)...)
 	for n, window := range w.MaintenanceWindows {
 		at := path.Child("maintenanceWindows").Index(n)
 		for i, day := range window.Days {
@@ -80,7 +80,7 @@ func validateRatio(r *ResourceRatio, path *field.Path) field.ErrorList {
 		if share.ratio == nil {
 			continue
 		}
-		errs = append(errs, between(share.path.Child("percent"), int64(share.ratio.Percent), 1, 1000)...)
+		errs = append(errs, oneTo(share.path.Child("percent"), int64(share.ratio.Percent), 1000)...)
 		bounds := []*resource.Quantity{share.ratio.Min, share.ratio.Max}
 		if slices.ContainsFunc(bounds, func(q *resource.Quantity) bool { return q != nil && q.Sign() < 0 }) {
 			errs = append(errs, field.Invalid(share.path, fmt.Sprintf("%v to %v", share.ratio.Min, share.ratio.Max), "want quantities of 0 or more"))

@@ -61,7 +61,7 @@ func checkWithoutOperator(t *testing.T, e *env, mesh string) {
 	eventually(t, time.Minute, func() error { // until the Service has no address any more
 		err := e.tryPod(t, mesh, func(*corev1.Pod) {})
 		if err == nil || !strings.Contains(err.Error(), "injector.pillion.dev") {
-			return fmt.Errorf("creating a pod in a labelled namespace: %v; want a refusal that names the webhook", err)
+			return fmt.Errorf("creating a pod in a labelled namespace gave %q; want a refusal that names the webhook", fmt.Sprint(err))
 		}
 		return nil
 	})
