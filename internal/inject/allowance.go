@@ -29,17 +29,13 @@ func amounts(container *rawjson.Value) quantities {
 	return q
 }
 
-// complaints foretell a refusal of an injected pod that is the sidecar's fault.
+// complaints foretell a refusal of an injected pod that is the sidecar's fault. What to do comes first, and names, which
+// may be long, last: the webhook cuts warnings.
 func (a Allowance) complaints(spec *rawjson.Value) []string {
 	if len(a.Ranges)+len(a.Quotas) == 0 {
 		return nil
 	}
-	var ours []*rawjson.Value
-	for _, c := range slices.Concat(spec.Get("initContainers").Items(), spec.Get("containers").Items()) {
-		if isOurs(c) {
-			ours = append(ours, c)
-		}
-	}
+	ours := ourContainers(spec)
 	var texts []string
 	for i := range a.Ranges {
 		for j := range a.Ranges[i].Spec.Limits {
@@ -55,36 +51,52 @@ func (a Allowance) complaints(spec *rawjson.Value) []string {
 	return texts
 }
 
+// ourContainers are istio-proxy, then istio-init.
+func ourContainers(spec *rawjson.Value) (ours []*rawjson.Value) {
+	all := slices.Concat(spec.Get("containers").Items(), spec.Get("initContainers").Items())
+	for _, name := range [2]string{istio.ContainerProxy, istio.ContainerInit} {
+		if c := byName(all, name); c != nil {
+			ours = append(ours, c)
+		}
+	}
+	return ours
+}
+
 func isOurs(container *rawjson.Value) bool {
 	name := nameOf(container)
 	return name == istio.ContainerProxy || name == istio.ContainerInit
 }
 
-// rangeComplaints are about what each container may have. Those over a whole pod are left to the API server, whose
-// message is about the pod.
+// rangeComplaints are about what each container may have: one for each place, since both of ours have the same. Those
+// over a whole pod are left to the API server, whose message is about the pod.
 func rangeComplaints(name string, item *corev1.LimitRangeItem, ours []*rawjson.Value) (texts []string) {
 	if item.Type != corev1.LimitTypeContainer {
 		return nil
 	}
-	for _, c := range ours {
-		for place, has := range amounts(c) {
-			if has == nil {
-				continue
-			}
-			list, of := quantityPlaces[place][0], corev1.ResourceName(quantityPlaces[place][1])
-			what, bound := "", resource.Quantity{}
-			if most, ok := item.Max[of]; ok && has.Cmp(most) > 0 {
-				what, bound = "above the max", most
-			} else if least, ok := item.Min[of]; ok && has.Cmp(least) < 0 {
-				what, bound = "below the min", least
-			}
-			if what != "" {
-				texts = append(texts, fmt.Sprintf("LimitRange %s: the %s.%s %s of %s is %s %s; set %s",
-					name, list, of, has.String(), nameOf(c), what, bound.String(), quantityKeys[place]))
+	for place := range quantityPlaces {
+		for _, c := range ours {
+			if broken := breaks(item, amounts(c)[place], place); broken != "" {
+				texts = append(texts, fmt.Sprintf("set %s: %s's %s of LimitRange %s", quantityKeys[place], nameOf(c), broken, name))
+				break
 			}
 		}
 	}
 	return texts
+}
+
+// breaks says which bound an amount breaks; "" if none.
+func breaks(item *corev1.LimitRangeItem, has *resource.Quantity, place int) string {
+	if has == nil {
+		return ""
+	}
+	list, of := quantityPlaces[place][0], corev1.ResourceName(quantityPlaces[place][1])
+	if most, ok := item.Max[of]; ok && has.Cmp(most) > 0 {
+		return fmt.Sprintf("%s.%s %s > max %s", list, of, has.String(), most.String())
+	}
+	if least, ok := item.Min[of]; ok && has.Cmp(least) < 0 {
+		return fmt.Sprintf("%s.%s %s < min %s", list, of, has.String(), least.String())
+	}
+	return ""
 }
 
 // quotaComplaints are about a pod that would fit without the sidecar. Quotas for some pods only are left alone.
@@ -104,8 +116,8 @@ func quotaComplaints(quota *corev1.ResourceQuota, spec *rawjson.Value) (texts []
 		without := total.DeepCopy()
 		without.Sub(sidecar)
 		if without.Cmp(left) <= 0 {
-			texts = append(texts, fmt.Sprintf("ResourceQuota %s has %s of %s.%s left: the pod needs %s, the sidecar %s of it; set %s", quota.Name,
-				left.String(), quantityPlaces[place][0], quantityPlaces[place][1], total.String(), sidecar.String(), quantityKeys[place]))
+			texts = append(texts, fmt.Sprintf("set %s: %s.%s %s, %s of it the sidecar's > %s left of ResourceQuota %s", quantityKeys[place],
+				quantityPlaces[place][0], quantityPlaces[place][1], total.String(), sidecar.String(), left.String(), quota.Name))
 		}
 	}
 	return texts
