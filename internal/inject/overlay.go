@@ -44,6 +44,9 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	a.mergePrometheus()
 	a.label()
 	a.annotate(reason)
+	if err := a.checkFit(); err != nil {
+		return nil, err
+	}
 	return a.pod(), nil
 }
 
@@ -147,7 +150,7 @@ func (v *vars) newVolumes(spec *rawjson.Value) (added []string, overlay *rawjson
 	for _, volume := range wanted {
 		name := nameOf(volume)
 		if byName(mine, name) != nil {
-			v.settings.warnings = append(v.settings.warnings, fmt.Sprintf("volume %q of the pod takes the place of the sidecar's", name))
+			v.settings.warn("volume %q of the pod takes the place of the sidecar's", name)
 			continue
 		}
 		kept, added = append(kept, volume), append(added, name)

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -76,5 +75,5 @@ func quoted(text string) *rawjson.Value {
 
 // warn tells the pod's author.
 func (a *assembly) warn(format string, args ...any) {
-	a.vars.settings.warnings = append(a.vars.settings.warnings, fmt.Sprintf(format, args...))
+	a.vars.settings.warn(format, args...)
 }

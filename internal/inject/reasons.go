@@ -86,7 +86,7 @@ func Meanings() []Meaning {
 		{ReasonForeignSidecar, OutcomeSkip, "another mesh's sidecar is in the pod"},
 		{ReasonAnnotationInvalid, OutcomeDeny, "an annotation's value is invalid"},
 		{ReasonTemplateUnknown, OutcomeDeny, "the pod names a template that isn't there"},
-		{ReasonOverrideInvalid, OutcomeDeny, "the containers saved by an earlier injection can't be read"},
+		{ReasonOverrideInvalid, OutcomeDeny, "containers can't be saved in an annotation, or those saved by an earlier injection can't be read"},
 		{ReasonUIDCollision, OutcomeDeny, "an application runs as the sidecar's user, so its traffic would not be captured"},
 		{ReasonNotSelected, OutcomeSkip, "no webhook sees the pod, and neither it nor the namespace asks"},
 		{ReasonNamespaceOptedOut, OutcomeSkip, "no webhook sees the pod: the namespace's label istio-injection says no"},

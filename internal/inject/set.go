@@ -71,11 +71,14 @@ func (s *Set) Inject(ctx context.Context, r Request) Result {
 		err = fmt.Errorf("making the patch: %w", ctx.Err())
 	}
 	if err != nil {
+		subject.tell(nil, subject.settings.warnings...)
 		result.Decision = failed(subject.decision, err)
 		return result
 	}
-	result.Warnings = append(result.Warnings, subject.settings.warnings...)
-	result.Warnings = append(result.Warnings, r.Namespace.Allowance.complaints(pod.Get("spec"))...)
+	spec := pod.Get("spec")
+	subject.settings.warnOfPorts(spec)
+	subject.tell(r.Namespace.Allowance.complaints(spec), subject.settings.warnings...)
+	result.Warnings = subject.decision.Warnings
 	result.pod = pod
 	result.Patch = appendPatch(v.room, subject.original, pod)
 	return result
@@ -87,6 +90,9 @@ func failed(d Decision, err error) Decision {
 		reason = ReasonDeadline
 	}
 	d.Outcome = OutcomeError
+	if refusal, is := errors.AsType[*refusal](err); is {
+		d.Outcome, reason, d.Faults = OutcomeDeny, ReasonOverrideInvalid, []Fault{refusal.fault}
+	}
 	d.Reasons = append([]Step{{reason, err.Error()}}, d.Reasons...)
 	return d
 }
@@ -119,7 +125,16 @@ func (s *Set) subject(r *Request) *subject {
 	}
 	sub.decision.Injector, sub.decision.Hash = sub.program.Injector(), sub.program.hash
 	sub.decide()
+	if sub.decision.Outcome == OutcomeDeny && sub.settings != nil { // a misspelt annotation may be why
+		sub.tell(nil, sub.settings.warnings...)
+	}
 	return sub
+}
+
+// tell joins warnings with those of the decision. What others will refuse the pod for comes first: not all are shown.
+func (s *subject) tell(first []string, rest ...string) {
+	all := slices.Concat(first, s.decision.Warnings, rest)
+	s.decision.Warnings = all[:min(len(all), maxWarnings)]
 }
 
 func (s *subject) fail(reason Reason, format string, args ...any) {

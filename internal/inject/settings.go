@@ -48,8 +48,13 @@ type settings struct {
 // usual says whether these are the Injector's own settings.
 func (s *settings) usual() bool { return !s.changed && !s.captured }
 
+// maxWarnings bounds what is told of one pod: nobody is shown more, and a pod may have thousands of things to tell.
+const maxWarnings = 16
+
 func (s *settings) warn(format string, args ...any) {
-	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+	if len(s.warnings) < maxWarnings {
+		s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+	}
 }
 
 // read takes in what a pod and its namespace say, and returns every fault. What follows from several answers, and from

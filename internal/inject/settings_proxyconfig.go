@@ -141,14 +141,14 @@ func camelCase(name string) string {
 }
 
 func (s *settings) warnUnknownField(name string) {
-	if len(s.warnings) >= maxUnknown {
-		return
+	if len(s.warnings) >= maxWarnings {
+		return // before the search for what was meant
 	}
 	message := fmt.Sprintf("%s: field %q is unknown and has no effect", istio.AnnotationProxyConfig, cut(name, 40))
 	if near := nearestOf(name, slices.Sorted(maps.Keys(proxyFields))); near != "" {
 		message += "; did you mean " + near + "?"
 	}
-	s.warnings = append(s.warnings, message)
+	s.warn("%s", message)
 }
 
 func fieldConcurrency(s *settings, value *rawjson.Value) (err error) {

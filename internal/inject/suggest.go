@@ -7,8 +7,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// maxUnknown bounds the search for what was meant: nobody is shown more warnings, and a pod may have thousands of keys.
-const maxUnknown = 16
+// maxUnknown bounds the search for what was meant: a pod may have thousands of keys.
+const maxUnknown = maxWarnings
 
 // prefixes under which every key should be one of the table. Others have keys under istio.io/ too: there, only what is
 // nearly one of ours is told.
@@ -37,7 +37,7 @@ func (s *settings) warnUnknown(key string) {
 	if near := nearest(key); near != "" {
 		message += fmt.Sprintf("; did you mean %q?", near)
 	}
-	s.warnings = append(s.warnings, message)
+	s.warn("%s", message)
 }
 
 // nearest is the annotation of the table that a key is nearly; "" if it isn't nearly one.
