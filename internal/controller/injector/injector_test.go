@@ -245,8 +245,18 @@ func TestYoungerInjectorLosesTheName(t *testing.T) {
 func TestFailedWriteIsSaidAndRetried(t *testing.T) {
 	w := newWorld(t, made("default", "default", 1))
 	w.fault = apierrors.NewInternalError(errors.New("etcd is away"))
+	w.c.Trusted = func(context.Context, string) error { return errors.New("its caBundle is of yesterday") }
 	if err := w.reconcile("default"); err == nil || !strings.Contains(err.Error(), "pillion-injector-default") {
 		t.Errorf("error %v doesn't name the object", err)
+	}
+	if c := w.condition("default", v1alpha1.ConditionWebhooksReady); c.Reason != reasonWriteFailed || !strings.Contains(c.Message, "etcd is away") {
+		t.Errorf("%+v; want %s and why", c, reasonWriteFailed)
+	}
+	if err := (&Installed{Live: w.api, Now: time.Now}).Ready(context.Background()); err != nil {
+		t.Errorf("a new replica waits for what can't be written: %v", err)
+	}
+	if c := w.condition("default", v1alpha1.ConditionCertificatesReady); c.Reason != reasonNotTrusted {
+		t.Errorf("%+v; want %s: what can't be written can't be verified either", c, reasonNotTrusted)
 	}
 	w.fault = nil
 	w.must(w.reconcile("default"))
@@ -291,7 +301,7 @@ func TestInstalled(t *testing.T) {
 	w := newWorld(t)
 	d := DefaultInjector{Client: w.api, Live: w.api, CRD: func(context.Context) (types.UID, error) { return "crd", nil },
 		Namespace: "pillion-system", Log: logr.Discard()}
-	check := &Installed{Live: w.api, Made: d.Made}
+	check := &Installed{Live: w.api, Made: d.Made, Now: func() time.Time { return w.now }, Log: logr.Discard()}
 	wants := func(state, want string) {
 		t.Helper()
 		switch err := check.Ready(ctx); {
@@ -316,8 +326,23 @@ func TestInstalled(t *testing.T) {
 	wants("what came later", "")
 
 	w.must(w.api.Delete(ctx, inj))
-	check = &Installed{Live: w.api, Made: d.Made}
+	check = &Installed{Live: w.api, Made: d.Made, Now: check.Now, Log: check.Log}
 	wants("deleted by the user", "")
+}
+
+// TestInstalledWaitsAMinute: a status that nobody may write says nothing for ever.
+func TestInstalledWaitsAMinute(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	check := &Installed{Live: w.api, Now: func() time.Time { return w.now }, Log: logr.Discard()}
+	for _, row := range []struct {
+		after time.Duration
+		ready bool
+	}{{0, false}, {59 * time.Second, false}, {time.Second, true}, {-30 * time.Second, true}} {
+		w.now = w.now.Add(row.after)
+		if err := check.Ready(context.Background()); (err == nil) != row.ready {
+			t.Errorf("%s later: %v, want ready %t", row.after, err, row.ready)
+		}
+	}
 }
 
 func TestPokeNeverBlocks(t *testing.T) {

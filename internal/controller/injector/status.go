@@ -22,6 +22,7 @@ const (
 	reasonNotKept         = "LastGoodNotKept" // compiled, but nothing to fall back on after the next edit and a restart
 	reasonApplied         = "Applied"
 	reasonPending         = "Pending"
+	reasonWriteFailed     = "WriteFailed" // by the API server, or by a policy of it
 	reasonContested       = "Contested"
 	reasonMissing         = "Missing"  // webhook.mode Field, and nobody made the webhook configuration
 	reasonHandover        = "Handover" // webhook.mode Field, and we still own more of it than the caBundle
@@ -171,7 +172,7 @@ func (p *pass) webhooksReady() metav1.Condition {
 			by[reasonPending] = append(by[reasonPending], w.name+" isn't written yet")
 		}
 	}
-	for _, reason := range []string{reasonMissing, reasonContested, reasonHandover, reasonDrift, reasonPending} {
+	for _, reason := range []string{reasonWriteFailed, reasonMissing, reasonContested, reasonHandover, reasonDrift, reasonPending} {
 		if why := by[reason]; len(why) > 0 {
 			return condition(v1alpha1.ConditionWebhooksReady, false, reason, strings.Join(why, "; "))
 		}

@@ -82,12 +82,16 @@ func (c *Controller) keep(ctx context.Context, p *pass, want *admissionv1.Mutati
 	if w.mode == v1alpha1.WebhookField {
 		step = c.keepField
 	}
-	if err := step(ctx, p, want, &w); err != nil || !w.inSync {
-		return w, err
+	err := step(ctx, p, want, &w)
+	if err != nil && !apierrors.IsConflict(err) { // a conflict only asks for another look
+		w.reason, w.why = reasonWriteFailed, err.Error()+"; trying again"
 	}
-	w.untrusted = c.Trusted(ctx, want.Name)
+	w.untrusted = c.Trusted(ctx, want.Name) // what can't be written most of all
 	if w.untrusted != nil {
 		p.lookAgainIn(time.Second) // the informer hasn't seen our write yet, or the leaf is about to change
+	}
+	if err != nil || !w.inSync {
+		return w, err
 	}
 	if c.limiter.contested(want.Name, c.Now()) {
 		w.say(reasonContested, "%s: somebody kept changing it within the last minute; it is as we want it now", want.Name)
