@@ -47,7 +47,7 @@ func (n *tnode) render(ctx context.Context, v *vars) (*rawjson.Value, error) {
 }
 
 func (n *tnode) renderText(ctx context.Context, v *vars) (*rawjson.Value, error) {
-	b := append(v.room, '"')
+	b := append(v.room[:0], '"')
 	for i := range n.parts {
 		if n.parts[i].expr == nil {
 			b = rawjson.AppendEscaped(b, n.parts[i].literal)

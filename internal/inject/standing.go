@@ -33,7 +33,7 @@ func (a *assembly) keepStanding(original, overlay *rawjson.Value) {
 
 // digest names what is rendered for this pod.
 func (a *assembly) digest(overlay *rawjson.Value) string {
-	text := append(a.vars.room, a.program.hash...)
+	text := append(a.vars.room[:0], a.program.hash...)
 	text = strconv.AppendBool(text, a.vars.settings.native)
 	text = overlay.Append(text)
 	for _, e := range a.vars.env {
