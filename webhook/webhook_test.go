@@ -232,6 +232,7 @@ func TestSkippedPodsThatAskedAreTold(t *testing.T) {
 		{"dry run", reviewWith(`"restartPolicy"`, `"hostNetwork":true,"restartPolicy"`, `"dryRun":false`, `"dryRun":true`), "no sidecar (host-network)", nil, "skip"},
 		{"opted out", reviewWith(`"labels":{`, `"labels":{"sidecar.istio.io/inject":"false",`), "", nil, "skip"},
 		{"denied", reviewWith(`"checksum/config"`, `"sidecar.istio.io/proxyCPU"`), "", []string{webhook.EventDenied}, "deny"},
+		{"denied and misspelt", reviewWith(`"checksum/config"`, `"sidecar.istio.io/proxyCPUs":"1","sidecar.istio.io/proxyCPU"`), "did you mean", []string{webhook.EventDenied}, "deny"},
 		{"misspelt", reviewWith(`"checksum/config"`, `"sidecar.istio.io/proxyCPUs"`), "did you mean", []string{webhook.EventWarning}, "inject"},
 		{"nothing to tell", reviewWith(), "", nil, "inject"},
 	} {
