@@ -3,6 +3,7 @@ package servingcert
 import (
 	"log" //nolint:depguard // http.Server.ErrorLog wants one
 	"strings"
+	"time"
 )
 
 // Reasons of failed handshakes, as the metric has them.
@@ -29,10 +30,22 @@ func (h handshakes) Write(line []byte) (int, error) {
 	h.c.metrics.handshakes.WithLabelValues(reason).Inc()
 	h.c.Log.V(1).Info("TLS handshake failed", "reason", reason, "message", text)
 	if reason == handshakeBadCertificate || reason == handshakeUnknownAuthority {
-		h.c.Wake()
-		h.c.Changed()
+		h.c.distrusted()
 	}
 	return len(line), nil
+}
+
+// alarmSpacing is how often handshakes may call for a look: whoever reaches the port can make one fail.
+const alarmSpacing = time.Second
+
+// distrusted calls for a look at the Secret and the bundles.
+func (c *Controller) distrusted() {
+	now, last := c.Now(), c.alarm.Load()
+	if last != nil && now.Sub(*last) < alarmSpacing && !now.Before(*last) || !c.alarm.CompareAndSwap(last, &now) {
+		return // API servers try again, and so does the next look without a reason
+	}
+	c.Wake()
+	c.Changed()
 }
 
 // handshakeReason classifies net/http's line; "" means that it is about something else. There is no typed form of it.

@@ -64,7 +64,8 @@ type Controller struct {
 	ready   readiness
 	wake    chan struct{}
 
-	leaf atomic.Pointer[leaf] // the one being served
+	leaf  atomic.Pointer[leaf]      // the one being served
+	alarm atomic.Pointer[time.Time] // when a handshake called for a look last
 
 	mu     sync.Mutex
 	stored stored    // what this replica took from the Secret

@@ -344,6 +344,28 @@ func TestUntrustedHandshakeIsCounted(t *testing.T) {
 	}
 }
 
+// TestManyUntrustedHandshakesAreOneAlarm: anybody who reaches the port can make handshakes fail.
+func TestManyUntrustedHandshakesAreOneAlarm(t *testing.T) {
+	w := newWorld(t)
+	a := w.replica("a")
+	poked := 0
+	a.Changed = func() { poked++ }
+	for range 100 {
+		a.ErrorLog().Print("http: TLS handshake error from 10.0.0.1:1: remote error: tls: bad certificate")
+	}
+	if poked != 1 {
+		t.Errorf("100 failed handshakes at once asked for %d looks, want 1", poked)
+	}
+	w.now = w.now.Add(time.Second)
+	a.ErrorLog().Print("http: TLS handshake error from 10.0.0.1:1: remote error: tls: unknown certificate authority")
+	if poked != 2 {
+		t.Errorf("one a second later made that %d, want 2", poked)
+	}
+	if n := testutil.ToFloat64(a.metrics.handshakes.WithLabelValues(handshakeBadCertificate)); n != 100 {
+		t.Errorf("%v were counted, want all 100", n)
+	}
+}
+
 func TestStartEnds(t *testing.T) {
 	w := newWorld(t)
 	a := w.replica("a")
