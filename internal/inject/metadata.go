@@ -96,7 +96,7 @@ func canonical(name *rawjson.Value) *rawjson.Value {
 }
 
 // annotate writes down what was done, so that it can be undone, done again and told.
-func (a *assembly) annotate(reason Reason) {
+func (a *assembly) annotate(reason Reason) error {
 	add := newFields(a.metadata.Get("annotations"), 9)
 	for _, c := range a.vars.pod.containers() {
 		if nameOf(c) != istio.ContainerProxy {
@@ -106,7 +106,10 @@ func (a *assembly) annotate(reason Reason) {
 		}
 	}
 	a.metadata = a.metadata.With("annotations", add.object())
-	undo := a.undo()
+	undo, err := a.undo()
+	if err != nil {
+		return err
+	}
 	a.added.init, a.added.main = names(a.rendered, a.vars.settings.native)
 	add.set(istio.AnnotationStatus, rawjson.NewString(a.added.status(a.program.spec().Revision)))
 	if len(a.own.init)+len(a.own.main) > 0 {
@@ -118,6 +121,7 @@ func (a *assembly) annotate(reason Reason) {
 	add.set(AnnotationReason, rawjson.NewString(string(reason)))
 	add.set(AnnotationUndo, rawjson.NewString(undo))
 	a.metadata = a.metadata.With("annotations", add.object())
+	return nil
 }
 
 // overridesOf saves the user's containers as they came.

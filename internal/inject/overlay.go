@@ -43,7 +43,9 @@ func (p *Program) injected(ctx context.Context, original *rawjson.Value, v *vars
 	a.rewriteProbes()
 	a.mergePrometheus()
 	a.label()
-	a.annotate(reason)
+	if err := a.annotate(reason); err != nil {
+		return nil, err
+	}
 	if err := a.checkFit(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ type schema struct {
 	item   *schema                 // of a list: what its items are
 	whole  bool                    // of a list: an item of the same key is replaced, not merged
 	one    func(field string) bool // of an object: the fields of a union
+	each   *schema                 // of an object: what the fields are that aren't named
 }
 
 // podSchema is the fixed table of keys. It is the API's own patchMergeKey tags, but for three things: ports are also
@@ -73,7 +74,27 @@ func (s *schema) field(name string) *schema {
 	if s == nil {
 		return nil
 	}
-	return s.fields[name]
+	if field, named := s.fields[name]; named {
+		return field
+	}
+	return s.each
+}
+
+// podChanges is the schema of what undo.go writes of a pod: lists with keys are objects there.
+var podChanges = podSchema.changes()
+
+func (s *schema) changes() *schema {
+	switch {
+	case s == nil:
+		return nil
+	case s.keyed():
+		return &schema{each: s.item.changes()}
+	}
+	fields := make(map[string]*schema, len(s.fields))
+	for name, field := range s.fields {
+		fields[name] = field.changes()
+	}
+	return &schema{fields: fields, one: s.one}
 }
 
 // union says whether a field is one of those that exclude each other.

@@ -30,7 +30,8 @@ func strip(root *rawjson.Value) (*rawjson.Value, []Fault) {
 	}
 	status, statusFaults := writtenObject(annotations, istio.AnnotationStatus)
 	undo, undoFaults := writtenObject(annotations, AnnotationUndo)
-	if faults = slices.Concat(faults, statusFaults, undoFaults); faults != nil {
+	faults = slices.Concat(faults, statusFaults, undoFaults, tooManySaved(overrides))
+	if faults != nil {
 		return root, faults
 	}
 	spec := root.Get("spec")
@@ -85,17 +86,35 @@ func isInjected(annotations *rawjson.Value) bool {
 	return annotations.Has(istio.AnnotationStatus) && annotations.Has(AnnotationInjector)
 }
 
+// maxWritten bounds what an annotation of ours may hold, in values. It's what a pod brings along, so anybody may have
+// written it.
+const maxWritten = 1 << 16
+
 // writtenObject reads an annotation that holds a JSON object; nil if it isn't there.
 func writtenObject(annotations *rawjson.Value, key string) (*rawjson.Value, []Fault) {
 	value := annotations.Get(key)
 	if value == nil {
 		return nil, nil
 	}
-	object, err := rawjson.Parse(value.Text())
-	if err != nil || object.Kind() != rawjson.Object {
+	object, err := rawjson.ParseUpTo(value.Text(), maxWritten)
+	switch {
+	case err != nil:
+		return nil, []Fault{annotationFault(key, value.Text(), fmt.Errorf("%w (%w)", errWritten, err))}
+	case object.Kind() != rawjson.Object:
 		return nil, []Fault{annotationFault(key, value.Text(), errWritten)}
 	}
 	return object, nil
+}
+
+// tooManySaved counts before anything is done with what is saved.
+func tooManySaved(overrides *rawjson.Value) []Fault {
+	for _, m := range overrides.Members() {
+		if n := m.Value.Len(); n > maxNamed {
+			return []Fault{annotationFault(istio.AnnotationOverrides, overrides.String(),
+				fmt.Errorf("%q has %d items; want at most %d. The injector writes this annotation: remove it", cut(m.Key, shown), n, maxNamed))}
+		}
+	}
+	return nil
 }
 
 // without is a list less the items of these names, plus what was saved, each where it stood.
@@ -109,9 +128,10 @@ func without(list, names, saved, places *rawjson.Value) (items []*rawjson.Value)
 			items = append(items, item)
 		}
 	}
+	stood := places.Finder()
 	for _, item := range saved.Items() {
 		if item.Kind() == rawjson.Object {
-			at, known := number(places.Get(nameOf(item)))
+			at, known := number(stood.Get(nameOf(item)))
 			if !known || at < 0 || at > int64(len(items)) {
 				at = int64(len(items))
 			}

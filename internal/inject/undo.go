@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -52,9 +53,17 @@ func (u *undoText) changes(was, is *rawjson.Value, s *schema) bool {
 		return false
 	case is.Kind() == rawjson.Object && (was.Kind() == rawjson.Object || was.Kind() == rawjson.Null):
 		return u.object(func() { u.fields(was, is, s) })
-	case is.Kind() == rawjson.List && (was.Kind() == rawjson.List || was.Kind() == rawjson.Null) && s.keyed() && s.apart(was) && s.apart(is):
-		return u.object(func() { u.fields(s.byKey(was), s.byKey(is), nil) })
-	case was != nil && is != nil && rawjson.Equal(was, is):
+	case is.Kind() == rawjson.List && (was.Kind() == rawjson.List || was.Kind() == rawjson.Null) && s.keyed():
+		if then, now, ok := s.apart(was.Items(), is.Items()); ok {
+			return u.object(func() { u.fields(then, now, &schema{each: s.item}) })
+		}
+	}
+	return u.place(was, is)
+}
+
+// place writes that something changed as a whole.
+func (u *undoText) place(was, is *rawjson.Value) bool {
+	if was != nil && is != nil && rawjson.Equal(was, is) {
 		return false
 	}
 	u.b = append(u.b, '[')
@@ -70,7 +79,7 @@ func (u *undoText) fields(was, is *rawjson.Value, s *schema, but ...string) {
 	then, now := was.Finder(), is.Finder()
 	for _, m := range is.Members() {
 		if old := then.Get(m.Key); old != m.Value && !slices.Contains(but, m.Key) {
-			u.field(m.Key, func() bool { return u.changes(old, m.Value, s.field(m.Key)) })
+			u.field(m.Key, func() bool { return u.member(m.Key, old, m.Value, s) })
 		}
 	}
 	for _, m := range was.Members() {
@@ -78,6 +87,14 @@ func (u *undoText) fields(was, is *rawjson.Value, s *schema, but ...string) {
 			u.field(m.Key, func() bool { return u.changes(m.Value, nil, nil) })
 		}
 	}
+}
+
+// member of a union is a place as a whole: half of a handler taken back is no handler.
+func (u *undoText) member(key string, was, is *rawjson.Value, s *schema) bool {
+	if s.union(key) {
+		return u.place(was, is)
+	}
+	return u.changes(was, is, s.field(key))
 }
 
 // containers compares the user's containers, which are as many and in the same order as they came.
@@ -99,86 +116,49 @@ func (k itemKey) text() string {
 	return k[0] + "/" + k[1]
 }
 
-// apart says whether a list's items are objects with keys of their own.
-func (s *schema) apart(list *rawjson.Value) bool {
-	seen := make(map[itemKey]bool, len(list.Items()))
-	for _, item := range list.Items() {
+// apart are two lists as objects, less what both start with: to tell them apart by key, the keys of what is left must
+// be its own. An application's variables may be there twice, but ours come after them.
+func (s *schema) apart(was, is []*rawjson.Value) (then, now *rawjson.Value, ok bool) {
+	same := 0
+	for same < min(len(was), len(is)) && was[same] == is[same] {
+		same++
+	}
+	then, ok = s.byKey(was[:same], was[same:])
+	if !ok {
+		return nil, nil, false
+	}
+	now, ok = s.byKey(is[:same], is[same:])
+	return then, now, ok
+}
+
+// byKey is a list as an object, if all items are objects with keys that neither another nor one before them has.
+func (s *schema) byKey(before, list []*rawjson.Value) (*rawjson.Value, bool) {
+	if len(list) == 0 {
+		return rawjson.NewObject(), true
+	}
+	seen := make(map[itemKey]bool, len(before)+len(list))
+	for _, item := range before {
+		seen[s.keyOf(item)] = true
+	}
+	members := make([]rawjson.Member, len(list))
+	for i, item := range list {
 		key := s.keyOf(item)
 		if item.Kind() != rawjson.Object || seen[key] {
-			return false
+			return nil, false
 		}
 		seen[key] = true
+		members[i] = rawjson.Member{Key: key.text(), Value: item}
 	}
-	return true
+	return rawjson.NewObject(members...), true
 }
 
-// byKey is a list as an object.
-func (s *schema) byKey(list *rawjson.Value) *rawjson.Value {
-	members := make([]rawjson.Member, len(list.Items()))
-	for i, item := range list.Items() {
-		members[i] = rawjson.Member{Key: s.keyOf(item).text(), Value: item}
-	}
-	return rawjson.NewObject(members...)
-}
+// maxUndo bounds the annotation: half of what the API allows of all annotations. What the agent is asked (maxProbers)
+// fits in with what stands there now.
+const maxUndo = 128 << 10
 
-// revert takes changes back. Where something else stands now than what we wrote, somebody else wants it so, and it
-// stays. What the API server added to it is no such thing.
-func revert(v, changed *rawjson.Value, s *schema) *rawjson.Value {
-	switch {
-	case changed.Kind() == rawjson.List:
-		return revertPlace(v, changed.Items())
-	case changed.Kind() != rawjson.Object:
-		return v
-	case v.Kind() == rawjson.List && s.keyed():
-		return revertList(v, changed, s)
-	case v.Kind() != rawjson.Object:
-		return v
-	}
-	for _, m := range changed.Members() {
-		if standing := v.Get(m.Key); standing != nil || m.Value.Kind() == rawjson.List {
-			v = v.With(m.Key, revert(standing, m.Value, s.field(m.Key)))
-		}
-	}
-	if len(v.Members()) == 0 {
-		return nil
-	}
-	return v
-}
-
-func revertPlace(v *rawjson.Value, place []*rawjson.Value) *rawjson.Value {
-	switch {
-	case len(place) == 0 || len(place) > 2:
-		return v
-	case place[0].Kind() == rawjson.Null && v != nil, place[0].Kind() != rawjson.Null && (v == nil || adopt(v, place[0], nil) != v):
-		return v
-	case len(place) == 1:
-		return nil
-	}
-	return place[1]
-}
-
-func revertList(list, changed *rawjson.Value, s *schema) *rawjson.Value {
-	var items []*rawjson.Value
-	find := changed.Finder()
-	for _, item := range list.Items() {
-		key := s.keyOf(item)
-		reverted := revert(item, orValue(find.Get(key.text()), rawjson.NewObject()), s.item)
-		switch {
-		case reverted == nil:
-		case s.keyOf(reverted) == key:
-			items = append(items, reverted)
-		default:
-			items = append(items, item) // nobody's work but an editor's
-		}
-	}
-	if items == nil {
-		return nil
-	}
-	return rawjson.NewList(items...)
-}
-
-// undo is the annotation's text. The annotations are those before ours are written.
-func (a *assembly) undo() string {
+// undo is the annotation's text. The annotations are those before ours are written. A pod whose injection can't be taken
+// back isn't injected: the next pass would take what we made of it for the user's own.
+func (a *assembly) undo() (string, error) {
 	u := &undoText{b: a.vars.room}
 	u.object(func() {
 		u.field("rendered", func() bool { u.b = rawjson.AppendQuoted(u.b, a.standing.digest); return true })
@@ -188,7 +168,12 @@ func (a *assembly) undo() string {
 		u.field("pod", func() bool { return a.podChanges(u) })
 	})
 	a.vars.room = u.b[:0]
-	return string(u.b)
+	if len(u.b) > maxUndo {
+		return "", &refusal{Fault{Field: "metadata.annotations[" + AnnotationUndo + "]", Message: fmt.Sprintf(
+			"annotation %q would keep %d bytes of what the injection replaces; want at most %d: give the pod fewer probes, or choose templates that replace less of it",
+			AnnotationUndo, len(u.b), maxUndo)}}
+	}
+	return string(u.b), nil
 }
 
 func (a *assembly) podChanges(u *undoText) bool {
@@ -204,15 +189,47 @@ func (a *assembly) podChanges(u *undoText) bool {
 		})
 		u.field("spec", func() bool { return u.object(func() { a.specChanges(u) }) })
 	})
-	earlier := a.standing.undo.Get("pod")
+	earlier := a.earlier()
 	if earlier == nil {
 		return changed
 	}
 	if now, err := rawjson.Parse(string(u.b[mark:])); err == nil {
-		earlier = merge(earlier, now, nil) // what somebody else changed since may be changed back
+		earlier = merge(earlier, now, podChanges) // what somebody else changed since may be changed back
 	}
 	u.b = earlier.Append(u.b[:mark])
 	return true
+}
+
+// earlier is what the injection before changed, less what it changed of containers that are gone: pods are copied, and
+// what was another's has nothing to say.
+func (a *assembly) earlier() *rawjson.Value {
+	pod := a.standing.undo.Get("pod")
+	spec := pod.Get("spec")
+	for _, list := range [2]struct {
+		key  string
+		here []*rawjson.Value
+	}{{"initContainers", a.came.init}, {"containers", a.came.main}} {
+		if changes := spec.Get(list.key); changes != nil {
+			spec = spec.With(list.key, ofThese(changes, list.here))
+			pod = pod.With("spec", spec)
+		}
+	}
+	return pod
+}
+
+// ofThese are the changes of these containers; nil if there are none.
+func ofThese(changes *rawjson.Value, containers []*rawjson.Value) *rawjson.Value {
+	names := placesOf(len(containers), containers, nameOf)
+	var members []rawjson.Member
+	for _, m := range changes.Members() {
+		if names.find(containers, m.Key) >= 0 {
+			members = append(members, m)
+		}
+	}
+	if members == nil {
+		return nil
+	}
+	return rawjson.NewObject(members...)
 }
 
 // specChanges leaves out the lists that the status annotation takes care of.
