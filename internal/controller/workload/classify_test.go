@@ -111,25 +111,32 @@ func TestClassify(t *testing.T) {
 }
 
 func TestReplaceable(t *testing.T) {
+	yes := map[string]string{inject.AnnotationEvict: "true"}
 	for _, c := range []struct {
-		name, kind  string
-		annotations map[string]string
-		want        bool
+		name, group, kind string
+		annotations       map[string]string
+		want              bool
 	}{
-		{"of a Deployment", "ReplicaSet", nil, true},
-		{"of a DaemonSet", "DaemonSet", nil, true},
-		{"of somebody's own controller", "CloneSet", nil, true},
-		{"of a Job", "Job", nil, false},
-		{"of a node", "Node", nil, false},
-		{"of nobody", "", nil, false},
-		{"mirror", "ReplicaSet", map[string]string{corev1.MirrorPodAnnotationKey: "x"}, false},
-		{"not to be evicted", "ReplicaSet", map[string]string{inject.AnnotationEvict: "false"}, false},
-		{"not to be evicted, in other words", "ReplicaSet", map[string]string{inject.AnnotationEvict: "never"}, false},
-		{"may be evicted", "ReplicaSet", map[string]string{inject.AnnotationEvict: "true"}, true},
+		{"of a Deployment", "apps/v1", "ReplicaSet", nil, true},
+		{"of a StatefulSet", "apps/v1", "StatefulSet", nil, true},
+		{"of a DaemonSet", "apps/v1", "DaemonSet", nil, true},
+		{"of a ReplicationController", "v1", "ReplicationController", nil, true},
+		{"of a StatefulSet that is none", "apps.example.com/v1", "StatefulSet", nil, false},
+		{"of a workflow", "example.com/v1", "Workflow", nil, false},
+		{"of a workflow that makes it again", "example.com/v1", "Workflow", yes, true},
+		{"of a Job", "batch/v1", "Job", nil, false},
+		{"of a node", "v1", "Node", nil, false},
+		{"of a node that is to", "v1", "Node", yes, false},
+		{"of nobody", "", "", nil, false},
+		{"of nobody that is to", "", "", yes, false},
+		{"mirror", "apps/v1", "ReplicaSet", map[string]string{corev1.MirrorPodAnnotationKey: "x", inject.AnnotationEvict: "true"}, false},
+		{"not to be evicted", "apps/v1", "ReplicaSet", map[string]string{inject.AnnotationEvict: "false"}, false},
+		{"not to be evicted, in other words", "apps/v1", "ReplicaSet", map[string]string{inject.AnnotationEvict: "never"}, false},
+		{"may be evicted", "apps/v1", "ReplicaSet", yes, true},
 	} {
 		p := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Annotations: c.annotations}}
 		if c.kind != "" {
-			p.OwnerReferences = []metav1.OwnerReference{{Kind: c.kind, Name: "o", UID: "u", Controller: new(true)}}
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: c.group, Kind: c.kind, Name: "o", UID: "u", Controller: new(true)}}
 		}
 		if replaceable(p) != c.want {
 			t.Errorf("pod %s: may be evicted is %t, want %t", c.name, !c.want, c.want)

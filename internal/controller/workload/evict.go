@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -81,7 +80,7 @@ func (c *Controller) take(ctx context.Context, t *turn) error {
 	t.pace.forget(t.now, func(uid types.UID) bool { return uids[uid] })
 	t.pace.changed(t.inj.Generation)
 	c.await(ctx, t)
-	why, err := t.heldBack()
+	why, err := c.heldBack(ctx, t)
 	if c.held[t.inj.UID] != why {
 		c.held[t.inj.UID] = why
 		c.Log.Info("evictions", "injector", t.inj.Name, "held_back", why)
@@ -90,36 +89,6 @@ func (c *Controller) take(ctx context.Context, t *turn) error {
 		return err
 	}
 	return c.next(ctx, t)
-}
-
-// needed are the conditions without which a pod that is evicted might come back without a sidecar.
-var needed = []string{v1alpha1.ConditionTemplatesReady, v1alpha1.ConditionWebhooksReady, v1alpha1.ConditionCertificatesReady}
-
-// heldBack says why nothing may be evicted, whatever there is; "" if nothing is in the way.
-func (t *turn) heldBack() (string, error) {
-	if t.inj.Spec.Workload.Evict == v1alpha1.EvictNever {
-		return "spec.workload.evict is Never", nil
-	}
-	for _, kind := range needed {
-		condition := meta.FindStatusCondition(t.inj.Status.Conditions, kind)
-		if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != t.inj.Generation {
-			return kind + " isn't True", nil
-		}
-	}
-	if meta.IsStatusConditionTrue(t.inj.Status.Conditions, v1alpha1.ConditionDegraded) {
-		return v1alpha1.ConditionDegraded + " is True", nil
-	}
-	if t.pace.stopped(t.now) {
-		return "too many replacements came back without a sidecar", nil
-	}
-	open, err := inWindow(t.inj.Spec.Workload.MaintenanceWindows, t.now)
-	if err != nil {
-		err = fmt.Errorf("injector %q: %w", t.inj.Name, err)
-	}
-	if !open {
-		return "outside the maintenance windows", err
-	}
-	return "", nil
 }
 
 // next evicts the next pod there is, if it is time.
@@ -175,12 +144,12 @@ func (t *turn) wanted(f *finding) bool {
 // pod beside it may be part of a rollout, or of an eviction that the leader before us made.
 func (t *turn) ripe(p *metav1.PartialObjectMetadata) bool {
 	key := ownerKey(p)
-	if !replaceable(p) || young(p, t.now) || !t.pace.free(key, t.now) {
+	if !replaceable(p) || t.ends(p.Namespace) || t.young(p) || !t.pace.free(key, t.now) || !t.pace.free(string(p.UID), t.now) {
 		return false
 	}
 	return !slices.ContainsFunc(t.owners[key], func(i int) bool {
 		other := &t.pods[i]
-		return other.DeletionTimestamp == nil && young(other, t.now) && !t.pace.ready[other.UID]
+		return other.DeletionTimestamp == nil && t.young(other) && !t.pace.ready[other.UID]
 	})
 }
 

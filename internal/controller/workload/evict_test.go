@@ -28,7 +28,7 @@ func evictionWorld(t *testing.T, inj *v1alpha1.Injector, owners ...string) *worl
 	t.Helper()
 	w := newWorld(t, inj)
 	w.replace = func(old *corev1.Pod) *corev1.Pod {
-		return w.pod(old.Namespace, "ReplicaSet", old.OwnerReferences[0].Name, w.injected, ready)
+		return w.pod(old.Namespace, "ReplicaSet", old.OwnerReferences[0].Name, w.injected, nowReady)
 	}
 	for _, name := range owners {
 		w.add(w.pod("on", "ReplicaSet", name))
@@ -65,7 +65,7 @@ func TestAMissingSidecarIsEvictedAndTheNextPodWaitsForTheReplacement(t *testing.
 
 func (w *world) makeReady(p *corev1.Pod) {
 	w.t.Helper()
-	ready(p)
+	nowReady(p)
 	w.must(w.api.Status().Update(w.t.Context(), p))
 }
 
@@ -155,6 +155,51 @@ func TestOwnersInARolloutAreLeftAlone(t *testing.T) {
 	w.pass(time.Second)
 	if len(w.posted) != 1 {
 		t.Error("nothing evicted after the other pod grew old")
+	}
+}
+
+// TestAnOwnersOnlyHealthyPodStays: not every owner has a PodDisruptionBudget.
+func TestAnOwnersOnlyHealthyPodStays(t *testing.T) {
+	for _, c := range []struct {
+		name, kind string
+		pods       []bool // ready, the oldest first
+		want       []string
+	}{
+		{"all are ready", "ReplicaSet", []bool{true, true}, []string{"web-1"}},
+		{"one isn't, which goes", "ReplicaSet", []bool{true, false}, []string{"web-2"}},
+		{"none is", "ReplicaSet", []bool{false, false}, []string{"web-1"}},
+		{"others are on nodes of their own", "DaemonSet", []bool{true, false}, []string{"web-1"}},
+		{"it is alone", "ReplicaSet", []bool{true}, []string{"web-1"}},
+	} {
+		w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60))
+		for _, up := range c.pods {
+			p := w.pod("on", c.kind, "web")
+			if up {
+				nowReady(p)
+			}
+			w.add(p)
+			w.now = w.now.Add(time.Second)
+		}
+		w.replace = nil
+		w.pass(minAge)
+		if !slices.Equal(w.posted, c.want) {
+			t.Errorf("%s: evicted %q, want %q", c.name, w.posted, c.want)
+		}
+	}
+}
+
+func TestAHealthyPodStaysWhileAnotherThatIsKeptIsNotReady(t *testing.T) {
+	w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60))
+	w.add(w.pod("on", "ReplicaSet", "web", nowReady))
+	broken := w.add(w.pod("on", "ReplicaSet", "web", w.injected))
+	w.pass(minAge)
+	w.pass(time.Second)
+	if len(w.posted) != 0 {
+		t.Fatalf("evicted %q, the only pod that is ready", w.posted)
+	}
+	w.makeReady(broken)
+	if w.pass(time.Minute); len(w.posted) != 1 {
+		t.Error("nothing is evicted although the other pod is ready")
 	}
 }
 

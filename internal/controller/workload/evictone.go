@@ -37,6 +37,9 @@ func (c *Controller) evictOne(ctx context.Context, t *turn, f *finding) error {
 		t.pace.leave(key, t.now)
 		return nil
 	}
+	if spare, known := c.spare(ctx, t, whole, key); !known || !spare {
+		return c.confirm.faulted
+	}
 	t.pace.tried(t.now, t.inj.Spec.Workload.EvictionsPerMinute)
 	switch err := c.post(ctx, whole); {
 	case err == nil:
@@ -47,6 +50,38 @@ func (c *Controller) evictOne(ctx context.Context, t *turn, f *finding) error {
 		c.refused(t, f, err, t.pace.refused(key, t.now))
 	}
 	return nil
+}
+
+// othersRead is how many pods of an owner are looked at before one more of it goes.
+const othersRead = 10
+
+// spare says whether an owner can do without a pod: it does already if that isn't ready, else the others have to be, as
+// not every owner has a PodDisruptionBudget. A DaemonSet's don't stand in for one another.
+func (c *Controller) spare(ctx context.Context, t *turn, whole *corev1.Pod, owner string) (spare, known bool) {
+	if controller := metav1.GetControllerOfNoCopy(whole); !ready(whole) || controller.Kind == "DaemonSet" {
+		return true, true
+	}
+	read := 0
+	for _, i := range t.owners[owner] {
+		other := &t.pods[i]
+		if other.UID == whole.UID || other.DeletionTimestamp != nil {
+			continue
+		}
+		if read++; read > othersRead {
+			break
+		}
+		found := c.confirm.read(ctx, other)
+		if found == nil { // gone, or not to be had now
+			return false, false
+		}
+		if !ready(found) {
+			delay := t.pace.refused(string(whole.UID), t.now)
+			c.Log.Info("pod isn't evicted: another of its owner isn't ready", "injector", t.inj.Name, "ns", whole.Namespace, "pod", whole.Name,
+				"other", found.Name, "again", delay)
+			return false, true
+		}
+	}
+	return true, true
 }
 
 // post evicts this very pod in this very state.

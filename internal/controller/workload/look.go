@@ -20,7 +20,9 @@ import (
 // look is one look at all pods.
 type look struct {
 	now       time.Time
+	adult     time.Time // who is younger may be part of a rollout
 	view      *view
+	ending    map[string]bool      // namespaces
 	injectors []*v1alpha1.Injector // with defaults, those that inject; by name
 	pods      []metav1.PartialObjectMetadata
 	states    []state // of pods
@@ -59,14 +61,15 @@ func (c *Controller) read(ctx context.Context) (*look, error) {
 		return nil, nil
 	}
 	l := &look{now: c.Now(), tallies: map[string]*tally{}, again: lookAgain}
+	l.adult = l.now.Add(-c.Young)
 	if c.began.IsZero() {
 		c.began = l.now
 	}
-	namespaces, err := c.namespaces(ctx)
+	namespaces, ending, err := c.namespaces(ctx)
 	if err != nil {
 		return nil, err
 	}
-	l.view = newView(set, namespaces)
+	l.view, l.ending = newView(set, namespaces), ending
 	if l.injectors, err = c.injectors(ctx, set); err != nil {
 		return nil, err
 	}
@@ -82,19 +85,31 @@ func (c *Controller) read(ctx context.Context) (*look, error) {
 	return l, nil
 }
 
-func (c *Controller) namespaces(ctx context.Context) (map[string]inject.Namespace, error) {
+func (c *Controller) namespaces(ctx context.Context) (all map[string]inject.Namespace, ending map[string]bool, err error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(admission.NamespaceObject().GroupVersionKind())
 	if err := c.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing namespaces: %w", err)
+		return nil, nil, fmt.Errorf("listing namespaces: %w", err)
 	}
-	all := make(map[string]inject.Namespace, len(list.Items))
+	all, ending = make(map[string]inject.Namespace, len(list.Items)), map[string]bool{}
 	for i := range list.Items {
 		ns := &list.Items[i]
 		all[ns.Name] = inject.Namespace{Name: ns.Name, Labels: ns.Labels, Annotations: ns.Annotations}
+		if ns.DeletionTimestamp != nil {
+			ending[ns.Name] = true
+		}
 	}
-	return all, nil
+	return all, ending, nil
 }
+
+// ends says whether nothing is made in a namespace any more.
+func (l *look) ends(namespace string) bool {
+	_, exists := l.view.namespaces[namespace]
+	return !exists || l.ending[namespace]
+}
+
+// young says whether a pod may be part of a rollout.
+func (l *look) young(p *metav1.PartialObjectMetadata) bool { return p.CreationTimestamp.After(l.adult) }
 
 // injectors are those with a program. What they say of workloads counts from the edit on, even if the rest of that edit
 // is faulty and the last good version stays in use: whoever writes Never wants it now.

@@ -3,11 +3,11 @@ package workload
 import (
 	"slices"
 	"strconv"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
@@ -49,25 +49,30 @@ func remedy(p *metav1.PartialObjectMetadata) string {
 	}
 }
 
-// minAge is how old a pod has to be: a younger one may be part of a rollout.
-const minAge = 2 * time.Minute
-
-func young(p *metav1.PartialObjectMetadata, now time.Time) bool {
-	return now.Sub(p.CreationTimestamp.Time) < minAge
+// remakers are the controllers known to make a pod again that is evicted. A Job counts it as failed, and of workflows,
+// virtual machines and others that came with a CRD nobody knows.
+var remakers = map[schema.GroupKind]bool{
+	{Group: "apps", Kind: "ReplicaSet"}:        true,
+	{Group: "apps", Kind: "StatefulSet"}:       true,
+	{Group: "apps", Kind: "DaemonSet"}:         true,
+	{Group: "", Kind: "ReplicationController"}: true,
 }
 
-// replaceable says whether somebody makes the pod again when it is evicted, and nobody minds. A Job counts an evicted
-// pod as failed; a node's static pods aren't made from here; "false" is the user's word, and what is no bool may be
-// meant as that.
+// replaceable says whether somebody makes the pod again when it is evicted, and nobody minds. Of a controller that isn't
+// known to, the pod has to say so: "true". "false" is the user's word, and what is no bool may be meant as that. A node
+// makes nothing from here.
 func replaceable(p *metav1.PartialObjectMetadata) bool {
 	controller := metav1.GetControllerOfNoCopy(p)
-	if controller == nil || controller.Kind == "Job" || controller.Kind == "Node" {
+	if controller == nil || controller.Kind == "Node" {
 		return false
 	}
 	if _, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		return false
 	}
 	allowed, said := p.Annotations[inject.AnnotationEvict]
+	if !said {
+		return remakers[schema.FromAPIVersionAndKind(controller.APIVersion, controller.Kind).GroupKind()]
+	}
 	yes, err := strconv.ParseBool(allowed)
-	return !said || yes && err == nil
+	return yes && err == nil
 }

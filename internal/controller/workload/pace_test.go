@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -35,20 +36,46 @@ func TestPaceKeepsTheRate(t *testing.T) {
 	}
 }
 
-func TestPaceAwaitsNoMoreThanAMinutesEvictions(t *testing.T) {
+func TestPaceStartsSlowly(t *testing.T) {
+	p, evicted := newPacer(), 0
+	fill := func() int { // evicts as many as it may at once
+		for before := evicted; ; evicted++ {
+			if p.wait(noon, 3) > 0 {
+				return evicted - before
+			}
+			p.evicted(fmt.Sprint(evicted), nil, noon)
+		}
+	}
+	for step, c := range []struct {
+		owner string
+		good  bool
+		want  int // awaited at once afterwards
+	}{{"", false, 1}, {"0", true, 2}, {"1", true, 3}, {"2", true, 3}, {"3", false, 2}, {"4", false, 1}, {"5", true, 2}} {
+		if c.owner != "" {
+			p.came(c.owner, c.good, noon)
+		}
+		if fill(); len(p.awaited) != c.want {
+			t.Fatalf("step %d: %d replacements are awaited at once, want %d", step, len(p.awaited), c.want)
+		}
+	}
+	p.changed(2)
+	p.awaited = map[string]*awaited{}
+	if n := fill(); n != 1 {
+		t.Errorf("%d replacements are awaited at once of another version of the Injector, want 1", n)
+	}
+}
+
+func TestOwnersAreFree(t *testing.T) {
 	p := newPacer()
-	for _, owner := range []string{"a", "b", "c"} {
-		p.evicted(owner, nil, noon)
+	p.evicted("a", nil, noon)
+	p.evicted("b", nil, noon)
+	if p.free("a", noon) || !p.free("c", noon) {
+		t.Error("an owner whose replacement is awaited is free, or another isn't")
 	}
-	if p.wait(noon, 3) == 0 {
-		t.Error("a fourth eviction although three replacements are awaited and three are allowed a minute")
-	}
-	if p.free("a", noon) {
-		t.Error("an owner whose replacement is awaited is free")
-	}
-	p.came("b", true, noon)
-	if p.wait(noon, 3) != 0 || !p.free("b", noon) {
-		t.Error("after one replacement became ready the next may not go")
+	p.came("a", true, noon)
+	p.came("b", false, noon)
+	if !p.free("a", noon) || p.free("b", noon.Add(ownerRest-time.Second)) || !p.free("b", noon.Add(ownerRest)) {
+		t.Errorf("want the owner of a good replacement free at once, that of a bad one after %s", ownerRest)
 	}
 }
 
@@ -118,11 +145,17 @@ func TestCircuitCloses(t *testing.T) {
 	if p.changed(1); !p.stopped(noon.Add(circuitOpen - time.Second)) {
 		t.Error("it closes early")
 	}
-	if p.stopped(noon.Add(circuitOpen)) || p.came("a", false, noon.Add(circuitOpen)) {
-		t.Error("after half an hour it doesn't start anew")
+	if p.stopped(noon.Add(circuitOpen)) {
+		t.Error("it is still open after half an hour")
+	}
+	if !p.came("a", false, noon.Add(circuitOpen)) {
+		t.Error("the first one after half an hour is bad and doesn't open it again")
+	}
+	if p.came("a", true, noon.Add(2*circuitOpen)) || p.came("b", false, noon.Add(2*circuitOpen)) {
+		t.Error("one bad one opens it again although one before was good")
 	}
 	p = open()
-	if p.changed(2); p.stopped(noon) {
-		t.Error("another version of the Injector doesn't close it")
+	if p.changed(2); p.stopped(noon) || p.came("a", false, noon) {
+		t.Error("another version of the Injector doesn't close it, or one bad one of that opens it")
 	}
 }

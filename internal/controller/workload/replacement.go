@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,14 +19,14 @@ func (c *Controller) await(ctx context.Context, t *turn) {
 		if what == "" {
 			continue
 		}
-		good := what == replacementReady
 		c.Log.Info("replacement", "injector", t.inj.Name, "owner", owner, "is", what)
-		if t.pace.came(owner, good, t.now) {
+		if what == replacementNotOwed {
+			t.pace.gone(owner)
+		} else if t.pace.came(owner, what == replacementReady, t.now) {
 			c.Log.Info("evictions stopped: too many bad replacements", "injector", t.inj.Name, "until", t.pace.openUntil)
 			c.Record(ofInjector(t.inj, EventStopped, fmt.Sprintf(
-				"%d of the last %d replacements of evicted pods came back without a sidecar or didn't become ready, the last one that of %s: %s; "+
-					"no pod is evicted until %s, or until the Injector changes",
-				outcomesBad, outcomesKept, owner, what, t.pace.openUntil.UTC().Format(time.RFC3339))))
+				"too many replacements of evicted pods came back without the sidecar they should have or didn't become ready, the last one "+
+					"that of %s: %s; no pod is evicted until %s, or until the Injector changes", owner, what, t.pace.openUntil.UTC().Format(time.RFC3339))))
 		}
 	}
 }
@@ -34,34 +35,53 @@ func (c *Controller) await(ctx context.Context, t *turn) {
 const (
 	replacementReady   = "ready"
 	replacementWithout = "without a sidecar"
+	replacementStale   = "with an old sidecar" // of a replica that isn't ours: an upgrade, or an edit it hasn't seen
 	replacementLate    = "not ready in time"
 	replacementAbsent  = "missing"
+	replacementNotOwed = "not owed any more" // which says nothing about sidecars
 )
 
 // judge says what became of an owner's replacement: of the pods that weren't there before, one will do. A newcomer that
 // is still to be looked at is neither.
 func (c *Controller) judge(ctx context.Context, t *turn, owner string, a *awaited) string {
-	came := false
+	if namespace, _, _ := strings.Cut(owner, "/"); t.ends(namespace) {
+		return replacementNotOwed
+	}
+	came, stayed := false, false
 	for _, i := range t.owners[owner] {
 		p := &t.pods[i]
-		if p.DeletionTimestamp != nil || a.before[p.UID] {
+		if p.DeletionTimestamp != nil {
+			continue
+		}
+		if a.before[p.UID] {
+			stayed = true
 			continue
 		}
 		came = true
-		if t.states[i] == stateMissing {
+		switch {
+		case t.states[i] == stateMissing:
 			return replacementWithout
-		}
-		if t.states[i] != stateCandidate && c.isReady(ctx, t, p, a) {
+		case t.states[i] == stateStale:
+			return replacementStale
+		case t.states[i] != stateCandidate && c.isReady(ctx, t, p, a):
 			return replacementReady
 		}
 	}
-	switch late := t.now.After(a.deadline); {
-	case late && came:
+	return late(t.now.After(a.deadline), came, stayed || len(a.before) == 1)
+}
+
+// late is what a replacement is that isn't ready. Where none came and pods went that weren't evicted, the owner was
+// deleted or scaled down.
+func late(late, came, stayed bool) string {
+	switch {
+	case !late:
+		return ""
+	case came:
 		return replacementLate
-	case late:
+	case stayed:
 		return replacementAbsent
 	}
-	return ""
+	return replacementNotOwed
 }
 
 // isReady asks once for every version of the pod.
@@ -74,11 +94,16 @@ func (c *Controller) isReady(ctx context.Context, t *turn, p *metav1.PartialObje
 		return false
 	}
 	a.seen = p.ResourceVersion
-	for _, condition := range whole.Status.Conditions {
-		if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
-			t.pace.ready[p.UID] = true
-			return true
-		}
+	if !ready(whole) {
+		return false
 	}
-	return false
+	t.pace.ready[p.UID] = true
+	return true
+}
+
+// ready is what the kubelet says of a pod.
+func ready(whole *corev1.Pod) bool {
+	return slices.ContainsFunc(whole.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
+	})
 }

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 )
@@ -21,24 +23,28 @@ func TestEvictionsStopAfterBadReplacements(t *testing.T) {
 	}
 	for name, replace := range map[string]func(*world, *corev1.Pod) *corev1.Pod{
 		"without a sidecar": func(w *world, old *corev1.Pod) *corev1.Pod {
-			return w.pod("on", "ReplicaSet", old.OwnerReferences[0].Name, ready)
+			return w.pod("on", "ReplicaSet", old.OwnerReferences[0].Name, nowReady)
 		},
 		"never ready": func(w *world, old *corev1.Pod) *corev1.Pod {
 			return w.pod("on", "ReplicaSet", old.OwnerReferences[0].Name, w.injected)
 		},
-		"elsewhere": func(w *world, old *corev1.Pod) *corev1.Pod { return w.pod("plain", "ReplicaSet", "another", ready) },
+		"with an old sidecar": func(w *world, before *corev1.Pod) *corev1.Pod {
+			return w.pod("on", "ReplicaSet", before.OwnerReferences[0].Name, w.injected, old, nowReady)
+		},
+		"elsewhere": func(w *world, old *corev1.Pod) *corev1.Pod { return w.pod("plain", "ReplicaSet", "another", nowReady) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 5), owners...)
 			w.replace = func(old *corev1.Pod) *corev1.Pod { return replace(w, old) }
-			for range 50 {
-				w.pass(15 * time.Second)
+			for range 60 {
+				w.pass(time.Minute)
+				if slices.Contains(w.reasons(), "SidecarEvictionStopped Injector/default") {
+					break
+				}
 			}
+			w.pass(circuitOpen - time.Second)
 			if len(w.posted) != 5 {
-				t.Fatalf("%d evictions, want the end after 5", len(w.posted))
-			}
-			if !slices.Contains(w.reasons(), "SidecarEvictionStopped Injector/default") {
-				t.Errorf("Events are %q", w.reasons())
+				t.Fatalf("%d evictions, want the end after 5; Events %q", len(w.posted), w.reasons())
 			}
 			w.updateInjector(func(inj *v1alpha1.Injector) { inj.Generation++ })
 			w.pass(time.Second)
@@ -97,6 +103,88 @@ func TestNothingIsEvictedUntilInjectionWorks(t *testing.T) {
 				t.Error("nothing is evicted although injection works again")
 			}
 		})
+	}
+}
+
+// TestAReplacementOfAnotherVersionIsNotEvictedAgain has the leader want another sidecar than the webhook gives, as in an
+// upgrade of the operator.
+func TestAReplacementOfAnotherVersionIsNotEvictedAgain(t *testing.T) {
+	w := evictionWorld(t, evicting(v1alpha1.EvictMissingAndStale, 6))
+	w.replace = func(before *corev1.Pod) *corev1.Pod {
+		return w.pod("on", "ReplicaSet", before.OwnerReferences[0].Name, w.injected, old, nowReady)
+	}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		w.add(w.pod("on", "ReplicaSet", name, w.injected, old, nowReady))
+	}
+	for range 6 * 50 {
+		w.pass(10 * time.Second)
+	}
+	if len(w.posted) != 4 {
+		t.Errorf("evicted %q in 50 minutes, want each owner's pod once", w.posted)
+	}
+}
+
+func TestALeaderThatCrashesEvictsNothing(t *testing.T) {
+	w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60), "a", "b", "c", "d")
+	w.replace, w.hold = nil, 0 // the default
+	for range 10 {
+		w.restart()
+		w.pass(0)
+		w.pass(holdFirst - time.Second)
+	}
+	if len(w.posted) != 0 {
+		t.Fatalf("evicted %q", w.posted)
+	}
+	for range 5 {
+		w.pass(time.Second)
+	}
+	if len(w.posted) != 1 {
+		t.Errorf("a leader that stays evicted %q, want one pod until its replacement is ready", w.posted)
+	}
+}
+
+func TestOwnersThatOweNothingSayNothingAboutSidecars(t *testing.T) {
+	for name, end := range map[string]func(*world){
+		"namespaces end": func(w *world) {
+			ns := &corev1.Namespace{}
+			w.must(w.api.Get(t.Context(), objectKey("on"), ns))
+			ns.Finalizers = []string{"test/wait"}
+			w.must(w.api.Update(t.Context(), ns))
+			w.must(w.api.Delete(t.Context(), ns))
+		},
+		"namespaces are gone": func(w *world) {
+			w.must(w.api.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "on"}}))
+		},
+		"all other pods went too": func(w *world) {
+			w.must(w.api.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace("on")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60), "a", "a")
+			w.replace = nil
+			w.pass(0)
+			end(w)
+			w.pass(replacementPatience + time.Second)
+			if pace := w.c.pacers["uid-default"]; len(w.posted) != 1 || len(pace.awaited) != 0 || len(pace.outcomes) != 0 {
+				t.Errorf("evicted %q; awaited %v, outcomes %v: want neither", w.posted, pace.awaited, pace.outcomes)
+			}
+		})
+	}
+}
+
+func TestNothingIsEvictedWhileNobodyAnswers(t *testing.T) {
+	w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60), "a")
+	slice := &discoveryv1.EndpointSlice{}
+	w.must(w.api.Get(t.Context(), client.ObjectKey{Namespace: operator.Namespace, Name: "pillion-1"}, slice))
+	slice.Endpoints[0].Conditions.Ready = new(false)
+	w.must(w.api.Update(t.Context(), slice))
+	if w.pass(0); len(w.posted) != 0 {
+		t.Fatalf("evicted %q though the operator's Service has no ready endpoint", w.posted)
+	}
+	slice.Endpoints[0].Conditions.Ready = new(true)
+	w.must(w.api.Update(t.Context(), slice))
+	if w.pass(time.Second); len(w.posted) != 1 {
+		t.Error("nothing is evicted although the operator's Service has a ready endpoint again")
 	}
 }
 

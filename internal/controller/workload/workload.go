@@ -4,10 +4,11 @@
 //
 // In come pods' metadata, namespaces and Injectors from informers and the inject.Set in use; out go status.pods, Events
 // and evictions. Only the leader runs it. Read this file first, then look.go (one look at all pods), classify.go and
-// confirm.go (what a pod is), evict.go and pace.go (who goes next, and when).
+// confirm.go (what a pod is), evict.go, hold.go and pace.go (who goes next, and when).
 package workload
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -32,7 +33,7 @@ const (
 	lookShare = 20               // a look of a second is followed by a pause of so many
 )
 
-// Options are what the controller works with. All are required but Pause.
+// Options are what the controller works with. All are required but the times at the end.
 type Options struct {
 	Client    client.Client   // reads from Informers
 	Live      client.Reader   // reads past every cache
@@ -43,7 +44,15 @@ type Options struct {
 	Log       logr.Logger
 	Metrics   prometheus.Registerer
 	Pause     time.Duration // between two looks while things change; 0: lookEvery
+	Hold      time.Duration // after the first look, in which nothing is evicted; 0: holdFirst, negative: none
+	Young     time.Duration // pods of that age may be part of a rollout; 0: minAge
 }
+
+// Defaults of Options.
+const (
+	holdFirst = 5 * time.Minute // whoever crashes sooner than that evicts nothing, however often
+	minAge    = 2 * time.Minute
+)
 
 // Controller is one leader's.
 type Controller struct {
@@ -67,9 +76,7 @@ func New(o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Pause == 0 {
-		o.Pause = lookEvery
-	}
+	o.Pause, o.Hold, o.Young = cmp.Or(o.Pause, lookEvery), cmp.Or(o.Hold, holdFirst), cmp.Or(o.Young, minAge)
 	return &Controller{
 		Options: o, metrics: m, confirm: newConfirmer(o.Live, o.Now), wake: make(chan struct{}, 1),
 		written: map[types.UID]time.Time{}, counted: map[string]bool{}, told: map[string]time.Time{},

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,6 +41,7 @@ type world struct {
 	posted  []string // evictions: pods
 	refuse  error    // every eviction
 	unread  error    // every read of a whole pod
+	hold    time.Duration
 	replace func(old *corev1.Pod) *corev1.Pod
 }
 
@@ -50,9 +52,11 @@ func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, now: noon}
+	w := &world{t: t, now: noon, hold: -1}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&v1alpha1.Injector{}, &corev1.Pod{}).WithReturnManagedFields().
 		WithInterceptorFuncs(interceptor.Funcs{Get: w.get, SubResourceCreate: w.evict})
+	b = b.WithObjects(&discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: operator.Namespace, Name: "pillion-1",
+		Labels: map[string]string{discoveryv1.LabelServiceName: operator.Service}}, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.1"}}}})
 	for name, ns := range namespaces {
 		b = b.WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: ns.Labels}})
 	}
@@ -69,11 +73,11 @@ func newWorld(t *testing.T, injectors ...*v1alpha1.Injector) *world {
 	return w
 }
 
-// restart is a new leader: it remembers nothing.
+// restart is a new leader: it remembers nothing, and begins at once if the world doesn't say otherwise.
 func (w *world) restart() {
 	w.t.Helper()
 	c, err := New(Options{Client: w.api, Live: w.api, Set: func() *inject.Set { return w.set }, Now: func() time.Time { return w.now },
-		Record: func(e events.Event) { w.told = append(w.told, e) }, Log: logr.Discard(), Metrics: prometheus.NewRegistry()})
+		Record: func(e events.Event) { w.told = append(w.told, e) }, Log: logr.Discard(), Metrics: prometheus.NewRegistry(), Hold: w.hold})
 	w.must(err)
 	w.c = c
 }
@@ -147,7 +151,7 @@ func (w *world) injected(p *corev1.Pod) {
 	w.must(json.Unmarshal(r.Pod(), p))
 }
 
-func ready(p *corev1.Pod) {
+func nowReady(p *corev1.Pod) {
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 }
 
