@@ -99,7 +99,44 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	} {
 		must(t, c.Create(e.ctx(), good, client.DryRunAll))
 	}
+	e.othersEntries(c)
 	must(t, e.client.Create(e.ctx(), webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "not-the-operators" }), client.DryRunAll))
+}
+
+// othersEntries checks what the operator may do to a configuration that a chart wrote, with entries it couldn't write
+// itself: nothing but change a caBundle.
+func (e *env) othersEntries(c client.Client) {
+	e.t.Helper()
+	chart := webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
+		extra := w.Webhooks[0].DeepCopy()
+		extra.Name, extra.ClientConfig.Service.Name, extra.Rules[0].Resources = "x.example.com", "another", []string{"secrets"}
+		w.Webhooks = append(w.Webhooks, *extra)
+	})
+	must(e.t, e.client.Create(e.ctx(), chart))
+	e.t.Cleanup(func() { _ = e.client.Delete(context.Background(), chart) })
+	update := func(change func(ours, extra *admissionv1.MutatingWebhook)) error {
+		next := chart.DeepCopy()
+		change(&next.Webhooks[0], &next.Webhooks[1])
+		return c.Update(e.ctx(), next, client.DryRunAll)
+	}
+	must(e.t, update(func(ours, extra *admissionv1.MutatingWebhook) {
+		ours.ClientConfig.CABundle, extra.ClientConfig.CABundle = otherCA(e.t), otherCA(e.t)
+		ours.FailurePolicy = new(admissionv1.Ignore)
+	}))
+	for what, change := range map[string]func(ours, extra *admissionv1.MutatingWebhook){
+		"our Service":       func(ours, _ *admissionv1.MutatingWebhook) { ours.ClientConfig.Service.Name = "another" },
+		"their rules":       func(_, extra *admissionv1.MutatingWebhook) { extra.Rules[0].Resources = []string{"*"} },
+		"their name":        func(_, extra *admissionv1.MutatingWebhook) { extra.Name = "y.example.com" },
+		"their Service":     func(_, extra *admissionv1.MutatingWebhook) { extra.ClientConfig.Service.Namespace = "elsewhere" },
+		"whether they fail": func(_, extra *admissionv1.MutatingWebhook) { extra.FailurePolicy = new(admissionv1.Ignore) },
+		"what they see": func(_, extra *admissionv1.MutatingWebhook) {
+			extra.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+		},
+	} {
+		if err := update(change); err == nil || !strings.Contains(err.Error(), "Pillion's operator may only write webhooks") {
+			e.t.Errorf("a change of %s in a chart's configuration isn't refused: %v", what, err)
+		}
+	}
 }
 
 // overlay is a folder, relative to config, of a kustomization of config/default with more lines.
