@@ -1,7 +1,11 @@
 package inject_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 // TestBuiltinsAgree: what is the same for every proxy is the same in every template. Each is a file of its own, since
@@ -33,6 +37,42 @@ func TestBuiltinsAgree(t *testing.T) {
 	for _, template := range []string{"gateway", "proxyless"} {
 		if got := mustJSON(proxyOf(template)); got != want {
 			t.Errorf("%s differs from sidecar:\n%s\nwant\n%s", template, got, want)
+		}
+	}
+}
+
+// TestBuiltinsTakeManyContainers: what ours says of each container of a pod holds for all that a pod may have.
+func TestBuiltinsTakeManyContainers(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	const count = 400
+	list := make([]string, count)
+	for i := range list {
+		list[i] = fmt.Sprintf(`{"name":"container-%d"}`, i)
+	}
+	for _, template := range []string{"sidecar", "gateway", "proxyless"} {
+		result := injectTypical(set, `{"metadata":{"name":"p","annotations":{"inject.istio.io/templates":"`+template+`"}},"spec":{"containers":[`+strings.Join(list, ",")+`]}}`, false)
+		if result.Outcome != inject.OutcomeInject {
+			t.Errorf("%s: %d containers: %s", template, count, result.Message())
+			continue
+		}
+		pod := podOf(t, &result)
+		if n := len(pod.Spec.Containers); n != count+1 {
+			t.Errorf("%s: %d containers became %d, want one more", template, count, n)
+		}
+		if last := pod.Spec.Containers[count-1]; template == "proxyless" && envOf(last, "GRPC_XDS_BOOTSTRAP") == "" {
+			t.Errorf("%s: container %s doesn't know the bootstrap", template, last.Name)
+		}
+	}
+}
+
+// TestLoopsHaveABound: what a loop gathers is measured now and then, and each item of it at once.
+func TestLoopsHaveABound(t *testing.T) {
+	for name, expression := range map[string]string{
+		"many items":  "[1,2,3].map(a, [1,2,3,4,5,6,7,8,9,10].map(b, [1,2,3,4,5,6,7,8,9,10].map(c, 'aaaaa'" + strings.Repeat(".replace('a', 'aaaaaaaaaa')", 3) + "))).size() > 0 ? 'a' : 'b'",
+		"large items": "[1,2,3].map(a, [1,2,3].map(b, 'aaaaaaaaaa'" + strings.Repeat(".replace('a', 'aaaaaaaaaa')", 5) + ")).size() > 0 ? 'a' : 'b'",
+	} {
+		if _, err := compileWith(inAnnotation(expression)); err == nil || !strings.Contains(err.Error(), "larger than 65536 bytes") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

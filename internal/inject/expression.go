@@ -43,7 +43,7 @@ const (
 	maxOpen       = 48
 )
 
-func compileExpression(env *cel.Env, source string) (*expression, error) {
+func compileExpression(env *cel.Env, source string, b bounds) (*expression, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, &celError{message: "the placeholder is empty; want a CEL expression between ${ and }"}
 	}
@@ -79,7 +79,7 @@ func compileExpression(env *cel.Env, source string) (*expression, error) {
 		return e, nil
 	}
 	var err error
-	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(1), cel.CostLimit(maxCost), cel.CustomDecorator(bounded)); err != nil {
+	if e.program, err = env.Program(checked, cel.InterruptCheckFrequency(1), cel.CostLimit(b.cost), cel.CustomDecorator(b.step)); err != nil {
 		return nil, &celError{message: err.Error()}
 	}
 	return e, nil

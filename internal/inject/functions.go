@@ -37,12 +37,12 @@ func textOf(v ref.Val) string {
 	return string(s)
 }
 
-func tooLarge() ref.Val { return types.NewErr("the value is larger than %d bytes", maxValue) }
+func tooLarge(most int) ref.Val { return types.NewErr("the value is larger than %d bytes", most) }
 
 func replaceText(args []ref.Val) ref.Val {
 	text, old, with := textOf(args[0]), textOf(args[1]), textOf(args[2])
 	if len(text)+strings.Count(text, old)*(len(with)-len(old)) > maxValue {
-		return tooLarge()
+		return tooLarge(maxValue)
 	}
 	return types.String(strings.ReplaceAll(text, old, with))
 }
@@ -50,7 +50,7 @@ func replaceText(args []ref.Val) ref.Val {
 func splitText(args []ref.Val) ref.Val {
 	text, separator := textOf(args[0]), textOf(args[1])
 	if len(text)+strings.Count(text, separator)*perValue > maxValue {
-		return tooLarge()
+		return tooLarge(maxValue)
 	}
 	return types.NewStringList(types.DefaultTypeAdapter, strings.Split(text, separator))
 }
@@ -69,7 +69,7 @@ func joinTexts(args []ref.Val) ref.Val {
 		}
 		parts = append(parts, string(part))
 		if size += len(part) + len(separator); size-len(separator) > maxValue {
-			return tooLarge()
+			return tooLarge(maxValue)
 		}
 	}
 	return types.String(strings.Join(parts, separator))

@@ -3,6 +3,7 @@ package inject
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
 
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
@@ -21,9 +23,9 @@ import (
 // reaches it is told to come again (TimeoutError), not that something is wrong.
 const (
 	compileTime = 30 * time.Second // a whole Injector: folding and the corpus too; usually some 30 ms
-	maxCost     = 20_000           // one expression, in CEL's units; about one for each thing done
+	maxCost     = 20_000           // one expression of an Injector's own, in CEL's units; about one for each thing done
 	maxWork     = 200_000          // all expressions for one pod, in the same units: some 10 ms
-	maxValue    = 64 << 10         // one value of an expression, in bytes of text and perValue for each part
+	maxValue    = 64 << 10         // one value of such an expression, in bytes of text and perValue for each part
 	perValue    = 16
 	maxMade     = 1 << 20 // all that expressions make for one pod
 )
@@ -39,26 +41,56 @@ func (e *TimeoutError) Error() string {
 // Unwrap makes it a missed deadline.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// bounded is a step of an expression whose values have a bound. A list that holds itself thrice, and that one thrice
+// bounds are those of one expression.
+type bounds struct {
+	cost  uint64
+	value int
+}
+
+// boundsOf a template's expressions. Ours say something of each of the pod's containers, however many, and take the pod
+// author's word for nothing else.
+func (p *Program) boundsOf(template string) bounds {
+	own := func(t v1alpha1.Template) bool { return t.Name == template }
+	if slices.ContainsFunc(p.spec().Templates, own) {
+		return bounds{maxCost, maxValue}
+	}
+	return bounds{5 * maxCost, 8 * maxValue}
+}
+
+// step is a step of an expression whose values have a bound. A list that holds itself thrice, and that one thrice
 // again, is small in memory and endless for who walks it; so parts count each time they are there.
-func bounded(step interpreter.Interpretable) (interpreter.Interpretable, error) {
+func (b bounds) step(step interpreter.Interpretable) (interpreter.Interpretable, error) {
 	switch step := step.(type) {
 	case interpreter.InterpretableCall:
-		return boundedCall{step}, nil
+		return boundedCall{step, b.value}, nil
 	case interpreter.InterpretableConstructor:
-		return boundedConstructor{step}, nil
+		return boundedConstructor{step, b.value}, nil
 	}
 	return step, nil
 }
 
-type boundedCall struct{ interpreter.InterpretableCall }
+type boundedCall struct {
+	interpreter.InterpretableCall
+	most int
+}
 
 func (b boundedCall) Eval(a interpreter.Activation) ref.Val {
-	v := bound(b.InterpretableCall.Eval(a))
+	v := b.InterpretableCall.Eval(a)
+	if list, building := v.(traits.MutableLister); building && !looksAt(list) {
+		return v
+	}
+	v = bound(v, b.most)
 	if list, isList := v.(traits.Lister); isList && b.Function() == operators.Add {
 		return flat(list)
 	}
 	return v
+}
+
+// looksAt says whether a list that a loop makes is to be measured now. Its items were, each by itself; to walk it for
+// every one of them would take the square of its length.
+func looksAt(list traits.MutableLister) bool {
+	size, known := list.Size().(types.Int)
+	return !known || size%16 == 0
 }
 
 // flat is a list by itself: CEL joins two by reference, and walking a list joined again and again takes the square of
@@ -76,17 +108,18 @@ func flat(list traits.Lister) ref.Val {
 
 type boundedConstructor struct {
 	interpreter.InterpretableConstructor
+	most int
 }
 
 func (b boundedConstructor) Eval(a interpreter.Activation) ref.Val {
-	return bound(b.InterpretableConstructor.Eval(a))
+	return bound(b.InterpretableConstructor.Eval(a), b.most)
 }
 
-func bound(v ref.Val) ref.Val {
-	if _, isBool := v.(types.Bool); isBool || room(v, maxValue) >= 0 {
+func bound(v ref.Val, most int) ref.Val {
+	if _, isBool := v.(types.Bool); isBool || room(v, most) >= 0 {
 		return v
 	}
-	return tooLarge()
+	return tooLarge(most)
 }
 
 // room is what is left of some bytes after v; negative if v is larger. It looks no further than that.

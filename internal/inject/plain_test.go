@@ -31,7 +31,7 @@ func TestPlainConditionsAreCELs(t *testing.T) {
 		"has(pod.labels.app) || pod.name == 'a'":                      false,
 		"pod.terminationGracePeriodSeconds == 30 ? 'short' : 'other'": false,
 	} {
-		e, err := compileExpression(env, source)
+		e, err := compileExpression(env, source, bounds{maxCost, maxValue})
 		if err != nil {
 			t.Errorf("%s: %v", source, err)
 			continue

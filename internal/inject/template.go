@@ -56,6 +56,7 @@ type compiler struct {
 	ctx    context.Context // of the whole Injector
 	env    *cel.Env
 	fixed  *vars // what is known without a pod
+	bounds bounds
 	errors []v1alpha1.TemplateError
 
 	captures bool // an expression does
@@ -63,7 +64,7 @@ type compiler struct {
 
 // compileTemplate reads a partial Pod in YAML. A template with errors is nil.
 func compileTemplate(ctx context.Context, env *cel.Env, fixed *vars, name, text string) (*template, []v1alpha1.TemplateError) {
-	c := &compiler{ctx: ctx, env: env, fixed: fixed}
+	c := &compiler{ctx: ctx, env: env, fixed: fixed, bounds: fixed.program.boundsOf(name)}
 	root := c.document(text)
 	if len(c.errors) > 0 {
 		return nil, c.errors

@@ -162,7 +162,7 @@ func (c *compiler) expression(n *yaml.Node, p part, path string) *expression {
 		c.fail(n, "%s: %v", place(path), err) // compile tells it as a TimeoutError
 		return nil
 	}
-	e, err := compileExpression(c.env, p.source)
+	e, err := compileExpression(c.env, p.source, c.bounds)
 	if err != nil {
 		c.celFault(n, p.offset, path, err)
 		return nil
