@@ -60,7 +60,7 @@ func split(list []*rawjson.Value, out func(*rawjson.Value) bool) (rest, taken []
 }
 
 // reapply overlays the user's containers on the rendered ones of the same name: they win field by field.
-func reapply(rendered []*rawjson.Value, own containerLists) []*rawjson.Value {
+func (s *settings) reapply(rendered []*rawjson.Value, own containerLists) []*rawjson.Value {
 	if len(own.init)+len(own.main) == 0 {
 		return rendered
 	}
@@ -68,7 +68,8 @@ func reapply(rendered []*rawjson.Value, own containerLists) []*rawjson.Value {
 	for i, c := range result {
 		for _, mine := range slices.Concat(own.init, own.main) {
 			if nameOf(mine) == nameOf(c) {
-				result[i] = merge(c, ownFields(mine), containerSchema)
+				mine = s.placed(ownFields(mine))
+				result[i] = s.settled(merge(c, mine, containerSchema), mine)
 			}
 		}
 	}

@@ -78,7 +78,8 @@ func (a *assembly) warnOfAuto() {
 
 // mergeOwn lets the user's istio-proxy and istio-init win over ours, field by field.
 func (a *assembly) mergeOwn() {
-	a.rendered = containerLists{init: reapply(a.rendered.init, a.own), main: reapply(a.rendered.main, a.own)}
+	s := a.vars.settings
+	a.rendered = containerLists{init: s.reapply(a.rendered.init, a.own), main: s.reapply(a.rendered.main, a.own)}
 }
 
 // mergeSpec overlays what templates say besides containers.
