@@ -107,7 +107,11 @@ func (p *Program) tryPod(ctx context.Context, names []string, i int, native bool
 	if err := decoder.Decode(&corev1.Pod{}); err != nil {
 		return fmt.Errorf("the result is no pod: %w", err)
 	}
-	return unnamed(viewPod(result))
+	made := viewPod(result)
+	if err := unnamed(made); err != nil {
+		return err
+	}
+	return unsound(made)
 }
 
 // unnamed finds rendered containers and volumes that can't be merged, since they say no name.
