@@ -61,6 +61,7 @@ type Controller struct {
 	poke     chan event.GenericEvent
 	unsaid   chan announcement    // bounded: more than a few at once tell nobody more
 	applied  map[string]string    // configuration -> what we applied last; the leader's reconcile only
+	measured map[string]bool      // configurations that metrics have; likewise
 	saved    map[string]savedMark // Injector -> version kept as the last good one
 }
 
@@ -83,7 +84,7 @@ func New(o Options) (*Controller, error) {
 			Log: o.Log, ready: m.ready},
 		poke:    make(chan event.GenericEvent, 1),
 		unsaid:  make(chan announcement, 8),
-		applied: map[string]string{}, saved: map[string]savedMark{},
+		applied: map[string]string{}, measured: map[string]bool{}, saved: map[string]savedMark{},
 	}, nil
 }
 

@@ -242,6 +242,30 @@ func TestYoungerInjectorLosesTheName(t *testing.T) {
 	}
 }
 
+// TestMetricsForgetConfigurations: what the API server's garbage collector deletes, we never delete ourselves.
+func TestMetricsForgetConfigurations(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1), made("canary", "canary", 2))
+	w.must(w.reconcile("default"))
+	w.must(w.reconcile("canary"))
+	live, err := w.configuration("pillion-injector-canary")
+	w.must(err)
+	w.must(w.api.Delete(context.Background(), live))
+	w.must(w.reconcile("canary"))
+	if n := testutil.CollectAndCount(w.c.metrics.repairs); n != 1 {
+		t.Fatalf("pillion_webhook_repairs_total has %d series after one repair", n)
+	}
+	live, err = w.configuration("pillion-injector-canary")
+	w.must(err)
+	w.must(errors.Join(w.api.Delete(context.Background(), live), w.api.Delete(context.Background(), w.get("canary"))))
+	w.must(w.reconcile("canary"))
+	if n := testutil.CollectAndCount(w.c.metrics.repairs); n != 0 {
+		t.Errorf("pillion_webhook_repairs_total still has %d series", n)
+	}
+	if n := testutil.CollectAndCount(w.c.metrics.inSync); n != 1 {
+		t.Errorf("pillion_webhook_in_sync has %d series, want that of default", n)
+	}
+}
+
 func TestFailedWriteIsSaidAndRetried(t *testing.T) {
 	w := newWorld(t, made("default", "default", 1))
 	w.fault = apierrors.NewInternalError(errors.New("etcd is away"))

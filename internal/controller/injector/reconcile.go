@@ -38,6 +38,7 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 		return reconcile.Result{RequeueAfter: compileWait}, nil
 	}
 	c.say(state)
+	c.forget()
 	var inj v1alpha1.Injector
 	switch err := c.Client.Get(ctx, client.ObjectKey{Name: r.Name}, &inj); {
 	case apierrors.IsNotFound(err):

@@ -61,7 +61,6 @@ func (c *Controller) remove(ctx context.Context, live *admissionv1.MutatingWebho
 		return fmt.Errorf("deleting webhook configuration %s, whose name nobody claims: %w", live.Name, err)
 	}
 	delete(c.applied, live.Name)
-	c.metrics.inSync.DeleteLabelValues(live.Name)
 	c.Log.Info("webhook configuration deleted: nobody claims its name", "configuration", live.Name)
 	return nil
 }

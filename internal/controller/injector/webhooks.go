@@ -129,6 +129,18 @@ func (c *Controller) measure(w webhookPass) {
 		value = 1
 	}
 	c.metrics.inSync.WithLabelValues(w.name).Set(value)
+	c.measured[w.name] = true
+}
+
+// forget ends the series of configurations whose names no Injector of ours has any more.
+func (c *Controller) forget() {
+	for name := range c.measured {
+		if !c.Compiler.Claims(name) {
+			c.metrics.inSync.DeleteLabelValues(name)
+			c.metrics.repairs.DeletePartialMatch(map[string]string{"configuration": name})
+			delete(c.measured, name)
+		}
+	}
 }
 
 func describe(differs []drift) string {
