@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ import (
 // step is how often everything is looked at; all of it is in informers.
 const step = time.Second
 
-// Options are what the controller works with. All are required.
+// Options are what the controller works with. All are required but InEffect.
 type Options struct {
 	Client    client.Client // reads from informers
 	Live      client.Reader
@@ -37,7 +38,8 @@ type Options struct {
 	Service   string
 	PodName   string
 	Serves    func(*v1alpha1.Injector) bool
-	Status    bool // write the condition too: nobody else is there to
+	InEffect  func(*v1alpha1.Injector) *v1alpha1.InjectorSpec // what its webhooks are rendered from; nil: the present one
+	Status    bool                                            // write the condition too: nobody else is there to
 	Record    func(events.Event)
 	Now       func() time.Time
 	Log       logr.Logger
@@ -49,8 +51,9 @@ type Controller struct {
 	Options
 	endpoints spell
 	metric    *prometheus.GaugeVec
-	mu        sync.Mutex      // Farewell may begin while Start still ends
-	measured  map[string]bool // Injectors
+	mu        sync.Mutex        // Farewell may begin while Start still ends
+	measured  map[string]bool   // Injectors
+	denied    map[string]denial // by configuration
 }
 
 // New returns a controller; Start runs it.
@@ -60,7 +63,7 @@ func New(o Options) (*Controller, error) {
 	if err := o.Metrics.Register(metric); err != nil {
 		return nil, fmt.Errorf("registering degrade metrics: %w", err)
 	}
-	return &Controller{Options: o, metric: metric, measured: map[string]bool{}}, nil
+	return &Controller{Options: o, metric: metric, measured: map[string]bool{}, denied: map[string]denial{}}, nil
 }
 
 // Start implements manager.Runnable; only the leader runs it.
@@ -109,6 +112,11 @@ func (c *Controller) each(ctx context.Context, from client.Reader, wanted func(i
 		if !c.Serves(inj) {
 			continue
 		}
+		if c.InEffect != nil {
+			if spec := c.InEffect(inj); spec != nil {
+				inj.Spec = *spec.DeepCopy()
+			}
+		}
 		v1alpha1.SetDefaults(inj)
 		seen[inj.Name] = true
 		faults = append(faults, c.bring(ctx, inj, all.Items, wanted))
@@ -117,19 +125,19 @@ func (c *Controller) each(ctx context.Context, from client.Reader, wanted func(i
 	return errors.Join(faults...)
 }
 
-// bring does one Injector. Of several configurations, one that was written says what was.
+// bring does one Injector. Of several configurations, one that was written says what was. A label alone makes none ours.
 func (c *Controller) bring(ctx context.Context, inj *v1alpha1.Injector, all []admissionv1.MutatingWebhookConfiguration, wanted func(*v1alpha1.Injector, bool) bool) error {
 	var mine []*admissionv1.MutatingWebhookConfiguration
 	was := false
 	for i := range all {
-		if all[i].Labels[inject.LabelInjector] == inj.Name {
+		if all[i].Labels[inject.LabelInjector] == inj.Name && strings.HasPrefix(all[i].Name, inject.ConfigurationPrefix) {
 			mine = append(mine, &all[i])
 			was = was || Degraded(&all[i])
 		}
 	}
 	now := wanted(inj, was)
-	written, err := c.writeAll(ctx, inj, mine, now)
-	if err != nil {
+	written, waits, err := c.writeAll(ctx, inj, mine, now)
+	if err != nil || waits {
 		return err
 	}
 	c.measure(inj.Name, now && len(mine) > 0)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/events"
@@ -207,17 +210,84 @@ func TestFarewell(t *testing.T) {
 		{"another is ready", []string{"a", "b"}, "Fail"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newWorld(t, times(time.Hour, time.Hour))
-			w.endpoints(row.pods...)
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
-			w.c.Farewell(ctx)
-			if row.want == "Fail" {
-				w.after(0, row.want) // for the condition
-			}
-			w.is(row.want)
+			synctest.Test(t, func(t *testing.T) { // where ten seconds take no time
+				w := newWorld(t, times(time.Hour, time.Hour))
+				w.endpoints(row.pods...)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				w.c.Farewell(ctx)
+				if row.want == "Fail" {
+					w.after(0, row.want) // for the condition
+				}
+				w.is(row.want)
+			})
 		})
 	}
+}
+
+// TestFarewellLooksTwice: in a rollout the new replica may become ready just after the first look.
+func TestFarewellLooksTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, times(time.Hour, time.Hour))
+		w.endpoints("-a", "-b")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var wait sync.WaitGroup
+		wait.Go(func() { w.c.Farewell(ctx) })
+		time.Sleep(look / 2)
+		w.endpoints("-a", "b")
+		wait.Wait()
+		w.after(0, "Fail")
+	})
+}
+
+// TestOthersConfigurationIsLeftAlone: everybody can set a label.
+func TestOthersConfigurationIsLeftAlone(t *testing.T) {
+	w := newWorld(t, times(time.Second, time.Second))
+	theirs := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "somebody-elses", Labels: map[string]string{inject.LabelInjector: "default"}},
+		Webhooks: []admissionv1.MutatingWebhook{{Name: "x.example.com"}}}
+	w.must(w.api.Create(context.Background(), theirs))
+	w.must(w.c.Step(context.Background()))
+	w.now = w.now.Add(time.Second)
+	w.must(w.c.Step(context.Background()))
+	w.must(w.api.Get(context.Background(), client.ObjectKeyFromObject(theirs), theirs))
+	if len(theirs.Annotations) > 0 || theirs.Webhooks[0].FailurePolicy != nil {
+		t.Errorf("somebody else's configuration was written: %+v", theirs)
+	}
+	w.must(w.api.Delete(context.Background(), theirs))
+	w.is("Ignore")
+}
+
+// TestDeniedWritesAreTriedLessAndLess: and as soon as they are allowed, done within a minute.
+func TestDeniedWritesAreTriedLessAndLess(t *testing.T) {
+	w := newWorld(t, times(time.Second, time.Hour))
+	tried, allowed := 0, false
+	w.c.Client = interceptor.NewClient(w.api.(client.WithWatch), interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if tried++; !allowed {
+				return errors.New("a policy denies it")
+			}
+			return c.Patch(ctx, o, p, opts...)
+		}})
+	for range 600 {
+		_ = w.c.Step(context.Background()) // says so
+		w.now = w.now.Add(time.Second)
+	}
+	if tried < 10 || tried > 40 {
+		t.Errorf("two configurations were tried %d times in ten minutes, want about one a minute each", tried)
+	}
+	allowed = true
+	w.after(time.Minute, "Ignore")
+}
+
+// TestWhatIsInEffectIsJudged: while the present version is faulty, webhooks are of the last good one.
+func TestWhatIsInEffectIsJudged(t *testing.T) {
+	w := newWorld(t, func(i *v1alpha1.Injector) { i.Spec.Degrade.Mode = v1alpha1.DegradeNever })
+	good := &v1alpha1.InjectorSpec{Degrade: v1alpha1.Degrade{Mode: v1alpha1.DegradeIgnore}}
+	good.Degrade.After.Duration = time.Second
+	w.c.InEffect = func(*v1alpha1.Injector) *v1alpha1.InjectorSpec { return good }
+	w.after(0, "Fail")
+	w.after(time.Second, "Ignore")
 }
 
 // TestFarewellOfTwoAtOnce: each looks ready to the other at first.

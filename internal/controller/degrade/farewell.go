@@ -12,13 +12,18 @@ const look = 500 * time.Millisecond
 
 // Farewell is for a replica that was told to end, leader or not: if it is the last that was ready, it doesn't wait for
 // degrade.after. Replicas that end together look ready to each other for a moment, so it goes on looking until ctx ends,
-// which is as long as this replica still answers. It reads past the caches: they end first.
+// which is as long as this replica still answers. Nor does it believe the first look: another one may become ready just
+// now. It reads past the caches: they end first.
 func (c *Controller) Farewell(ctx context.Context) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	for {
+	for alone := 0; ; {
 		others, err := c.ready(ctx, c.Live, c.PodName)
-		if err == nil && others == 0 {
+		if alone++; err != nil || others > 0 {
+			alone = 0
+		}
+		if alone >= 2 {
+			c.pardon()
 			err = c.each(ctx, c.Live, func(inj *v1alpha1.Injector, _ bool) bool { return Applies(inj, c.Namespace, c.Service) })
 			if err == nil {
 				return
@@ -33,4 +38,11 @@ func (c *Controller) Farewell(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// pardon has every write tried now: there is no later.
+func (c *Controller) pardon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.denied)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -17,21 +18,43 @@ import (
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
-// writeAll writes the configurations that aren't as wanted, and says whether there was one.
-func (c *Controller) writeAll(ctx context.Context, inj *v1alpha1.Injector, configurations []*admissionv1.MutatingWebhookConfiguration, degraded bool) (bool, error) {
-	written := false
+// writeAll writes the configurations that aren't as wanted, and says whether there was one, and whether one waits because
+// it couldn't be written lately.
+func (c *Controller) writeAll(ctx context.Context, inj *v1alpha1.Injector, configurations []*admissionv1.MutatingWebhookConfiguration, degraded bool) (written, waits bool, err error) {
 	var faults []error
 	for _, live := range configurations {
-		if Degraded(live) == degraded {
+		before := c.denied[live.Name]
+		switch {
+		case Degraded(live) == degraded:
+			delete(c.denied, live.Name)
+			continue
+		case c.Now().Before(before.until):
+			waits = true
 			continue
 		}
 		if err := c.write(ctx, inj, live, degraded); err != nil {
+			c.denied[live.Name] = before.again(c.Now())
 			faults = append(faults, err)
 			continue
 		}
+		delete(c.denied, live.Name)
 		written = true
 	}
-	return written, errors.Join(faults...)
+	return written, waits, errors.Join(faults...)
+}
+
+// denial is a write that failed: who isn't allowed to write asks less and less often.
+type denial struct {
+	pause time.Duration
+	until time.Time
+}
+
+const maxPause = time.Minute
+
+// again begins with a step, which is no pause at all.
+func (d denial) again(now time.Time) denial {
+	pause := min(max(step, 2*d.pause), maxPause)
+	return denial{pause, now.Add(pause)}
 }
 
 // write changes failurePolicy of every entry and the annotation, or nothing: the patch fails if the configuration isn't

@@ -45,3 +45,12 @@ func (s *State) Names(injector string) []string {
 	}
 	return slices.Sorted(slices.Values(names))
 }
+
+// InEffect is the spec that an Injector's webhooks are rendered from, nil if there is none.
+func (c *Compiler) InEffect(inj *v1alpha1.Injector) *v1alpha1.InjectorSpec {
+	s := c.state.Load()
+	if s == nil || s.Injectors[inj.Name] == nil || s.Injectors[inj.Name].UID != inj.UID || s.Injectors[inj.Name].InEffect == nil {
+		return nil
+	}
+	return &s.Injectors[inj.Name].InEffect.Spec
+}

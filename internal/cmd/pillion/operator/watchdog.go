@@ -83,7 +83,7 @@ func buildWatchdog(ctx context.Context, o Options, config *rest.Config, metrics 
 	if err != nil {
 		return nil, nil, err
 	}
-	degrader, err := o.newDegrader(mgr, revisions, true, recorder, metrics, log)
+	degrader, err := o.newDegrader(mgr, revisions, nil, recorder, metrics, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,10 +94,10 @@ func buildWatchdog(ctx context.Context, o Options, config *rest.Config, metrics 
 	return mgr, recorder, errors.Join(err, mgr.Add(degrader))
 }
 
-// newDegrader is the operator's too; alone, it writes the status itself.
-func (o Options) newDegrader(mgr manager.Manager, revisions injector.Revisions, alone bool, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*degrade.Controller, error) {
+// newDegrader is the operator's too. The watchdog is alone: it knows only present specs, and writes the status itself.
+func (o Options) newDegrader(mgr manager.Manager, revisions injector.Revisions, inEffect func(*v1alpha1.Injector) *v1alpha1.InjectorSpec, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*degrade.Controller, error) {
 	return degrade.New(degrade.Options{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName, Status: alone,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespace: o.Namespace, Service: o.Service, PodName: o.PodName, Status: inEffect == nil, InEffect: inEffect,
 		Serves: revisions.Serves, Record: recorder.Record, Now: time.Now, Log: log.WithName("degrade"), Metrics: metrics,
 	})
 }

@@ -96,7 +96,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	degrader, err := o.newDegrader(mgr, revisions, false, recorder, metrics, log)
+	degrader, err := o.newDegrader(mgr, revisions, controller.Compiler.InEffect, recorder, metrics, log)
 	if err != nil {
 		return nil, err
 	}
