@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -40,8 +41,15 @@ type controlled struct {
 	told []events.Event
 }
 
-// inject makes this test's Injector, with its webhooks if they are to be there, and the controller.
+// inject makes this test's Injector, with its webhooks if they are to be there, and the controller, which is looked at
+// look by look.
 func (e *env) inject(settings v1alpha1.Workload, webhooks bool) *controlled {
+	e.t.Helper()
+	return e.injectAs(e.cluster.Config, workload.Options{Hold: -1}, settings, webhooks)
+}
+
+// injectAs does so with the permissions of a config and the times of options: Now, Hold and Young.
+func (e *env) injectAs(config *rest.Config, o workload.Options, settings v1alpha1.Workload, webhooks bool) *controlled {
 	e.t.Helper()
 	c := &controlled{env: e, metrics: prometheus.NewRegistry(), now: time.Now().Add(3 * time.Minute)} // every pod is old enough
 	listener := e.cluster.Listen(e.t)
@@ -50,7 +58,7 @@ func (e *env) inject(settings v1alpha1.Workload, webhooks bool) *controlled {
 	must(e.t, e.api.Create(e.ctx(), inj))
 	e.t.Cleanup(func() { _ = e.api.Delete(context.Background(), inj) })
 	c.compile(inj)
-	c.start()
+	c.start(config, o)
 	if webhooks {
 		c.serve(listener, inj)
 	}
@@ -95,9 +103,9 @@ func (c *controlled) advance(d time.Duration) {
 }
 
 // start makes informers as the operator does, and the controller.
-func (c *controlled) start() {
+func (c *controlled) start(config *rest.Config, o workload.Options) {
 	c.t.Helper()
-	mgr, err := manager.New(c.cluster.Config, manager.Options{Scheme: c.api.Scheme(), Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"},
+	mgr, err := manager.New(config, manager.Options{Scheme: c.api.Scheme(), Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"},
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: workload.Trim, Field: workload.Unfinished()}}}})
 	must(c.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -105,9 +113,19 @@ func (c *controlled) start() {
 	wait.Go(func() { _ = mgr.Start(ctx) })
 	c.t.Cleanup(func() { cancel(); wait.Wait() })
 	c.informer = mgr.GetClient()
-	c.c, err = workload.New(workload.Options{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Informers: mgr.GetCache(), Set: c.current,
-		Record: func(e events.Event) { c.told = append(c.told, e) }, Now: c.clock, Log: logr.Discard(), Metrics: c.metrics})
+	o.Client, o.Live, o.Informers, o.Set = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetCache(), c.current
+	o.Record, o.Log, o.Metrics = c.record, logr.Discard(), c.metrics
+	if o.Now == nil {
+		o.Now = c.clock
+	}
+	c.c, err = workload.New(o)
 	must(c.t, err)
+}
+
+func (c *controlled) record(e events.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = append(c.told, e)
 }
 
 // serve answers the API server and returns when it calls.

@@ -34,6 +34,8 @@ func (c *controlled) expect(injected, stale, missing int32) {
 }
 
 func (c *controlled) heard(reason string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, e := range c.told {
 		if e.Reason == reason {
 			return true
@@ -146,6 +148,9 @@ func TestTheRateIsKept(t *testing.T) {
 		c.look()
 		if n, most := c.evictions("evicted"), float64(1+2*i/10); n != most {
 			t.Fatalf("%v evictions after %d seconds, want %v", n, 2*i, most)
+		}
+		for web := range 4 { // one more at a time may be awaited only when one became ready
+			e.settled(fmt.Sprintf("web%d", web), 1)
 		}
 		c.advance(2 * time.Second)
 	}

@@ -74,15 +74,6 @@ func (p *process) metric(ctx context.Context, sample string) (string, error) {
 	return "", err
 }
 
-// expect is an error until there were so many evictions of a result.
-func (p *process) expect(ctx context.Context, result, want string) error {
-	got, err := p.metric(ctx, fmt.Sprintf("pillion_workload_evictions_total{result=%q}", result))
-	if err == nil && got != want {
-		err = fmt.Errorf("%s %s", got, result)
-	}
-	return err
-}
-
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

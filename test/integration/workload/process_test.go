@@ -2,10 +2,12 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,27 +25,34 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/workload"
 )
 
 // operatorNamespace is config/default's, for its RBAC is bound there.
 const operatorNamespace = "pillion-system"
 
-// oldEnough is how long a pod of real age takes to be evicted, and then some.
-const oldEnough = 2*time.Minute + patience
-
-// TestTheOperatorRestoresSidecarsWithItsOwnPermissions runs `pillion operator` with the RBAC and under the policies of
-// config/default: first nothing but the default, which counts; then a dry run; then for real.
+// TestTheOperatorRestoresSidecarsWithItsOwnPermissions has the RBAC and the policies of config/default: under these
+// `pillion operator` counts, which is its default, and the controller, made here for its times are long, first says what
+// it would evict and then does. Each has a namespace and an Injector of its own.
 func TestTheOperatorRestoresSidecarsWithItsOwnPermissions(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
+	kubeconfig := e.permissions()
+	e.counted(kubeconfig)
+	newEnv(t).restored(kubeconfig)
+	e.permitted(kubeconfig)
+}
+
+// counted runs the operator over a pod that misses its sidecar.
+func (e *env) counted(kubeconfig string) {
+	e.t.Helper()
 	e.deploy("web", 1)
 	before := e.uids()
-	kubeconfig := e.permissions()
 	o := e.operate(kubeconfig)
 	inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: e.revision()}, Spec: v1alpha1.InjectorSpec{
-		Revision: e.revision(), Webhook: v1alpha1.Webhook{URL: "https://" + o.webhook}}}
-	must(t, e.api.Create(e.ctx(), inj))
-	t.Cleanup(func() { e.removeInjector(inj) })
+		Revision: e.revision(), Webhook: v1alpha1.Webhook{URL: "https://" + o.webhook}, Workload: evicting(v1alpha1.EvictMissing, 6)}}
+	must(e.t, e.api.Create(e.ctx(), inj))
+	e.t.Cleanup(func() { e.removeInjector(inj) })
 	e.ask()
 	e.eventually("status and metrics count the pod as missing", func() error {
 		metric, err := o.metric(e.ctx(), fmt.Sprintf(`pillion_workload_pods{injector=%q,state="missing"}`, inj.Name))
@@ -53,20 +62,43 @@ func TestTheOperatorRestoresSidecarsWithItsOwnPermissions(t *testing.T) {
 		return nil
 	})
 	e.event("SidecarMissing", "kubectl rollout restart Deployment/web")
-
-	e.settings(inj, v1alpha1.Workload{Evict: v1alpha1.EvictMissing})
-	e.within(oldEnough, "a dry run says the eviction", func() error { return o.expect(e.ctx(), "dry_run", "1") })
-	e.event("SidecarEvictionDryRun", "would be evicted")
+	e.eventually("the log says why nothing is evicted", func() error {
+		if !o.log.has("this replica leads for less than 5m") {
+			return errors.New("it doesn't")
+		}
+		return nil
+	})
 	if !slices.Equal(e.uids(), before) {
-		t.Fatal("a dry run evicted")
+		e.t.Error("a leader that just began evicted")
 	}
+	if o.log.has("is forbidden") || o.log.has("cannot") {
+		e.t.Errorf("something was forbidden: %s", o.log.tail(20))
+	}
+}
 
+// restored has the controller evict a pod as the operator's ServiceAccount.
+func (e *env) restored(kubeconfig string) {
+	e.t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	must(e.t, err)
+	e.deploy("web", 1)
+	before := e.uids()
+	c := e.injectAs(config, workload.Options{Now: time.Now, Hold: time.Second, Young: time.Second, Pause: 100 * time.Millisecond},
+		v1alpha1.Workload{Evict: v1alpha1.EvictMissing}, true)
+	e.ask()
+	c.run()
+	e.eventually("a dry run says the eviction", func() error { return c.evicted("dry_run", 1) })
+	if !c.heard("SidecarEvictionDryRun") || !slices.Equal(e.uids(), before) {
+		e.t.Fatal("a dry run evicted, or no Event tells what it would have")
+	}
+	inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: e.revision()}}
 	e.settings(inj, evicting(v1alpha1.EvictMissing, 6))
+	c.compile(inj)
 	e.eventually("the pod is evicted and comes back with a sidecar", func() error {
 		if n := e.withSidecar(); n != 1 {
 			return fmt.Errorf("%d pods have one", n)
 		}
-		return o.expect(e.ctx(), "evicted", "1")
+		return c.evicted("evicted", 1)
 	})
 	e.settled("web", 1)
 	e.eventually("status counts it", func() error {
@@ -75,10 +107,26 @@ func TestTheOperatorRestoresSidecarsWithItsOwnPermissions(t *testing.T) {
 		}
 		return nil
 	})
-	if o.log.has("is forbidden") || o.log.has("cannot") {
-		t.Errorf("something was forbidden: %s", o.log.tail(20))
+}
+
+// run has the controller look by itself until the test ends.
+func (c *controlled) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := c.c.Start(ctx); err != nil {
+			c.t.Errorf("the controller ended: %v", err)
+		}
+	})
+	c.t.Cleanup(func() { cancel(); wait.Wait() })
+}
+
+// evicted is an error until there were so many evictions of a result.
+func (c *controlled) evicted(result string, want float64) error {
+	if got := c.evictions(result); got != want {
+		return fmt.Errorf("%v %s", got, result)
 	}
-	e.permitted(kubeconfig)
+	return nil
 }
 
 // settings changes what an Injector says of workloads.
