@@ -47,7 +47,7 @@ var clock = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
 func validateWorkload(w *Workload, path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("evict"), w.Evict, EvictNever, EvictMissing, EvictMissingAndStale)
-	errs = append(errs, oneTo(path.Child("evictionsPerMinute"), int64(w.EvictionsPerMinute), 600)...)
+	errs = append(errs, oneTo(path.Child("evictionsPerMinute"), int64(w.EvictionsPerMinute), 30)...)
 	for n, window := range w.MaintenanceWindows {
 		at := path.Child("maintenanceWindows").Index(n)
 		for i, day := range window.Days {

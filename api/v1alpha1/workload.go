@@ -28,7 +28,7 @@ type Workload struct {
 	//
 	// +kubebuilder:default=6
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=600
+	// +kubebuilder:validation:Maximum=30
 	EvictionsPerMinute int32 `json:"evictionsPerMinute,omitempty"`
 
 	// MaintenanceWindows are when pods may be evicted. None: at any time.

@@ -12,7 +12,7 @@ import (
 )
 
 // often is fast enough that the rate is never in the way.
-const often = 600
+const often = 30
 
 func evicting(mode v1alpha1.EvictMode, perMinute int32) v1alpha1.Workload {
 	return v1alpha1.Workload{Evict: mode, DryRun: new(false), EvictionsPerMinute: perMinute}
