@@ -51,7 +51,8 @@ type Webhook struct {
 	// +kubebuilder:default=true
 	MatchConditions *bool `json:"matchConditions,omitempty"`
 
-	// Service is where the API server reaches the operator, if not at the Service of its own installation.
+	// Service is where the API server reaches the operator, if not at the Service of its own installation. In mode Managed
+	// the admission policy of config/rbac lets the operator write its own Service only.
 	//
 	// +optional
 	Service *WebhookService `json:"service,omitempty"`
