@@ -22,24 +22,34 @@ const (
 // Ports checks a comma-separated list of ports (1-65535) and ranges (a-b) and returns it without spaces and empty
 // items. The error is complete, but for whose list it is.
 func Ports(list string) (string, error) {
-	return eachItem(list, func(item string) (string, error) {
+	return eachItem(list, numberOrRange(1, 65535, "a port", WantPorts))
+}
+
+// numberOrRange checks one number in plain digits, or two with a hyphen.
+func numberOrRange(least, most uint64, what, want string) func(item string) (string, error) {
+	digits := len(strconv.FormatUint(most, 10))
+	number := func(text string) (uint64, bool) {
+		n, err := strconv.ParseUint(text, 10, 32)
+		return n, err == nil && n >= least && n <= most && len(text) <= digits
+	}
+	return func(item string) (string, error) {
 		low, high, isRange := strings.Cut(item, "-")
 		low, high = strings.TrimSpace(low), strings.TrimSpace(high)
 		if !isRange {
 			high = low
 		}
-		from, okFrom := port(low)
-		to, okTo := port(high)
+		from, okFrom := number(low)
+		to, okTo := number(high)
 		switch {
 		case !okFrom || !okTo:
-			return "", fmt.Errorf("%q is not a port; %s", item, WantPorts)
+			return "", fmt.Errorf("%q is not %s; %s", item, what, want)
 		case from > to:
-			return "", fmt.Errorf("range %q ends before it starts; %s", item, WantPorts)
+			return "", fmt.Errorf("range %q ends before it starts; %s", item, want)
 		case isRange:
 			return low + "-" + high, nil
 		}
 		return low, nil
-	})
+	}
 }
 
 // PortsOrAll is Ports, or "*" alone.
@@ -102,34 +112,9 @@ func eachItem(list string, check func(string) (string, error)) (string, error) {
 }
 
 // UIDs checks a comma-separated list of user ids and ranges (a-b) and returns it without spaces and empty items.
+// 4294967295 means "no user" to the kernel.
 func UIDs(list string) (string, error) {
-	return eachItem(list, func(item string) (string, error) {
-		low, high, isRange := strings.Cut(item, "-")
-		low, high = strings.TrimSpace(low), strings.TrimSpace(high)
-		if !isRange {
-			high = low
-		}
-		from, okFrom := uid(low)
-		to, okTo := uid(high)
-		switch {
-		case !okFrom || !okTo:
-			return "", fmt.Errorf("%q is not a user id; %s", item, WantUIDs)
-		case from > to:
-			return "", fmt.Errorf("range %q ends before it starts; %s", item, WantUIDs)
-		case isRange:
-			return low + "-" + high, nil
-		}
-		return low, nil
-	})
-}
-
-// uid leaves out 4294967295, which means "no user" to the kernel.
-func uid(text string) (uint64, bool) {
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	return n, err == nil && n < 1<<32-1
+	return eachItem(list, numberOrRange(0, 1<<32-2, "a user id", WantUIDs))
 }
 
 // Interfaces checks a comma-separated list of names of network interfaces as Linux allows them.
@@ -140,15 +125,6 @@ func Interfaces(list string) (string, error) {
 		}
 		return item, nil
 	})
-}
-
-// port wants plain digits: strconv alone would also take +80.
-func port(text string) (int, bool) {
-	if text == "" || len(text) > 5 || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	n, err := strconv.Atoi(text)
-	return n, err == nil && n >= 1 && n <= 65535
 }
 
 // imageReference is the distribution grammar: [host[:port]/]path[:tag][@digest].
