@@ -47,7 +47,8 @@ func (n *tnode) render(ctx context.Context, v *vars) (*rawjson.Value, error) {
 }
 
 func (n *tnode) renderText(ctx context.Context, v *vars) (*rawjson.Value, error) {
-	b := append(v.room[:0], '"')
+	b := v.room[:0]
+	b = append(b, '"')
 	for i := range n.parts {
 		if n.parts[i].expr == nil {
 			b = rawjson.AppendEscaped(b, n.parts[i].literal)

@@ -105,11 +105,11 @@ func parseProxyConfig(text string) (*rawjson.Value, error) {
 }
 
 // writtenOut refuses anchors and aliases before anything follows them: a few kilobytes of those are gigabytes of JSON.
-// This parser keeps an alias as such. What is no YAML is left to the one that explains it.
+// This parser keeps an alias as such. What it can't read isn't given to another that might.
 func writtenOut(text []byte) error {
 	var doc yamlnode.Node
-	if yamlnode.Unmarshal(text, &doc) != nil {
-		return nil
+	if err := yamlnode.Unmarshal(text, &doc); err != nil {
+		return fmt.Errorf("it is no YAML: %w", err)
 	}
 	return noAlias(&doc)
 }

@@ -33,7 +33,8 @@ func (a *assembly) keepStanding(original, overlay *rawjson.Value) {
 
 // digest names what is rendered for this pod.
 func (a *assembly) digest(overlay *rawjson.Value) string {
-	text := append(a.vars.room[:0], a.program.hash...)
+	text := a.vars.room[:0]
+	text = append(text, a.program.hash...)
 	text = strconv.AppendBool(text, a.vars.settings.native)
 	text = overlay.Append(text)
 	for _, e := range a.vars.env {
