@@ -59,10 +59,11 @@ type Controller struct {
 	metrics  *metrics
 	limiter  *limiter
 	poke     chan event.GenericEvent
-	unsaid   chan announcement    // bounded: more than a few at once tell nobody more
-	applied  map[string]string    // configuration -> what we applied last; the leader's reconcile only
-	measured map[string]bool      // configurations that metrics have; likewise
-	saved    map[string]savedMark // Injector -> version kept as the last good one
+	unsaid   chan announcement             // bounded: more than a few at once tell nobody more
+	applied  map[string]string             // configuration -> what we applied last; the leader's reconcile only
+	measured map[string]bool               // configurations that metrics have; likewise
+	saved    map[string]savedMark          // Injector -> version kept as the last good one
+	written  map[string]*v1alpha1.Injector // Injector -> with the status we wrote last
 }
 
 type savedMark struct {
@@ -84,7 +85,7 @@ func New(o Options) (*Controller, error) {
 			Log: o.Log, ready: m.ready},
 		poke:    make(chan event.GenericEvent, 1),
 		unsaid:  make(chan announcement, 8),
-		applied: map[string]string{}, measured: map[string]bool{}, saved: map[string]savedMark{},
+		applied: map[string]string{}, measured: map[string]bool{}, saved: map[string]savedMark{}, written: map[string]*v1alpha1.Injector{},
 	}, nil
 }
 

@@ -43,6 +43,7 @@ func (c *Controller) Reconcile(ctx context.Context, r reconcile.Request) (reconc
 	switch err := c.Client.Get(ctx, client.ObjectKey{Name: r.Name}, &inj); {
 	case apierrors.IsNotFound(err):
 		delete(c.saved, r.Name)
+		delete(c.written, r.Name)
 		return reconcile.Result{RequeueAfter: untilForgotten(state, r.Name)}, c.removeUnclaimed(ctx, r.Name, state)
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("reading Injector %q: %w", r.Name, err)
@@ -101,12 +102,17 @@ func (c *Controller) saveLastGood(ctx context.Context, p *pass) error {
 func (c *Controller) writeStatus(ctx context.Context, p *pass) error {
 	next := p.inj.DeepCopy()
 	next.Status = p.status()
-	if equality.Semantic.DeepEqual(p.inj.Status, next.Status) {
+	before := p.inj
+	if equality.Semantic.DeepEqual(before.Status, next.Status) {
+		before = c.lastWritten(p.inj)
+	}
+	if equality.Semantic.DeepEqual(before.Status, next.Status) {
 		return nil
 	}
-	if err := c.Client.Status().Patch(ctx, next, client.MergeFrom(p.inj)); err != nil {
+	if err := c.Client.Status().Patch(ctx, next, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("writing the status of Injector %q: %w", p.inj.Name, client.IgnoreNotFound(err))
 	}
+	c.written[p.inj.Name] = next
 	for _, condition := range next.Status.Conditions {
 		if news(p.inj.Status.Conditions, condition) {
 			c.Record(events.Event{Object: reference(p.inj.Name, p.inj.UID), Type: corev1.EventTypeWarning,
@@ -114,4 +120,17 @@ func (c *Controller) writeStatus(ctx context.Context, p *pass) error {
 		}
 	}
 	return nil
+}
+
+// lastWritten is the Injector with the status we wrote last. The informer may still show the one before that: what looks
+// as it should be then isn't, and nobody would look again for a minute. The counts of pods are others' to write.
+func (c *Controller) lastWritten(inj *v1alpha1.Injector) *v1alpha1.Injector {
+	last := c.written[inj.Name]
+	if last == nil || last.UID != inj.UID {
+		return inj
+	}
+	written := inj.DeepCopy()
+	written.Status = *last.Status.DeepCopy()
+	written.Status.Pods = inj.Status.Pods
+	return written
 }
