@@ -33,6 +33,7 @@ func SetDefaults(i *Injector) {
 	orDefault(&s.Revision, NameDefault)
 	orDefault(&s.Policy, PolicyOptIn)
 	defaultWebhook(&s.Webhook)
+	defaultCertificates(&s.Certificates)
 	orDefault(&s.NativeSidecar, NativeAuto)
 	if len(s.DefaultTemplates) == 0 {
 		s.DefaultTemplates = []string{TemplateSidecar}
@@ -62,6 +63,26 @@ func defaultWebhook(w *Webhook) {
 	if w.Service != nil {
 		orDefault(&w.Service.Port, 443)
 	}
+}
+
+func defaultCertificates(c *Certificates) {
+	orDefault(&c.Source, CertificatesSelfManaged)
+	orDefault(&c.CABundle, BundleManage)
+	orDefault(&c.Probe, ProbeAuto)
+	orDefault(&c.SelfManaged.CADuration.Duration, 365*24*time.Hour)
+	orDefault(&c.SelfManaged.LeafDuration.Duration, 24*time.Hour)
+	orDefault(&c.CertManager.Duration.Duration, 30*24*time.Hour)
+	if ref := c.CertManager.IssuerRef; ref != nil {
+		orDefault(&ref.Kind, "Issuer")
+		orDefault(&ref.Group, IssuerGroup)
+	}
+}
+
+// DefaultCertificates are in effect while no Injector says otherwise.
+func DefaultCertificates() Certificates {
+	var c Certificates
+	defaultCertificates(&c)
+	return c
 }
 
 func defaultWorkload(w *Workload) {

@@ -134,6 +134,11 @@ type InjectorSpec struct {
 	// +kubebuilder:default={}
 	Webhook Webhook `json:"webhook,omitempty"`
 
+	// Certificates is the identity the operator serves under.
+	//
+	// +kubebuilder:default={}
+	Certificates Certificates `json:"certificates,omitempty"`
+
 	// Templates are partial pods in YAML with CEL placeholders; one named as a built-in (sidecar, gateway, proxyless)
 	// replaces it.
 	//

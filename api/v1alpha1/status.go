@@ -40,6 +40,11 @@ type InjectorStatus struct {
 	// +listMapKey=name
 	Webhooks []WebhookStatus `json:"webhooks,omitempty"`
 
+	// Certificates is the identity the operator serves under, the same in all its Injectors.
+	//
+	// +optional
+	Certificates *CertificatesStatus `json:"certificates,omitempty"`
+
 	// Templates are the templates in use and what is wrong with those that aren't.
 	//
 	// +optional

@@ -25,6 +25,7 @@ func Validate(i *Injector) field.ErrorList {
 	errs = append(errs, validateRatio(i.Spec.Proxy.ResourceRatio, spec.Child("proxy", "resourceRatio"))...)
 	errs = append(errs, validateCapture(&i.Spec.Capture, spec.Child("capture"))...)
 	errs = append(errs, validateWebhook(&i.Spec, spec)...)
+	errs = append(errs, validateCertificates(&i.Spec.Certificates, spec.Child("certificates"))...)
 	errs = append(errs, validateWorkload(&i.Spec.Workload, spec.Child("workload"))...)
 	return errs
 }

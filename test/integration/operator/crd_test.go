@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,6 +40,13 @@ var ruled = map[string]func(*v1alpha1.Injector){
 	"service and url": func(i *v1alpha1.Injector) {
 		i.Spec.Webhook.URL, i.Spec.Webhook.Service = "https://a", &v1alpha1.WebhookService{Name: "a", Namespace: "a"}
 	},
+	"own CA, others' bundle": func(i *v1alpha1.Injector) { i.Spec.Certificates.CABundle = v1alpha1.BundleExternal },
+	"short CA": func(i *v1alpha1.Injector) {
+		i.Spec.Certificates.SelfManaged.CADuration.Duration = 24*time.Hour - time.Second
+	},
+	"short leaf":     func(i *v1alpha1.Injector) { i.Spec.Certificates.SelfManaged.LeafDuration.Duration = time.Minute },
+	"leaf beside CA": func(i *v1alpha1.Injector) { i.Spec.Certificates.SelfManaged.CADuration.Duration = 95 * time.Hour },
+	"short order":    func(i *v1alpha1.Injector) { i.Spec.Certificates.CertManager.Duration.Duration = time.Minute },
 }
 
 // TestEveryRuleOfTheCRDSpeaks: each CEL rule refuses an object, in its own words.
