@@ -2,6 +2,7 @@ package pillion
 
 import (
 	"context"
+	"io"
 	"os"
 	"strings"
 
@@ -15,8 +16,17 @@ import (
 	"github.com/pillion-mesh/pillion/internal/supervisor"
 )
 
+// Operator is Main for the subcommand operator alone, in a test's process. change, unless nil, gets the settings after
+// flags and environment were read and checked, for what has no flag, or values that one wouldn't take.
+func Operator(args []string, err io.Writer, change func(*operator.Options)) int {
+	ctx, stop := untilTold()
+	defer stop()
+	streams := genericiooptions.IOStreams{In: strings.NewReader(""), Out: io.Discard, ErrOut: err}
+	return execute(ctx, newRoot(streams, newOperator(streams, change)), args, streams)
+}
+
 // newOperator runs the operator until it is told to end.
-func newOperator(streams genericiooptions.IOStreams) *cobra.Command {
+func newOperator(streams genericiooptions.IOStreams, change func(*operator.Options)) *cobra.Command {
 	o := operator.Defaults()
 	var logs log.Options
 	cmd := &cobra.Command{
@@ -51,6 +61,9 @@ Every flag can also be given as an environment variable: --sidecar-image as PILL
 			logger, err := log.New(streams.ErrOut, logs)
 			if err != nil {
 				return usageError("%w", err)
+			}
+			if change != nil {
+				change(&o)
 			}
 			return runOperator(cmd.Context(), o, logger)
 		},

@@ -24,7 +24,7 @@ func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 		newUninject(streams),
 		newCheckInject(streams),
 		newWebhooks(streams),
-		newOperator(streams),
+		newOperator(streams, nil),
 		newVersion(streams),
 	}
 }
@@ -32,14 +32,23 @@ func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 // Main runs the command named by args and returns the process's exit code. It ends early, in good order, on SIGINT and
 // SIGTERM; a second one ends it at once.
 func Main(args []string, in io.Reader, out, err io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilTold()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 	return run(ctx, args, genericiooptions.IOStreams{In: in, Out: out, ErrOut: err})
 }
 
+// untilTold ends on the first SIGINT or SIGTERM, and lets the second end the process.
+func untilTold() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 func run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
-	root := newRoot(streams)
+	return execute(ctx, newRoot(streams, commands(streams)...), args, streams)
+}
+
+func execute(ctx context.Context, root *cobra.Command, args []string, streams genericiooptions.IOStreams) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
@@ -51,7 +60,7 @@ func run(ctx context.Context, args []string, streams genericiooptions.IOStreams)
 	return exitCode(err)
 }
 
-func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
+func newRoot(streams genericiooptions.IOStreams, commands ...*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "pillion",
 		Short: "Sidecars for Kubernetes that can say why",
@@ -75,6 +84,6 @@ func newRoot(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(unknownFlag)
-	root.AddCommand(commands(streams)...)
+	root.AddCommand(commands...)
 	return root
 }

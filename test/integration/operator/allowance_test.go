@@ -29,9 +29,9 @@ func (h *heard) HandleWarningHeader(_ int, _, text string) {
 // and says what to set.
 func TestRefusalForTheSidecarsSizeSaysSo(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
 	for _, test := range []struct {
 		name   string
 		make   func(kubernetes.Interface, string) error
@@ -59,13 +59,13 @@ func TestRefusalForTheSidecarsSizeSaysSo(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := &heard{}
-			config := rest.CopyConfig(e.cluster.Config)
+			config := rest.CopyConfig(e.Cluster.Config)
 			config.WarningHandler = h
 			c, err := kubernetes.NewForConfig(config)
 			must(t, err)
-			namespace := e.meshed()
+			namespace := e.Meshed()
 			must(t, test.make(c, namespace))
-			e.eventually("the pod is refused and the reason said", func() error {
+			e.Eventually("the pod is refused and the reason said", func() error {
 				p := pod(namespace)
 				p.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("8Mi")}
 				_, err := c.CoreV1().Pods(namespace).Create(t.Context(), p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})

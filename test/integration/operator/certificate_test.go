@@ -9,27 +9,25 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 func (e *env) caSecret() (*corev1.Secret, error) {
 	s := &corev1.Secret{}
-	return s, e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-serving-ca"}, s)
+	return s, e.Client.Get(e.Ctx(), client.ObjectKey{Namespace: e.Namespace, Name: "pillion-serving-ca"}, s)
 }
 
 func TestSecretIsDeleted(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
 	before, err := e.caSecret()
 	must(t, err)
-	stop := e.keepCreating(e.meshed())
-	must(t, e.client.Delete(e.ctx(), before))
-	e.eventually("it is back with the same CA", func() error {
+	stop := e.KeepCreating(e.Meshed())
+	must(t, e.Client.Delete(e.Ctx(), before))
+	e.Eventually("it is back with the same CA", func() error {
 		now, err := e.caSecret()
 		if err == nil && !bytes.Equal(now.Data["active.key"], before.Data["active.key"]) {
 			err = errors.New("it has another key")
@@ -41,14 +39,14 @@ func TestSecretIsDeleted(t *testing.T) {
 
 func TestSecretIsSpoilt(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	r := e.start("a")
-	e.ready(r)
-	e.serving("default")
+	e.Injector()
+	r := e.Start("a")
+	e.Ready(r)
+	e.Serving("default")
 	before, err := e.caSecret()
 	must(t, err)
-	meshed := e.meshed()
-	stop := e.keepCreating(meshed)
+	meshed := e.Meshed()
+	stop := e.KeepCreating(meshed)
 	for _, spoil := range []func(*corev1.Secret){
 		func(s *corev1.Secret) { s.Data = nil },
 		func(s *corev1.Secret) { s.Data["active.key"] = []byte("garbage") },
@@ -57,8 +55,8 @@ func TestSecretIsSpoilt(t *testing.T) {
 		now, err := e.caSecret()
 		must(t, err)
 		spoil(now)
-		must(t, e.client.Update(e.ctx(), now))
-		e.eventually("memory heals it", func() error {
+		must(t, e.Client.Update(e.Ctx(), now))
+		e.Eventually("memory heals it", func() error {
 			healed, err := e.caSecret()
 			if err == nil && !bytes.Equal(healed.Data["active.key"], before.Data["active.key"]) {
 				err = errors.New("it isn't what it was")
@@ -68,16 +66,16 @@ func TestSecretIsSpoilt(t *testing.T) {
 	}
 	stop(0)
 
-	r.kill()
+	r.Kill()
 	now, err := e.caSecret()
 	must(t, err)
 	now.Data["active.key"] = []byte("garbage")
-	must(t, e.client.Update(e.ctx(), now))
-	e.dropLease()
-	r = e.start("b") // remembers nothing, so it makes a new CA
-	e.ready(r)
-	e.injected(meshed)
-	e.event("ServingCARecovered", "a new one is in place")
+	must(t, e.Client.Update(e.Ctx(), now))
+	e.DropLease()
+	r = e.Start("b") // remembers nothing, so it makes a new CA
+	e.Ready(r)
+	e.Injected(meshed)
+	e.Event("ServingCARecovered", "a new one is in place")
 	after, err := e.caSecret()
 	must(t, err)
 	if bytes.Equal(after.Data["active.crt"], before.Data["active.crt"]) || !bytes.Equal(after.Data["prev.crt"], before.Data["active.crt"]) {
@@ -85,43 +83,28 @@ func TestSecretIsSpoilt(t *testing.T) {
 	}
 }
 
-// dropLease spares a test the 15 s after which a killed leader's Lease is free.
-func (e *env) dropLease() {
-	e.t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "pillion"}}
-	must(e.t, client.IgnoreNotFound(e.client.Delete(e.ctx(), lease)))
-}
-
-// holdLease keeps every replica from leading.
-func (e *env) holdLease() {
-	e.t.Helper()
-	now := metav1.NowMicro()
-	must(e.t, e.client.Create(e.ctx(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "pillion"},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: new("nobody"), LeaseDurationSeconds: new(int32(3600)), AcquireTime: &now, RenewTime: &now}}))
-}
-
 func TestReadinessEndsWhenTheBundleDoesNotVerify(t *testing.T) {
 	t.Parallel() // it waits long; in a cluster of its own
 	e := newEnvIn(t, clusterName+"-ready")
-	e.injector()
-	leader := e.start("leader")
-	e.ready(leader)
-	e.serving("default")
-	leader.kill()
-	e.dropLease()
-	e.holdLease()
-	r := e.start("follower") // can't repair
-	e.ready(r)
-	live, err := e.configuration(defaultConfiguration)
+	e.Injector()
+	leader := e.Start("leader")
+	e.Ready(leader)
+	e.Serving("default")
+	leader.Kill()
+	e.DropLease()
+	e.HoldLease()
+	r := e.Start("follower") // can't repair
+	e.Ready(r)
+	live, err := e.Configuration(defaultConfiguration)
 	must(t, err)
 	good := live.Webhooks[0].ClientConfig.CABundle
 	for i := range live.Webhooks {
 		live.Webhooks[i].ClientConfig.CABundle = otherCA(t)
 	}
 	wiped := time.Now()
-	must(t, e.client.Update(e.ctx(), live))
-	e.within(45*time.Second, "readiness goes", func() error {
-		if err := r.get(e.ctx(), "/readyz"); err != nil && strings.Contains(err.Error(), "doesn't verify our certificate") {
+	must(t, e.Client.Update(e.Ctx(), live))
+	e.Within(45*time.Second, "readiness goes", func() error {
+		if err := r.Get(e.Ctx(), "/readyz"); err != nil && strings.Contains(err.Error(), "doesn't verify our certificate") {
 			return nil
 		}
 		return errors.New("still ready")
@@ -129,17 +112,17 @@ func TestReadinessEndsWhenTheBundleDoesNotVerify(t *testing.T) {
 	if d := time.Since(wiped); d < 29*time.Second {
 		t.Errorf("readiness went after %s: a wipe that is repaired at once would have emptied the Service", d)
 	}
-	live, err = e.configuration(defaultConfiguration)
+	live, err = e.Configuration(defaultConfiguration)
 	must(t, err)
 	live.Webhooks[0].ClientConfig.CABundle = good
-	must(t, e.client.Update(e.ctx(), live))
-	e.ready(r)
+	must(t, e.Client.Update(e.Ctx(), live))
+	e.Ready(r)
 }
 
 // presented is the certificate a replica serves.
 func presented(ctx context.Context, r *replica) (*tls.ConnectionState, error) {
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, ServerName: "pillion.pillion-system.svc"}} //nolint:gosec // to look at it
-	c, err := dialer.DialContext(ctx, "tcp", r.webhook)
+	c, err := dialer.DialContext(ctx, "tcp", r.Webhook)
 	if err != nil {
 		return nil, err
 	}

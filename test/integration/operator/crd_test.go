@@ -57,16 +57,16 @@ func TestEveryRuleOfTheCRDSpeaks(t *testing.T) {
 		inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 		inj.Spec.Revision = "bad"
 		change(inj)
-		err := e.client.Create(e.ctx(), inj, client.DryRunAll)
+		err := e.Client.Create(e.Ctx(), inj, client.DryRunAll)
 		if err == nil {
 			t.Errorf("%s: the API server takes it", name)
 			continue
 		}
 		said[name] = err.Error()
 	}
-	inj := e.injector(canaryName)
+	inj := e.Injector(canaryName)
 	inj.Spec.Revision = "other"
-	if err := e.client.Update(e.ctx(), inj); err != nil {
+	if err := e.Client.Update(e.Ctx(), inj); err != nil {
 		said["another revision"] = err.Error()
 	}
 	for _, message := range ruleMessages(t) {

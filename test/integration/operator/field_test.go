@@ -20,62 +20,62 @@ func fieldMode(i *v1alpha1.Injector) { i.Spec.Webhook.Mode = v1alpha1.WebhookFie
 
 // chart is what a GitOps tool holds: the Injector's webhook configuration as rendered, without a caBundle.
 func (e *env) chart(change ...func(*admissionv1.MutatingWebhookConfiguration)) *unstructured.Unstructured {
-	e.t.Helper()
+	e.T.Helper()
 	inj := &v1alpha1.Injector{}
-	must(e.t, e.client.Get(e.ctx(), client.ObjectKey{Name: "default"}, inj))
-	op := inject.Operator{Namespace: e.namespace, Service: "pillion", ServicePort: 443}
+	must(e.T, e.Client.Get(e.Ctx(), client.ObjectKey{Name: "default"}, inj))
+	op := inject.Operator{Namespace: e.Namespace, Service: "pillion", ServicePort: 443}
 	c := inject.Webhooks(inj, []string{"default"}, op, nil)[0]
 	for _, do := range change {
 		do(&c)
 	}
 	text, err := json.Marshal(&c)
-	must(e.t, err)
+	must(e.T, err)
 	u := &unstructured.Unstructured{}
-	must(e.t, json.Unmarshal(text, u))
+	must(e.T, json.Unmarshal(text, u))
 	return u
 }
 
 // sync is one round of the GitOps tool: it applies what it holds, and doesn't force.
 func (e *env) sync(ctx context.Context, held *unstructured.Unstructured) error {
-	return e.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(held.DeepCopy()), client.FieldOwner("gitops"))
+	return e.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(held.DeepCopy()), client.FieldOwner("gitops"))
 }
 
 func TestFieldModeWithGitOps(t *testing.T) {
 	e := newEnv(t)
-	e.injector(fieldMode)
-	r := e.start("a")
-	missing := e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Missing")
+	e.Injector(fieldMode)
+	r := e.Start("a")
+	missing := e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Missing")
 	for _, c := range missing.Status.Conditions {
 		if c.Type == v1alpha1.ConditionWebhooksReady && !strings.Contains(c.Message, "`pillion webhooks render`") {
 			t.Errorf("the message says nothing of what to do: %s", c.Message)
 		}
 	}
-	if _, err := e.configuration(defaultConfiguration); err == nil {
+	if _, err := e.Configuration(defaultConfiguration); err == nil {
 		t.Fatal("the operator made the webhook configuration, in mode Field")
 	}
 
 	held := e.chart()
-	must(t, e.sync(e.ctx(), held))
-	e.ready(r)
-	e.serving("default")
-	meshed := e.meshed()
-	e.injected(meshed)
+	must(t, e.sync(e.Ctx(), held))
+	e.Ready(r)
+	e.Serving("default")
+	meshed := e.Meshed()
+	e.Injected(meshed)
 	e.untouched(held)
 
-	must(t, e.sync(e.ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[0].TimeoutSeconds = new(int32(7)) })))
-	drifted := e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Drift")
-	e.event("Drift", "timeoutSeconds of rev.namespace.injector.pillion.dev is not as rendered")
+	must(t, e.sync(e.Ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[0].TimeoutSeconds = new(int32(7)) })))
+	drifted := e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Drift")
+	e.Event("Drift", "timeoutSeconds of rev.namespace.injector.pillion.dev is not as rendered")
 	if s := drifted.Status.Webhooks; len(s) != 1 || s[0].InSync || s[0].Mode != v1alpha1.WebhookField {
 		t.Errorf("status of the webhooks: %+v", s)
 	}
-	e.injected(meshed)
-	must(t, e.sync(e.ctx(), held))
-	e.serving("default")
+	e.Injected(meshed)
+	must(t, e.sync(e.Ctx(), held))
+	e.Serving("default")
 
 	// An entry that leaves the chart has to go, although a field of it is ours.
-	must(t, e.sync(e.ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks = c.Webhooks[1:] })))
-	e.event("Drift", "entry of rev.namespace.injector.pillion.dev is not as rendered")
-	live, err := e.configuration(defaultConfiguration)
+	must(t, e.sync(e.Ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks = c.Webhooks[1:] })))
+	e.Event("Drift", "entry of rev.namespace.injector.pillion.dev is not as rendered")
+	live, err := e.Configuration(defaultConfiguration)
 	must(t, err)
 	if len(live.Webhooks) != 3 || len(live.Webhooks[0].ClientConfig.CABundle) == 0 {
 		t.Errorf("entries after one left the chart: %+v", live.Webhooks)
@@ -84,41 +84,41 @@ func TestFieldModeWithGitOps(t *testing.T) {
 
 // untouched syncs every second for a while, changes the CA meanwhile, and wants no write but those of a new caBundle.
 func (e *env) untouched(held *unstructured.Unstructured) {
-	e.t.Helper()
-	live, err := e.configuration(defaultConfiguration)
-	must(e.t, err)
+	e.T.Helper()
+	live, err := e.Configuration(defaultConfiguration)
+	must(e.T, err)
 	seen := e.writes(live.ResourceVersion)
 	for range 20 {
-		must(e.t, e.sync(e.ctx(), held))
+		must(e.T, e.sync(e.Ctx(), held))
 		time.Sleep(time.Second)
 	}
 	if versions := seen(); len(versions) > 0 {
-		e.t.Errorf("%d writes although nothing changed: %v", len(versions), versions)
+		e.T.Errorf("%d writes although nothing changed: %v", len(versions), versions)
 	}
 	bundle := string(live.Webhooks[0].ClientConfig.CABundle)
-	live, err = e.configuration(defaultConfiguration)
-	must(e.t, err)
+	live, err = e.Configuration(defaultConfiguration)
+	must(e.T, err)
 	if string(live.Webhooks[0].ClientConfig.CABundle) != bundle {
-		e.t.Error("the caBundle changed although the CA didn't")
+		e.T.Error("the caBundle changed although the CA didn't")
 	}
 
 	seen = e.writes(live.ResourceVersion)
 	live.Webhooks[1].ClientConfig.CABundle = nil // as a chart does that renders an empty one
-	must(e.t, e.client.Update(e.ctx(), live, client.FieldOwner("somebody")))
-	e.event("BundleRepaired", "caBundle of rev.object.injector.pillion.dev")
-	must(e.t, e.sync(e.ctx(), held))
-	e.serving("default")
+	must(e.T, e.Client.Update(e.Ctx(), live, client.FieldOwner("somebody")))
+	e.Event("BundleRepaired", "caBundle of rev.object.injector.pillion.dev")
+	must(e.T, e.sync(e.Ctx(), held))
+	e.Serving("default")
 	if versions := seen(); len(versions) != 2 {
-		e.t.Errorf("%d writes, want somebody's and one of ours: %v", len(versions), versions)
+		e.T.Errorf("%d writes, want somebody's and one of ours: %v", len(versions), versions)
 	}
 }
 
 // writes counts the writes of the webhook configuration since a version of it. The call of what it returns is the end.
 func (e *env) writes(since string) func() []string {
-	e.t.Helper()
-	w, err := e.cluster.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Watch(e.ctx(),
+	e.T.Helper()
+	w, err := e.Cluster.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Watch(e.Ctx(),
 		metav1.ListOptions{ResourceVersion: since, FieldSelector: "metadata.name=" + defaultConfiguration})
-	must(e.t, err)
+	must(e.T, err)
 	return func() []string {
 		defer w.Stop()
 		var versions []string
@@ -138,18 +138,18 @@ func (e *env) writes(since string) func() []string {
 
 func TestManagedToFieldAndBack(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
-	meshed := e.meshed()
-	stop := e.keepCreating(meshed)
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
+	meshed := e.Meshed()
+	stop := e.KeepCreating(meshed)
 
-	e.updateInjector("default", fieldMode)
-	e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Handover")
-	e.event("Handover", "only we own", "apply what `pillion webhooks render` prints")
-	must(t, e.sync(e.ctx(), e.chart())) // without force: what is there is what we render
-	e.serving("default")
-	live, err := e.configuration(defaultConfiguration)
+	e.UpdateInjector("default", fieldMode)
+	e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Handover")
+	e.Event("Handover", "only we own", "apply what `pillion webhooks render` prints")
+	must(t, e.sync(e.Ctx(), e.chart())) // without force: what is there is what we render
+	e.Serving("default")
+	live, err := e.Configuration(defaultConfiguration)
 	must(t, err)
 	for _, m := range live.ManagedFields {
 		if strings.HasPrefix(m.Manager, "pillion-injector/") && m.Operation == metav1.ManagedFieldsOperationApply {
@@ -160,10 +160,10 @@ func TestManagedToFieldAndBack(t *testing.T) {
 		t.Errorf("after the handover: owners %v, entries %+v", live.OwnerReferences, live.Webhooks)
 	}
 
-	e.updateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Webhook.Mode = v1alpha1.WebhookManaged })
-	e.serving("default")
-	e.eventually("the Injector owns it again", func() error {
-		live, err = e.configuration(defaultConfiguration)
+	e.UpdateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Webhook.Mode = v1alpha1.WebhookManaged })
+	e.Serving("default")
+	e.Eventually("the Injector owns it again", func() error {
+		live, err = e.Configuration(defaultConfiguration)
 		if err == nil && len(live.OwnerReferences) != 1 {
 			err = errorf("owners %v", live.OwnerReferences)
 		}
@@ -171,7 +171,7 @@ func TestManagedToFieldAndBack(t *testing.T) {
 	})
 	before := live.DeepCopy()
 	live.Webhooks[0].FailurePolicy = new(admissionv1.Ignore)
-	must(t, e.client.Update(e.ctx(), live, client.FieldOwner("gitops")))
+	must(t, e.Client.Update(e.Ctx(), live, client.FieldOwner("gitops")))
 	e.same("after the way back", before)
 	stop(0)
 }
@@ -179,17 +179,17 @@ func TestManagedToFieldAndBack(t *testing.T) {
 // TestDeletedInjectorLeavesTheChartsObject: what we didn't make isn't ours to delete.
 func TestDeletedInjectorLeavesTheChartsObject(t *testing.T) {
 	e := newEnv(t)
-	inj := e.injector(fieldMode)
-	r := e.start("a")
-	must(t, e.sync(e.ctx(), e.chart()))
-	e.ready(r)
-	e.serving("default")
-	canary := e.injector(canaryName)
-	e.serving("canary")
-	must(t, e.client.Delete(e.ctx(), inj))
-	must(t, e.client.Delete(e.ctx(), canary)) // ours goes, and by then the operator has looked
+	inj := e.Injector(fieldMode)
+	r := e.Start("a")
+	must(t, e.sync(e.Ctx(), e.chart()))
+	e.Ready(r)
+	e.Serving("default")
+	canary := e.Injector(canaryName)
+	e.Serving("canary")
+	must(t, e.Client.Delete(e.Ctx(), inj))
+	must(t, e.Client.Delete(e.Ctx(), canary)) // ours goes, and by then the operator has looked
 	e.gone("pillion-injector-canary")
-	if _, err := e.configuration(defaultConfiguration); err != nil {
+	if _, err := e.Configuration(defaultConfiguration); err != nil {
 		t.Errorf("the chart's webhook configuration went with the Injector: %v", err)
 	}
 }

@@ -19,24 +19,24 @@ func labelTemplate(value string) []v1alpha1.Template {
 
 func TestBrokenTemplateKeepsTheLastGoodOne(t *testing.T) {
 	e := newEnv(t)
-	e.injector(func(i *v1alpha1.Injector) {
+	e.Injector(func(i *v1alpha1.Injector) {
 		i.Spec.DefaultTemplates, i.Spec.Templates = []string{"sidecar", "mark"}, labelTemplate("one")
 	})
-	r := e.start("a")
-	e.ready(r)
-	e.serving("default")
-	meshed := e.meshed()
+	r := e.Start("a")
+	e.Ready(r)
+	e.Serving("default")
+	meshed := e.Meshed()
 	marked := func(want string) {
 		t.Helper()
-		if made := e.injected(meshed); made.Labels["mark"] != want {
+		if made := e.Injected(meshed); made.Labels["mark"] != want {
 			t.Errorf("label mark is %q, want %q", made.Labels["mark"], want)
 		}
 	}
 	marked("one")
 
-	e.updateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Templates = labelTemplate(`${pod.nmae}`) })
-	inj := e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
-	e.event("CompileError", `template "mark"`, "line 3")
+	e.UpdateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Templates = labelTemplate(`${pod.nmae}`) })
+	inj := e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
+	e.Event("CompileError", `template "mark"`, "line 3")
 	for _, template := range inj.Status.Templates {
 		broken := template.Name == "mark"
 		if template.Ready == broken || template.UsingPrevious != broken || (len(template.Errors) > 0) != broken {
@@ -48,17 +48,17 @@ func TestBrokenTemplateKeepsTheLastGoodOne(t *testing.T) {
 	}
 	marked("one")
 
-	r.kill()
-	e.dropLease()
-	r = e.start("b")
-	e.ready(r)
-	e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
+	r.Kill()
+	e.DropLease()
+	r = e.Start("b")
+	e.Ready(r)
+	e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
 	marked("one") // a process that never saw the good one
 
-	e.updateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Templates = labelTemplate("two") })
-	e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionTrue, "Compiled")
-	e.eventually("the repaired template is in use", func() error {
-		made, err := e.create(e.ctx(), pod(meshed))
+	e.UpdateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Templates = labelTemplate("two") })
+	e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionTrue, "Compiled")
+	e.Eventually("the repaired template is in use", func() error {
+		made, err := e.Create(e.Ctx(), pod(meshed))
 		if err == nil && made.Labels["mark"] != "two" {
 			err = errorf("label mark is %q", made.Labels["mark"])
 		}
@@ -68,17 +68,17 @@ func TestBrokenTemplateKeepsTheLastGoodOne(t *testing.T) {
 
 func TestInjectorThatNeverCompiledStandsInNobodysWay(t *testing.T) {
 	e := newEnv(t)
-	e.injector(func(i *v1alpha1.Injector) {
+	e.Injector(func(i *v1alpha1.Injector) {
 		i.Spec.DefaultTemplates, i.Spec.Templates = []string{"mark"}, labelTemplate(`${`)
 	})
-	r := e.start("a")
-	e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
-	e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Pending")
-	if _, err := e.configuration(defaultConfiguration); !apierrors.IsNotFound(err) {
+	r := e.Start("a")
+	e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
+	e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Pending")
+	if _, err := e.Configuration(defaultConfiguration); !apierrors.IsNotFound(err) {
 		t.Errorf("its webhook configuration exists (%v), so pods of its namespaces can't be created", err)
 	}
-	e.eventually("readyz says why not", func() error {
-		err := r.get(e.ctx(), "/readyz")
+	e.Eventually("readyz says why not", func() error {
+		err := r.Get(e.Ctx(), "/readyz")
 		if err == nil || !strings.Contains(err.Error(), "no Injector's templates compile") {
 			return errorf("it says %v", err)
 		}
@@ -109,89 +109,89 @@ func TestBadInjectorsAreRefused(t *testing.T) {
 	} {
 		inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 		c.change(inj)
-		err := e.client.Create(e.ctx(), inj, client.DryRunAll)
+		err := e.Client.Create(e.Ctx(), inj, client.DryRunAll)
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want Invalid with %q", c.name, err, c.want)
 		}
 	}
-	inj := e.injector(func(i *v1alpha1.Injector) { i.Name, i.Spec.Revision = "canary", "canary" })
+	inj := e.Injector(func(i *v1alpha1.Injector) { i.Name, i.Spec.Revision = "canary", "canary" })
 	inj.Spec.Revision = "other"
-	if err := e.client.Update(e.ctx(), inj); err == nil || !strings.Contains(err.Error(), "make another Injector") {
+	if err := e.Client.Update(e.Ctx(), inj); err == nil || !strings.Contains(err.Error(), "make another Injector") {
 		t.Errorf("changing the revision: %v", err)
 	}
 }
 
 func TestInvalidSpecAndTakenNameAreSaid(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
-	e.updateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Capture.ExcludeOutboundPorts = "80,x" })
-	e.condition("default", v1alpha1.ConditionAccepted, metav1.ConditionFalse, "Invalid")
-	e.injected(e.meshed()) // with the last good one
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
+	e.UpdateInjector("default", func(i *v1alpha1.Injector) { i.Spec.Capture.ExcludeOutboundPorts = "80,x" })
+	e.Condition("default", v1alpha1.ConditionAccepted, metav1.ConditionFalse, "Invalid")
+	e.Injected(e.Meshed()) // with the last good one
 
-	e.injector(func(i *v1alpha1.Injector) { i.Name = "younger" })
-	e.condition("younger", v1alpha1.ConditionAccepted, metav1.ConditionFalse, "NameTaken")
-	e.event("NameTaken", `name "default" belongs to the older Injector "default"`)
+	e.Injector(func(i *v1alpha1.Injector) { i.Name = "younger" })
+	e.Condition("younger", v1alpha1.ConditionAccepted, metav1.ConditionFalse, "NameTaken")
+	e.Event("NameTaken", `name "default" belongs to the older Injector "default"`)
 }
 
 func TestDefaultInjectorIsMadeOnce(t *testing.T) {
 	e := newEnv(t)
 	inj := &v1alpha1.Injector{}
 	key := client.ObjectKey{Name: "default"}
-	r := e.start("a", "--create-default-injector")
-	e.eventually("the Injector is made", func() error { return e.client.Get(e.ctx(), key, inj) })
-	e.ready(r)
-	e.condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionTrue, "Applied")
+	r := e.Start("a", "--create-default-injector")
+	e.Eventually("the Injector is made", func() error { return e.Client.Get(e.Ctx(), key, inj) })
+	e.Ready(r)
+	e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionTrue, "Applied")
 
-	must(t, e.client.Delete(e.ctx(), inj))
-	r.terminate()
-	if code := r.exited(t); code != 0 {
+	must(t, e.Client.Delete(e.Ctx(), inj))
+	r.Terminate()
+	if code := r.Exited(t); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
 	}
-	r = e.start("b", "--create-default-injector")
-	e.ready(r)
-	lease := client.ObjectKey{Namespace: e.namespace, Name: "pillion"}
-	e.eventually("it leads", func() error { return e.leads(lease, r) })
-	e.eventually("it has looked", func() error { // the leader's other work is done when the orphan's configuration is gone
-		_, err := e.configuration(defaultConfiguration)
+	r = e.Start("b", "--create-default-injector")
+	e.Ready(r)
+	lease := client.ObjectKey{Namespace: e.Namespace, Name: "pillion"}
+	e.Eventually("it leads", func() error { return e.Leads(lease, r) })
+	e.Eventually("it has looked", func() error { // the leader's other work is done when the orphan's configuration is gone
+		_, err := e.Configuration(defaultConfiguration)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return errorf("configuration: %v", err)
 	})
-	if err := e.client.Get(e.ctx(), key, inj); !apierrors.IsNotFound(err) {
+	if err := e.Client.Get(e.Ctx(), key, inj); !apierrors.IsNotFound(err) {
 		t.Errorf("an Injector that was deleted on purpose came back (%v)", err)
 	}
 	var state corev1.ConfigMap
-	must(t, e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-state"}, &state))
+	must(t, e.Client.Get(e.Ctx(), client.ObjectKey{Namespace: e.Namespace, Name: "pillion-state"}, &state))
 }
 
 // TestInstallingAgainMakesTheDefaultInjectorAgain: what the operator remembers isn't deleted with the CRD.
 func TestInstallingAgainMakesTheDefaultInjectorAgain(t *testing.T) {
 	e := newEnv(t)
 	key := client.ObjectKey{Name: "default"}
-	e.ready(e.start("a", "--create-default-injector"))
-	e.eventually("the Injector is made", func() error { return e.client.Get(e.ctx(), key, &v1alpha1.Injector{}) })
+	e.Ready(e.Start("a", "--create-default-injector"))
+	e.Eventually("the Injector is made", func() error { return e.Client.Get(e.Ctx(), key, &v1alpha1.Injector{}) })
 	var state corev1.ConfigMap
-	e.eventually("that is remembered", func() error {
-		return e.client.Get(e.ctx(), client.ObjectKey{Namespace: e.namespace, Name: "pillion-state"}, &state)
+	e.Eventually("that is remembered", func() error {
+		return e.Client.Get(e.Ctx(), client.ObjectKey{Namespace: e.Namespace, Name: "pillion-state"}, &state)
 	})
 
 	crd := &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "injectors.pillion.dev"}}
-	must(t, e.client.Delete(e.ctx(), crd))
-	e.eventually("the CRD is gone", func() error {
-		if err := e.client.Get(e.ctx(), client.ObjectKeyFromObject(crd), crd); !apierrors.IsNotFound(err) {
+	must(t, e.Client.Delete(e.Ctx(), crd))
+	e.Eventually("the CRD is gone", func() error {
+		if err := e.Client.Get(e.Ctx(), client.ObjectKeyFromObject(crd), crd); !apierrors.IsNotFound(err) {
 			return errorf("it is there: %v", err)
 		}
 		return nil
 	})
-	e.installCRD()
-	e.eventually("the Injector is made again", func() error { return e.client.Get(e.ctx(), key, &v1alpha1.Injector{}) })
+	e.InstallCRD()
+	e.Eventually("the Injector is made again", func() error { return e.Client.Get(e.Ctx(), key, &v1alpha1.Injector{}) })
 }
 
 func TestReplicasWithoutAnyInjectorAreReady(t *testing.T) {
 	e := newEnv(t)
-	a, b := e.start("a"), e.start("b") // one of them doesn't lead
-	e.ready(a, b)
+	a, b := e.Start("a"), e.Start("b") // one of them doesn't lead
+	e.Ready(a, b)
 }

@@ -49,13 +49,13 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 		case "ServiceAccount":
 			operator = "system:serviceaccount:" + object.GetNamespace() + ":" + object.GetName()
 		case "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding":
-			must(t, e.client.Apply(e.ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
-			t.Cleanup(func() { _ = e.client.Delete(context.Background(), object) })
+			must(t, e.Client.Apply(e.Ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
+			t.Cleanup(func() { _ = e.Client.Delete(context.Background(), object) })
 		}
 	}
-	as := rest.CopyConfig(e.cluster.Config)
+	as := rest.CopyConfig(e.Cluster.Config)
 	as.Impersonate = rest.ImpersonationConfig{UserName: operator, Groups: []string{"system:masters"}}
-	c, err := client.New(as, client.Options{Scheme: e.client.Scheme()})
+	c, err := client.New(as, client.Options{Scheme: e.Client.Scheme()})
 	must(t, err)
 	rule := func(change func(*admissionv1.RuleWithOperations)) func(*admissionv1.MutatingWebhookConfiguration) {
 		return func(w *admissionv1.MutatingWebhookConfiguration) { change(&w.Webhooks[0].Rules[0]) }
@@ -88,39 +88,39 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	} {
 		e.refused(c, validating(bad), "for Injectors, of which failure is ignored")
 	}
-	e.refused(c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "another"}}, "pillion-last-good-*")
+	e.refused(c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: "another"}}, "pillion-last-good-*")
 	for _, good := range []client.Object{
 		webhook(func(*admissionv1.MutatingWebhookConfiguration) {}),
 		validating(func(*admissionv1.ValidatingWebhook) {}),
 		webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
 			w.Webhooks[0].ClientConfig = admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1/")}
 		}),
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "pillion-last-good-default"}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: "pillion-last-good-default"}},
 	} {
-		must(t, c.Create(e.ctx(), good, client.DryRunAll))
+		must(t, c.Create(e.Ctx(), good, client.DryRunAll))
 	}
 	e.othersEntries(c)
-	must(t, e.client.Create(e.ctx(), webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "not-the-operators" }), client.DryRunAll))
+	must(t, e.Client.Create(e.Ctx(), webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "not-the-operators" }), client.DryRunAll))
 }
 
 // othersEntries checks what the operator may do to a configuration that a chart wrote, with entries it couldn't write
 // itself: nothing but change a caBundle.
 func (e *env) othersEntries(c client.Client) {
-	e.t.Helper()
+	e.T.Helper()
 	chart := webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
 		extra := w.Webhooks[0].DeepCopy()
 		extra.Name, extra.ClientConfig.Service.Name, extra.Rules[0].Resources = "x.example.com", "another", []string{"secrets"}
 		w.Webhooks = append(w.Webhooks, *extra)
 	})
-	must(e.t, e.client.Create(e.ctx(), chart))
-	e.t.Cleanup(func() { _ = e.client.Delete(context.Background(), chart) })
+	must(e.T, e.Client.Create(e.Ctx(), chart))
+	e.T.Cleanup(func() { _ = e.Client.Delete(context.Background(), chart) })
 	update := func(change func(ours, extra *admissionv1.MutatingWebhook)) error {
 		next := chart.DeepCopy()
 		change(&next.Webhooks[0], &next.Webhooks[1])
-		return c.Update(e.ctx(), next, client.DryRunAll)
+		return c.Update(e.Ctx(), next, client.DryRunAll)
 	}
-	must(e.t, update(func(ours, extra *admissionv1.MutatingWebhook) {
-		ours.ClientConfig.CABundle, extra.ClientConfig.CABundle = otherCA(e.t), otherCA(e.t)
+	must(e.T, update(func(ours, extra *admissionv1.MutatingWebhook) {
+		ours.ClientConfig.CABundle, extra.ClientConfig.CABundle = otherCA(e.T), otherCA(e.T)
 		ours.FailurePolicy = new(admissionv1.Ignore)
 	}))
 	for what, change := range map[string]func(ours, extra *admissionv1.MutatingWebhook){
@@ -134,7 +134,7 @@ func (e *env) othersEntries(c client.Client) {
 		},
 	} {
 		if err := update(change); err == nil || !strings.Contains(err.Error(), "Pillion's operator may only write webhooks") {
-			e.t.Errorf("a change of %s in a chart's configuration isn't refused: %v", what, err)
+			e.T.Errorf("a change of %s in a chart's configuration isn't refused: %v", what, err)
 		}
 	}
 }
@@ -156,10 +156,10 @@ func overlay(t *testing.T, lines string) string {
 
 // refused waits until the operator's policy keeps an object from being created: policies take a moment to arrive.
 func (e *env) refused(c client.Client, object client.Object, words string) {
-	e.t.Helper()
-	e.eventually(fmt.Sprintf("%T %s is refused (%s)", object, object.GetName(), words), func() error {
+	e.T.Helper()
+	e.Eventually(fmt.Sprintf("%T %s is refused (%s)", object, object.GetName(), words), func() error {
 		made, _ := object.DeepCopyObject().(client.Object)
-		err := c.Create(e.ctx(), made, client.DryRunAll)
+		err := c.Create(e.Ctx(), made, client.DryRunAll)
 		if err == nil || !containsAll(err.Error(), []string{"Pillion's operator may only write", words}) {
 			return errorf("creation isn't refused so: %v", err)
 		}
@@ -190,12 +190,12 @@ func (w *warnings) take() []string {
 
 // warned is a client that keeps its warnings.
 func (e *env) warned() (client.Client, *warnings) {
-	e.t.Helper()
+	e.T.Helper()
 	told := &warnings{}
-	config := rest.CopyConfig(e.cluster.Config)
+	config := rest.CopyConfig(e.Cluster.Config)
 	config.WarningHandler = told
-	c, err := client.New(config, client.Options{Scheme: e.client.Scheme()})
-	must(e.t, err)
+	c, err := client.New(config, client.Options{Scheme: e.Client.Scheme()})
+	must(e.T, err)
 	return c, told
 }
 
@@ -203,12 +203,12 @@ func TestPodsThatNeverReachUsAreWarnedOf(t *testing.T) {
 	e := newEnv(t)
 	for _, object := range build(t, "default") {
 		if object.GetName() == "pillion-no-sidecar" {
-			must(t, e.client.Apply(e.ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
-			t.Cleanup(func() { _ = e.client.Delete(context.Background(), object) })
+			must(t, e.Client.Apply(e.Ctx(), client.ApplyConfigurationFromUnstructured(object), client.ForceOwnership, client.FieldOwner("test")))
+			t.Cleanup(func() { _ = e.Client.Delete(context.Background(), object) })
 		}
 	}
 	c, told := e.warned()
-	plain := e.cluster.Namespace(t)
+	plain := e.Cluster.Namespace(t)
 	hostNetwork := func(p *corev1.Pod) { p.Spec.HostNetwork = true }
 	windows := func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: corev1.Windows} }
 	windowsNode := func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"kubernetes.io/os": "windows"} }
@@ -224,13 +224,13 @@ func TestPodsThatNeverReachUsAreWarnedOf(t *testing.T) {
 		{"no is no", []func(*corev1.Pod){label("false"), hostNetwork}, ""},
 		{"an ordinary pod", []func(*corev1.Pod){label("true")}, ""},
 	} {
-		e.eventually(step.name, func() error { // policies take a moment to arrive
+		e.Eventually(step.name, func() error { // policies take a moment to arrive
 			p := pod(plain)
 			for _, change := range step.change {
 				change(p)
 			}
 			told.take()
-			if err := c.Create(e.ctx(), p, client.DryRunAll); err != nil {
+			if err := c.Create(e.Ctx(), p, client.DryRunAll); err != nil {
 				t.Fatalf("%s: a warning must refuse nothing: %v", step.name, err)
 			}
 			ours := slices.DeleteFunc(told.take(), func(w string) bool { return !strings.Contains(w, "no sidecar") })
@@ -244,32 +244,32 @@ func TestPodsThatNeverReachUsAreWarnedOf(t *testing.T) {
 
 func TestWhoIsSkippedOrDeniedIsTold(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
-	meshed := e.meshed()
-	e.injected(meshed)
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
+	meshed := e.Meshed()
+	e.Injected(meshed)
 	c, told := e.warned()
 
 	foreign := owned(pod(meshed), "foreign")
 	label("true")(foreign)
 	foreign.Spec.Containers = append(foreign.Spec.Containers, corev1.Container{Name: "linkerd-proxy", Image: "proxy:1"})
-	must(t, c.Create(e.ctx(), foreign))
+	must(t, c.Create(e.Ctx(), foreign))
 	if hasProxy(foreign) {
 		t.Errorf("containers %v", names(foreign))
 	}
 	if seen := told.take(); !slices.ContainsFunc(seen, func(w string) bool { return strings.Contains(w, "no sidecar (foreign-sidecar)") }) {
 		t.Errorf("warnings %q say nothing of it", seen)
 	}
-	e.eventFor(meshed, "ReplicaSet", "foreign", "SidecarSkipped", "foreign-sidecar")
+	e.EventFor(meshed, "ReplicaSet", "foreign", "SidecarSkipped", "foreign-sidecar")
 
 	denied := owned(pod(meshed), "denied")
 	denied.Annotations = map[string]string{"traffic.sidecar.istio.io/excludeOutboundPorts": "80,x"}
-	err := c.Create(e.ctx(), denied)
+	err := c.Create(e.Ctx(), denied)
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "excludeOutboundPorts") {
 		t.Errorf("error %v, want Invalid that names the annotation", err)
 	}
-	e.eventFor(meshed, "ReplicaSet", "denied", "SidecarDenied", "excludeOutboundPorts")
+	e.EventFor(meshed, "ReplicaSet", "denied", "SidecarDenied", "excludeOutboundPorts")
 }
 
 // owned makes a pod one of a ReplicaSet's.

@@ -71,23 +71,23 @@ func TestWebhookConfigurationIsPutBack(t *testing.T) {
 
 func putBack(t *testing.T, changes []change) {
 	e := newEnv(t)
-	e.injector()
-	r := e.start("a")
-	e.ready(r)
-	e.serving("default")
-	before, err := e.configuration(defaultConfiguration)
+	e.Injector()
+	r := e.Start("a")
+	e.Ready(r)
+	e.Serving("default")
+	before, err := e.Configuration(defaultConfiguration)
 	must(t, err)
 	for _, c := range changes {
-		e.eventually(c.name+": written by somebody else", func() error {
-			live, err := e.configuration(defaultConfiguration)
+		e.Eventually(c.name+": written by somebody else", func() error {
+			live, err := e.Configuration(defaultConfiguration)
 			if err != nil {
 				return err
 			}
 			c.do(live)
-			return e.client.Update(e.ctx(), live, client.FieldOwner("gardener"))
+			return e.Client.Update(e.Ctx(), live, client.FieldOwner("gardener"))
 		})
 		e.same(c.name, before)
-		e.event(c.event[0], c.event[1:]...)
+		e.Event(c.event[0], c.event[1:]...)
 		if t.Failed() {
 			return
 		}
@@ -96,36 +96,36 @@ func putBack(t *testing.T, changes []change) {
 
 func TestDeletedWebhookConfigurationComesBack(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	r := e.start("a")
-	e.ready(r)
-	e.serving("default")
-	before, err := e.configuration(defaultConfiguration)
+	e.Injector()
+	r := e.Start("a")
+	e.Ready(r)
+	e.Serving("default")
+	before, err := e.Configuration(defaultConfiguration)
 	must(t, err)
-	must(t, e.client.Delete(e.ctx(), before.DeepCopy()))
+	must(t, e.Client.Delete(e.Ctx(), before.DeepCopy()))
 	e.same("deleted", before)
-	e.event("WebhookRepaired", defaultConfiguration, "somebody had deleted it")
-	if value, err := r.metric(e.ctx(), `pillion_webhook_repairs_total{configuration="pillion-injector-default",field="object"}`); err != nil || value != "1" {
+	e.Event("WebhookRepaired", defaultConfiguration, "somebody had deleted it")
+	if value, err := r.Metric(e.Ctx(), `pillion_webhook_repairs_total{configuration="pillion-injector-default",field="object"}`); err != nil || value != "1" {
 		t.Errorf("pillion_webhook_repairs_total is %q, want 1 (%v)", value, err)
 	}
 }
 
 func TestContestedConfigurationIsLeftForAMinute(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	e.ready(e.start("a"))
-	e.serving("default")
-	e.eventually("somebody who doesn't give up is noticed", func() error {
-		live, err := e.configuration(defaultConfiguration)
+	e.Injector()
+	e.Ready(e.Start("a"))
+	e.Serving("default")
+	e.Eventually("somebody who doesn't give up is noticed", func() error {
+		live, err := e.Configuration(defaultConfiguration)
 		if err != nil {
 			return err
 		}
 		live.Webhooks[0].TimeoutSeconds = new(int32(29))
-		if err := e.client.Update(e.ctx(), live, client.FieldOwner("stubborn")); err != nil {
+		if err := e.Client.Update(e.Ctx(), live, client.FieldOwner("stubborn")); err != nil {
 			return err
 		}
 		inj := &v1alpha1.Injector{}
-		if err := e.client.Get(e.ctx(), client.ObjectKey{Name: "default"}, inj); err != nil {
+		if err := e.Client.Get(e.Ctx(), client.ObjectKey{Name: "default"}, inj); err != nil {
 			return err
 		}
 		for _, c := range inj.Status.Conditions {
@@ -139,13 +139,13 @@ func TestContestedConfigurationIsLeftForAMinute(t *testing.T) {
 
 func TestUnclaimedConfigurationIsDeleted(t *testing.T) {
 	e := newEnv(t)
-	e.injector()
-	canary := e.injector(canaryName)
-	e.ready(e.start("a"))
-	e.serving("canary")
-	must(t, e.client.Delete(e.ctx(), canary))
+	e.Injector()
+	canary := e.Injector(canaryName)
+	e.Ready(e.Start("a"))
+	e.Serving("canary")
+	must(t, e.Client.Delete(e.Ctx(), canary))
 	e.gone("pillion-injector-canary")
-	if _, err := e.configuration(defaultConfiguration); err != nil {
+	if _, err := e.Configuration(defaultConfiguration); err != nil {
 		t.Errorf("the other Injector's went too: %v", err)
 	}
 }
@@ -154,9 +154,9 @@ func canaryName(i *v1alpha1.Injector) { i.Name, i.Spec.Revision = "canary", "can
 
 // gone waits until a configuration doesn't exist.
 func (e *env) gone(name string) {
-	e.t.Helper()
-	e.eventually(name+" is gone", func() error {
-		if _, err := e.configuration(name); client.IgnoreNotFound(err) != nil || err == nil {
+	e.T.Helper()
+	e.Eventually(name+" is gone", func() error {
+		if _, err := e.Configuration(name); client.IgnoreNotFound(err) != nil || err == nil {
 			return fmt.Errorf("it is there (%v)", err) //nolint:errorlint // it may be nil
 		}
 		return nil
@@ -165,9 +165,9 @@ func (e *env) gone(name string) {
 
 // same waits until the live configuration means what it did before.
 func (e *env) same(what string, before *admissionv1.MutatingWebhookConfiguration) {
-	e.t.Helper()
-	e.eventually(what+": put back", func() error {
-		live, err := e.configuration(before.Name)
+	e.T.Helper()
+	e.Eventually(what+": put back", func() error {
+		live, err := e.Configuration(before.Name)
 		if err != nil {
 			return err
 		}

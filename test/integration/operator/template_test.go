@@ -12,7 +12,7 @@ import (
 
 // texts is the ConfigMap a template comes from.
 func (e *env) texts(value string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: "texts"},
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: "texts"},
 		Data: map[string]string{"mark.yaml": labelTemplate(value)[0].Inline}}
 }
 
@@ -23,9 +23,9 @@ func fromTexts(i *v1alpha1.Injector) {
 
 // marked waits until pods of a namespace get a label from the template.
 func (e *env) marked(namespace, want string) {
-	e.t.Helper()
-	e.eventually("pods are labelled mark="+want, func() error {
-		made, err := e.create(e.ctx(), pod(namespace))
+	e.T.Helper()
+	e.Eventually("pods are labelled mark="+want, func() error {
+		made, err := e.Create(e.Ctx(), pod(namespace))
 		if err == nil && made.Labels["mark"] != want {
 			err = errorf("label mark is %q", made.Labels["mark"])
 		}
@@ -35,35 +35,35 @@ func (e *env) marked(namespace, want string) {
 
 func TestTemplateFromAConfigMap(t *testing.T) {
 	e := newEnv(t)
-	must(t, e.client.Create(e.ctx(), e.texts("one")))
-	inj := e.injector(fromTexts)
-	r, follower := e.start("a"), e.start("b")
-	e.ready(r, follower)
-	e.serving("default")
-	meshed := e.meshed()
+	must(t, e.Client.Create(e.Ctx(), e.texts("one")))
+	inj := e.Injector(fromTexts)
+	r, follower := e.Start("a"), e.Start("b")
+	e.Ready(r, follower)
+	e.Serving("default")
+	meshed := e.Meshed()
 	e.marked(meshed, "one")
 
-	must(t, e.client.Update(e.ctx(), e.texts("two")))
+	must(t, e.Client.Update(e.Ctx(), e.texts("two")))
 	changed := time.Now()
 	e.marked(meshed, "two")
 	t.Logf("a changed ConfigMap was in use after %s", time.Since(changed).Round(time.Millisecond))
 
-	must(t, e.client.Update(e.ctx(), e.texts("${pod.nmae}")))
-	e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
-	e.event("CompileError", `template "mark" line 3`)
+	must(t, e.Client.Update(e.Ctx(), e.texts("${pod.nmae}")))
+	e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionFalse, "CompileError")
+	e.Event("CompileError", `template "mark" line 3`)
 	e.marked(meshed, "two")
 
-	must(t, e.client.Delete(e.ctx(), e.texts("")))
-	e.event("CompileError", "texts doesn't exist", "the last good version stays in use")
+	must(t, e.Client.Delete(e.Ctx(), e.texts("")))
+	e.Event("CompileError", "texts doesn't exist", "the last good version stays in use")
 	e.marked(meshed, "two")
-	r.kill()
-	follower.kill()
-	e.dropLease()
-	e.ready(e.start("c")) // knows neither the ConfigMap nor what came before it
+	r.Kill()
+	follower.Kill()
+	e.DropLease()
+	e.Ready(e.Start("c")) // knows neither the ConfigMap nor what came before it
 	e.marked(meshed, "two")
 
-	must(t, e.client.Create(e.ctx(), e.texts("three")))
-	now := e.condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionTrue, "Compiled")
+	must(t, e.Client.Create(e.Ctx(), e.texts("three")))
+	now := e.Condition("default", v1alpha1.ConditionTemplatesReady, metav1.ConditionTrue, "Compiled")
 	e.marked(meshed, "three")
 	if now.Generation != inj.Generation || now.Status.ObservedGeneration != inj.Generation {
 		t.Errorf("generation %d, observed %d; nobody changed the Injector since %d", now.Generation, now.Status.ObservedGeneration, inj.Generation)
@@ -73,15 +73,15 @@ func TestTemplateFromAConfigMap(t *testing.T) {
 // TestFollowersFollowConfigMapsToo: every replica compiles for itself.
 func TestFollowersFollowConfigMapsToo(t *testing.T) {
 	e := newEnv(t)
-	must(t, e.client.Create(e.ctx(), e.texts("one")))
-	e.injector(fromTexts)
-	leader := e.start("leader")
-	e.ready(leader)
-	e.serving("default")
-	follower := e.start("follower")
-	e.ready(follower)
-	meshed := e.meshed()
-	leader.kill() // its Lease is held for some seconds more
-	must(t, e.client.Update(e.ctx(), e.texts("two")))
+	must(t, e.Client.Create(e.Ctx(), e.texts("one")))
+	e.Injector(fromTexts)
+	leader := e.Start("leader")
+	e.Ready(leader)
+	e.Serving("default")
+	follower := e.Start("follower")
+	e.Ready(follower)
+	meshed := e.Meshed()
+	leader.Kill() // its Lease is held for some seconds more
+	must(t, e.Client.Update(e.Ctx(), e.texts("two")))
 	e.marked(meshed, "two")
 }

@@ -44,19 +44,19 @@ type controlled struct {
 // inject makes this test's Injector, with its webhooks if they are to be there, and the controller, which is looked at
 // look by look.
 func (e *env) inject(settings v1alpha1.Workload, webhooks bool) *controlled {
-	e.t.Helper()
-	return e.injectAs(e.cluster.Config, workload.Options{Hold: -1}, settings, webhooks)
+	e.T.Helper()
+	return e.injectAs(e.Cluster.Config, workload.Options{Hold: -1}, settings, webhooks)
 }
 
 // injectAs does so with the permissions of a config and the times of options: Now, Hold and Young.
 func (e *env) injectAs(config *rest.Config, o workload.Options, settings v1alpha1.Workload, webhooks bool) *controlled {
-	e.t.Helper()
+	e.T.Helper()
 	c := &controlled{env: e, metrics: prometheus.NewRegistry(), now: time.Now().Add(3 * time.Minute)} // every pod is old enough
-	listener := e.cluster.Listen(e.t)
+	listener := e.Cluster.Listen(e.T)
 	inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: e.revision()}, Spec: v1alpha1.InjectorSpec{
 		Revision: e.revision(), Workload: settings, Webhook: v1alpha1.Webhook{URL: "https://" + listener.Host}}}
-	must(e.t, e.api.Create(e.ctx(), inj))
-	e.t.Cleanup(func() { _ = e.api.Delete(context.Background(), inj) })
+	must(e.T, e.Client.Create(e.Ctx(), inj))
+	e.T.Cleanup(func() { _ = e.Client.Delete(context.Background(), inj) })
 	c.compile(inj)
 	c.start(config, o)
 	if webhooks {
@@ -67,9 +67,9 @@ func (e *env) injectAs(config *rest.Config, o workload.Options, settings v1alpha
 
 // compile serves an Injector as it is now, and says that its webhooks are in order.
 func (c *controlled) compile(inj *v1alpha1.Injector) {
-	c.t.Helper()
+	c.T.Helper()
 	var program *inject.Program
-	c.eventually("the Injector compiles", func() (err error) { // templates have a time limit, which a busy machine may exceed
+	c.Eventually("the Injector compiles", func() (err error) { // templates have a time limit, which a busy machine may exceed
 		program, err = inject.Compile(inj, operator)
 		return err
 	})
@@ -81,7 +81,7 @@ func (c *controlled) compile(inj *v1alpha1.Injector) {
 		inj.Status.Conditions = append(inj.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Test",
 			ObservedGeneration: inj.Generation, LastTransitionTime: metav1.Now()})
 	}
-	must(c.t, c.api.Status().Update(c.ctx(), inj))
+	must(c.T, c.Client.Status().Update(c.Ctx(), inj))
 }
 
 func (c *controlled) current() *inject.Set {
@@ -104,14 +104,14 @@ func (c *controlled) advance(d time.Duration) {
 
 // start makes informers as the operator does, and the controller.
 func (c *controlled) start(config *rest.Config, o workload.Options) {
-	c.t.Helper()
-	mgr, err := manager.New(config, manager.Options{Scheme: c.api.Scheme(), Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"},
+	c.T.Helper()
+	mgr, err := manager.New(config, manager.Options{Scheme: c.Client.Scheme(), Logger: logr.Discard(), Metrics: server.Options{BindAddress: "0"},
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: workload.Trim, Field: workload.Unfinished()}}}})
-	must(c.t, err)
+	must(c.T, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wait sync.WaitGroup
 	wait.Go(func() { _ = mgr.Start(ctx) })
-	c.t.Cleanup(func() { cancel(); wait.Wait() })
+	c.T.Cleanup(func() { cancel(); wait.Wait() })
 	c.informer = mgr.GetClient()
 	o.Client, o.Live, o.Informers, o.Set = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetCache(), c.current
 	o.Record, o.Log, o.Metrics = c.record, logr.Discard(), c.metrics
@@ -119,7 +119,7 @@ func (c *controlled) start(config *rest.Config, o workload.Options) {
 		o.Now = c.clock
 	}
 	c.c, err = workload.New(o)
-	must(c.t, err)
+	must(c.T, err)
 }
 
 func (c *controlled) record(e events.Event) {
@@ -130,21 +130,21 @@ func (c *controlled) record(e events.Event) {
 
 // serve answers the API server and returns when it calls.
 func (c *controlled) serve(listener *testenv.Listener, inj *v1alpha1.Injector) {
-	c.t.Helper()
+	c.T.Helper()
 	server := &http.Server{TLSConfig: listener.TLS, ReadHeaderTimeout: time.Minute, Handler: webhook.New(webhook.Options{
-		Set: c.current, Namespaces: admission.Namespaces{Cache: c.api, Live: c.api}, Log: logr.Discard(), Metrics: webhook.NewMetrics(prometheus.NewRegistry())})}
+		Set: c.current, Namespaces: admission.Namespaces{Cache: c.Client, Live: c.Client}, Log: logr.Discard(), Metrics: webhook.NewMetrics(prometheus.NewRegistry())})}
 	go func() { _ = server.ServeTLS(listener, "", "") }()
-	c.t.Cleanup(func() { server.Close() })
+	c.T.Cleanup(func() { server.Close() })
 	for _, configuration := range inject.Webhooks(inj, []string{inj.Name}, operator, listener.CA) {
 		configuration.TypeMeta = metav1.TypeMeta{}
-		must(c.t, c.api.Create(c.ctx(), &configuration))
-		c.t.Cleanup(func() { _ = c.api.Delete(context.Background(), &configuration) })
+		must(c.T, c.Client.Create(c.Ctx(), &configuration))
+		c.T.Cleanup(func() { _ = c.Client.Delete(context.Background(), &configuration) })
 	}
 	probe := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: "probe", Labels: map[string]string{istio.LabelRevision: inj.Name}},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app:1"}}}}
-	c.eventually("the API server calls the webhook", func() error {
+	c.Eventually("the API server calls the webhook", func() error {
 		made := probe.DeepCopy()
-		if err := c.api.Create(c.ctx(), made, client.DryRunAll); err != nil {
+		if err := c.Client.Create(c.Ctx(), made, client.DryRunAll); err != nil {
 			return err
 		}
 		if !hasSidecar(made) {
@@ -156,10 +156,10 @@ func (c *controlled) serve(listener *testenv.Listener, inj *v1alpha1.Injector) {
 
 // look waits until the informer has every pod as it is now, then looks.
 func (c *controlled) look() {
-	c.t.Helper()
-	c.eventually("the informers are up to date", c.upToDate)
-	_, err := c.c.Look(c.ctx())
-	must(c.t, err)
+	c.T.Helper()
+	c.Eventually("the informers are up to date", c.upToDate)
+	_, err := c.c.Look(c.Ctx())
+	must(c.T, err)
 }
 
 func (c *controlled) upToDate() error {
@@ -170,7 +170,7 @@ func (c *controlled) upToDate() error {
 	}
 	known := &metav1.PartialObjectMetadataList{}
 	known.SetGroupVersionKind(workload.PodObject().GroupVersionKind())
-	if err := c.informer.List(c.ctx(), known, client.InNamespace(c.namespace)); err != nil {
+	if err := c.informer.List(c.Ctx(), known, client.InNamespace(c.namespace)); err != nil {
 		return err
 	}
 	if len(known.Items) != len(live) {
@@ -193,7 +193,7 @@ func (c *controlled) sameInjectorAndNamespace() error {
 		name        string
 	}{{ns, liveNS, c.namespace}, {inj, liveInj, c.revision()}} {
 		key := client.ObjectKey{Name: pair.name}
-		if err := errors.Join(c.informer.Get(c.ctx(), key, pair.known), c.api.Get(c.ctx(), key, pair.live)); err != nil {
+		if err := errors.Join(c.informer.Get(c.Ctx(), key, pair.known), c.Client.Get(c.Ctx(), key, pair.live)); err != nil {
 			return err
 		}
 		if pair.known.GetResourceVersion() != pair.live.GetResourceVersion() {
@@ -205,9 +205,9 @@ func (c *controlled) sameInjectorAndNamespace() error {
 
 // metric is one sample's value; -1 if there is none.
 func (c *controlled) metric(name, label, value string) float64 {
-	c.t.Helper()
+	c.T.Helper()
 	families, err := c.metrics.Gather()
-	must(c.t, err)
+	must(c.T, err)
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
 			for _, l := range m.GetLabel() {
@@ -226,9 +226,9 @@ func (c *controlled) evictions(result string) float64 {
 
 // counts are the Injector's status.
 func (e *env) counts() v1alpha1.PodCounts {
-	e.t.Helper()
+	e.T.Helper()
 	inj := &v1alpha1.Injector{}
-	must(e.t, e.api.Get(e.ctx(), client.ObjectKey{Name: e.revision()}, inj))
+	must(e.T, e.Client.Get(e.Ctx(), client.ObjectKey{Name: e.revision()}, inj))
 	if inj.Status.Pods == nil {
 		return v1alpha1.PodCounts{Injected: -1}
 	}

@@ -20,15 +20,15 @@ func evicting(mode v1alpha1.EvictMode, perMinute int32) v1alpha1.Workload {
 
 // expect holds status and metrics against what there is.
 func (c *controlled) expect(injected, stale, missing int32) {
-	c.t.Helper()
+	c.T.Helper()
 	c.advance(10 * time.Second)
 	c.look()
 	if got := c.counts(); got.Injected != injected || got.Stale != stale || got.Missing != missing {
-		c.t.Errorf("status.pods is %+v, want %d injected, of these %d stale, and %d missing", got, injected, stale, missing)
+		c.T.Errorf("status.pods is %+v, want %d injected, of these %d stale, and %d missing", got, injected, stale, missing)
 	}
 	for state, want := range map[string]int32{"injected": injected, "stale": stale, "missing": missing} {
 		if got := c.metric("pillion_workload_pods", "state", state); got != float64(want) {
-			c.t.Errorf("metric of %s pods is %v, want %d", state, got, want)
+			c.T.Errorf("metric of %s pods is %v, want %d", state, got, want)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func TestPodsOlderThanTheLabelAreEvictedAndComeBackInjected(t *testing.T) {
 	}
 	e.ask()
 	c.expect(0, 0, 2) // and one goes
-	e.eventually("the evicted pod is replaced", func() error {
+	e.Eventually("the evicted pod is replaced", func() error {
 		if n := e.withSidecar(); n != 1 || len(e.podsOf("web")) != 2 {
 			return fmt.Errorf("%d of %d pods have a sidecar", n, len(e.podsOf("web")))
 		}
@@ -107,7 +107,7 @@ func TestPodDisruptionBudgetsAreRespected(t *testing.T) {
 		t.Fatalf("%v blocked after half a minute, want 2", blocked)
 	}
 	budget.Spec.MinAvailable.IntVal = 1
-	must(t, e.api.Update(e.ctx(), budget))
+	must(t, e.Client.Update(e.Ctx(), budget))
 	e.allows(budget, 1)
 	c.advance(time.Minute)
 	c.look()
@@ -167,7 +167,7 @@ func TestEvictionsStopWhereWebhooksDoNothing(t *testing.T) {
 	for range 20 {
 		c.advance(5 * time.Second)
 		c.look()
-		e.eventually("all pods are there", func() error {
+		e.Eventually("all pods are there", func() error {
 			if n := len(e.pods()); n != 7 {
 				return fmt.Errorf("%d are", n)
 			}
@@ -187,9 +187,9 @@ func TestAnEditMakesSidecarsStaleAndTheyAreRenewed(t *testing.T) {
 	e.deploy("web", 1)
 	c.expect(1, 0, 0)
 	inj := &v1alpha1.Injector{}
-	must(t, e.api.Get(e.ctx(), client.ObjectKey{Name: e.revision()}, inj))
+	must(t, e.Client.Get(e.Ctx(), client.ObjectKey{Name: e.revision()}, inj))
 	inj.Spec.Proxy.Image = "localhost/sidecar:2"
-	must(t, e.api.Update(e.ctx(), inj))
+	must(t, e.Client.Update(e.Ctx(), inj))
 	c.compile(inj)
 	if pods := e.counts(); pods.Injected != 1 {
 		t.Errorf("writing conditions changed status.pods: %+v", pods)

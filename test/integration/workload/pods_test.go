@@ -17,9 +17,9 @@ import (
 
 // deploy makes a Deployment and returns when its pods are there and ready.
 func (e *env) deploy(name string, replicas int32) {
-	e.t.Helper()
+	e.T.Helper()
 	labels := map[string]string{"app": name}
-	must(e.t, e.api.Create(e.ctx(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: name}, Spec: appsv1.DeploymentSpec{
+	must(e.T, e.Client.Create(e.Ctx(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: name}, Spec: appsv1.DeploymentSpec{
 		Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
 		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
 			Containers: []corev1.Container{{Name: "app", Image: "app:1"}}}}}}))
@@ -28,8 +28,8 @@ func (e *env) deploy(name string, replicas int32) {
 
 // settled waits until that many pods of a Deployment are there and says of them that they are ready.
 func (e *env) settled(name string, replicas int32) {
-	e.t.Helper()
-	e.eventually(fmt.Sprintf("%s has %d pods", name, replicas), func() error {
+	e.T.Helper()
+	e.Eventually(fmt.Sprintf("%s has %d pods", name, replicas), func() error {
 		pods := e.podsOf(name)
 		if len(pods) != int(replicas) {
 			return fmt.Errorf("it has %d", len(pods))
@@ -50,13 +50,13 @@ func (e *env) makeReady(p *corev1.Pod) error {
 	}
 	p.Status.Phase = corev1.PodRunning
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
-	return e.api.Status().Update(e.ctx(), p)
+	return e.Client.Status().Update(e.Ctx(), p)
 }
 
 func (e *env) pods() []corev1.Pod {
-	e.t.Helper()
+	e.T.Helper()
 	var list corev1.PodList
-	must(e.t, e.api.List(e.ctx(), &list, client.InNamespace(e.namespace)))
+	must(e.T, e.Client.List(e.Ctx(), &list, client.InNamespace(e.namespace)))
 	return list.Items
 }
 
@@ -91,18 +91,18 @@ func (e *env) withSidecar() int {
 
 // budget makes a PodDisruptionBudget and returns when it allows so many disruptions.
 func (e *env) budget(deployment string, available int, allowed int32) *policyv1.PodDisruptionBudget {
-	e.t.Helper()
+	e.T.Helper()
 	b := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: e.namespace, Name: deployment}, Spec: policyv1.PodDisruptionBudgetSpec{
 		MinAvailable: new(intstr.FromInt(available)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": deployment}}}}
-	must(e.t, e.api.Create(e.ctx(), b))
+	must(e.T, e.Client.Create(e.Ctx(), b))
 	e.allows(b, allowed)
 	return b
 }
 
 func (e *env) allows(b *policyv1.PodDisruptionBudget, allowed int32) {
-	e.t.Helper()
-	e.eventually(fmt.Sprintf("the PodDisruptionBudget allows %d disruptions", allowed), func() error {
-		if err := e.api.Get(e.ctx(), client.ObjectKeyFromObject(b), b); err != nil {
+	e.T.Helper()
+	e.Eventually(fmt.Sprintf("the PodDisruptionBudget allows %d disruptions", allowed), func() error {
+		if err := e.Client.Get(e.Ctx(), client.ObjectKeyFromObject(b), b); err != nil {
 			return err
 		}
 		if b.Status.ObservedGeneration != b.Generation || b.Status.DisruptionsAllowed != allowed || b.Status.ExpectedPods == 0 {

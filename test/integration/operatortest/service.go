@@ -1,4 +1,4 @@
-package operator
+package operatortest
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// service stands in for a Service: a TCP relay to the replicas that are ready, which hears of changes as late as
+// Service stands in for a Service: a TCP relay to the replicas that are ready, which hears of changes as late as
 // kube-proxy may.
-type service struct {
+type Service struct {
 	listener net.Listener
 	lag      time.Duration
 
@@ -29,50 +29,52 @@ type service struct {
 }
 
 type backend struct {
-	replica *replica
+	replica *Replica
 	ready   bool
 }
 
-func newService(t *testing.T) *service {
+func newService(t *testing.T) *Service {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	Must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &service{listener: l, lag: time.Second, stop: cancel, conns: map[net.Conn]bool{}}
+	s := &Service{listener: l, lag: time.Second, stop: cancel, conns: map[net.Conn]bool{}}
 	s.wait.Go(func() { s.accept(ctx) })
 	s.wait.Go(func() { s.watch(ctx) })
 	t.Cleanup(s.close)
 	return s
 }
 
-func (s *service) url() string { return "https://" + s.listener.Addr().String() }
+// URL is the base of where the API server finds the replicas.
+func (s *Service) URL() string { return "https://" + s.listener.Addr().String() }
 
-func (s *service) add(r *replica) {
+func (s *Service) add(r *Replica) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.backends = append(s.backends, &backend{replica: r})
 }
 
-func (s *service) hearAtOnce() {
+// HearAtOnce takes the lag away.
+func (s *Service) HearAtOnce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lag = 0
 }
 
-// only says whether exactly these are endpoints.
-func (s *service) only(replicas ...*replica) error {
+// Only is an error unless exactly these are endpoints.
+func (s *Service) Only(replicas ...*Replica) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.backends {
 		if b.ready != slices.Contains(replicas, b.replica) {
-			return fmt.Errorf("replica %s is an endpoint: %t", b.replica.name, b.ready)
+			return fmt.Errorf("replica %s is an endpoint: %t", b.replica.Name, b.ready)
 		}
 	}
 	return nil
 }
 
-// remove takes a dead replica out at once.
-func (s *service) remove(r *replica) {
+// Remove takes a dead replica out at once.
+func (s *Service) Remove(r *Replica) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.backends {
@@ -82,7 +84,7 @@ func (s *service) remove(r *replica) {
 	}
 }
 
-func (s *service) close() {
+func (s *Service) close() {
 	s.stop()
 	s.listener.Close()
 	s.mu.Lock()
@@ -94,7 +96,7 @@ func (s *service) close() {
 }
 
 // watch looks at readiness like a kubelet; what it sees takes effect after the lag.
-func (s *service) watch(ctx context.Context) {
+func (s *Service) watch(ctx context.Context) {
 	probe := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -123,8 +125,8 @@ func (s *service) watch(ctx context.Context) {
 	}
 }
 
-func probed(ctx context.Context, c *http.Client, r *replica) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.ops+"/readyz", nil)
+func probed(ctx context.Context, c *http.Client, r *Replica) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Ops+"/readyz", nil)
 	if err != nil {
 		return false
 	}
@@ -136,7 +138,7 @@ func probed(ctx context.Context, c *http.Client, r *replica) bool {
 	return answer.StatusCode == http.StatusOK
 }
 
-func (s *service) set(ctx context.Context, b *backend, ready bool, lag time.Duration) {
+func (s *Service) set(ctx context.Context, b *backend, ready bool, lag time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(lag):
@@ -146,7 +148,7 @@ func (s *service) set(ctx context.Context, b *backend, ready bool, lag time.Dura
 	}
 }
 
-func (s *service) accept(ctx context.Context) {
+func (s *Service) accept(ctx context.Context) {
 	for {
 		c, err := s.listener.Accept()
 		if err != nil {
@@ -157,7 +159,7 @@ func (s *service) accept(ctx context.Context) {
 }
 
 // pick goes round the ready ones.
-func (s *service) pick() (*replica, error) {
+func (s *Service) pick() (*Replica, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range s.backends {
@@ -169,13 +171,13 @@ func (s *service) pick() (*replica, error) {
 	return nil, errors.New("no endpoint")
 }
 
-func (s *service) relay(ctx context.Context, from net.Conn) {
+func (s *Service) relay(ctx context.Context, from net.Conn) {
 	defer s.track(from)()
 	r, err := s.pick()
 	if err != nil {
 		return
 	}
-	to, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.webhook)
+	to, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Webhook)
 	if err != nil {
 		return
 	}
@@ -187,7 +189,7 @@ func (s *service) relay(ctx context.Context, from net.Conn) {
 }
 
 // track closes a connection at the end, or when the service closes.
-func (s *service) track(c net.Conn) func() {
+func (s *Service) track(c net.Conn) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = true

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package operator
+package operatortest
 
 import "syscall"
 
