@@ -88,19 +88,21 @@ type Certificates struct {
 type SelfManagedCertificates struct {
 	// CADuration is the life of the CA. It is replaced when a third of it is left.
 	//
+	// +optional
 	// +kubebuilder:default="8760h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=24
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
-	CADuration metav1.Duration `json:"caDuration,omitempty"`
+	CADuration metav1.Duration `json:"caDuration,omitzero"`
 
 	// LeafDuration is the life of the certificate each replica makes for itself. It is replaced when a third of it is left.
 	//
+	// +optional
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=24
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
-	LeafDuration metav1.Duration `json:"leafDuration,omitempty"`
+	LeafDuration metav1.Duration `json:"leafDuration,omitzero"`
 }
 
 // CertManagerCertificates are what cert-manager is asked for.
@@ -112,12 +114,13 @@ type CertManagerCertificates struct {
 
 	// Duration is the life of the certificate. cert-manager replaces it when a third of it is left.
 	//
+	// +optional
 	// +kubebuilder:default="720h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=24
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h')",message="certificates.certManager.duration: want 1h or more, such as 720h"
-	Duration metav1.Duration `json:"duration,omitempty"`
+	Duration metav1.Duration `json:"duration,omitzero"`
 }
 
 // IssuerRef names an issuer of cert-manager.

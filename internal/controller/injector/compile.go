@@ -95,6 +95,7 @@ func (c *Compiler) Refresh(ctx context.Context) (changed bool, err error) {
 	ours, others := c.divide(list.Items)
 	compiled, err := c.compileAll(ctx, ours, before.Injectors)
 	next := c.join(compiled, others)
+	next.Identity = identity(compiled, before.Identity)
 	if !first && maps.Equal(compiled, before.Injectors) && maps.Equal(next.Owned, before.Owned) {
 		return false, err
 	}

@@ -34,21 +34,23 @@ import (
 // resync is how often everything is looked at without a reason.
 const resync = time.Minute
 
-// Options are what the controller works with. All are required.
+// Options are what the controller works with. All but CertificatesStatus and CertificatesFault are required.
 type Options struct {
-	Client         client.Client // reads from informers
-	Live           client.Reader // reads past every cache
-	Metadata       client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
-	Operator       inject.Operator
-	Revisions      Revisions                                             // of the Injectors to serve
-	CRD            func(ctx context.Context) (types.UID, error)          // of Injectors
-	ValidationPath string                                                // where this operator is asked about Injectors; "": it isn't
-	Bundle         func() []byte                                         // the caBundle to write; empty: not known yet
-	Trusted        func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
-	Record         func(events.Event)
-	Now            func() time.Time
-	Log            logr.Logger
-	Metrics        prometheus.Registerer
+	Client             client.Client // reads from informers
+	Live               client.Reader // reads past every cache
+	Metadata           client.Reader // metadata of ConfigMaps in the operator's namespace, from an informer
+	Operator           inject.Operator
+	Revisions          Revisions                                             // of the Injectors to serve
+	CRD                func(ctx context.Context) (types.UID, error)          // of Injectors
+	ValidationPath     string                                                // where this operator is asked about Injectors; "": it isn't
+	Bundle             func() []byte                                         // the caBundle to write; empty: not known yet
+	Trusted            func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
+	CertificatesStatus func() *v1alpha1.CertificatesStatus                   // status.certificates; nil, or a nil result: not known yet
+	CertificatesFault  func() (reason, message string)                       // why certificates aren't ready; "": they are
+	Record             func(events.Event)
+	Now                func() time.Time
+	Log                logr.Logger
+	Metrics            prometheus.Registerer
 }
 
 // Controller is both halves.

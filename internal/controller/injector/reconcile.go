@@ -19,16 +19,17 @@ import (
 
 // pass is one reconcile of one Injector: what its steps found, for the status.
 type pass struct {
-	inj       *v1alpha1.Injector // as the informer has it; not ours to change
-	compiled  *Compiled
-	state     *State
-	op        inject.Operator
-	names     []string // it owns
-	webhooks  []webhookPass
-	conflicts []inject.Conflict
-	pending   string        // why no webhooks were written; "" if they were
-	notKept   string        // why this version isn't there for processes to come; "" if it is
-	again     time.Duration // look again after this
+	inj          *v1alpha1.Injector // as the informer has it; not ours to change
+	compiled     *Compiled
+	state        *State
+	op           inject.Operator
+	names        []string // it owns
+	webhooks     []webhookPass
+	conflicts    []inject.Conflict
+	certificates certificatesPass
+	pending      string        // why no webhooks were written; "" if they were
+	notKept      string        // why this version isn't there for processes to come; "" if it is
+	again        time.Duration // look again after this
 }
 
 // Reconcile brings the API server in line with one Injector and says so in its status.
@@ -100,6 +101,7 @@ func (c *Controller) saveLastGood(ctx context.Context, p *pass) error {
 
 // writeStatus writes the status once, if it changed, and an Event for a fault that is new.
 func (c *Controller) writeStatus(ctx context.Context, p *pass) error {
+	c.readCertificates(p)
 	next := p.inj.DeepCopy()
 	next.Status = p.status()
 	before := p.inj

@@ -33,6 +33,7 @@ type State struct {
 	Injectors map[string]*Compiled
 	Owned     map[string]string // name -> Injector, also those that another operator serves
 	Refused   []inject.Refused
+	Identity  Identity
 }
 
 // Names are the names an Injector owns, sorted.

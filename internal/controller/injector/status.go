@@ -31,6 +31,7 @@ const (
 	reasonForeignInjector = "ForeignInjector"
 	reasonTrusted         = "Trusted"
 	reasonNotTrusted      = "NotTrusted"
+	reasonConflict        = "Conflict" // an older Injector has other certificates
 	maxConditionMessage   = 32768
 	usingPreviousMessage  = "; the last good version stays in use"
 	neverCompiledMessage  = "; no earlier version is known, so it injects nothing"
@@ -56,6 +57,7 @@ func (p *pass) status() v1alpha1.InjectorStatus {
 	s := v1alpha1.InjectorStatus{
 		ObservedGeneration: p.inj.Generation,
 		Conditions:         slices.Clone(p.inj.Status.Conditions),
+		Certificates:       p.certificates.status,
 		Templates:          p.templates(),
 		Pods:               p.inj.Status.Pods, // of package workload, which writes nothing else
 	}
@@ -178,22 +180,6 @@ func (p *pass) webhooksReady() metav1.Condition {
 		}
 	}
 	return condition(v1alpha1.ConditionWebhooksReady, true, reasonApplied, "")
-}
-
-func (p *pass) certificatesReady() metav1.Condition {
-	if p.pending != "" {
-		return condition(v1alpha1.ConditionCertificatesReady, false, reasonPending, p.pending)
-	}
-	var faults []string
-	for _, w := range p.webhooks {
-		if w.untrusted != nil {
-			faults = append(faults, w.untrusted.Error())
-		}
-	}
-	if len(faults) > 0 {
-		return condition(v1alpha1.ConditionCertificatesReady, false, reasonNotTrusted, strings.Join(faults, "; "))
-	}
-	return condition(v1alpha1.ConditionCertificatesReady, true, reasonTrusted, "")
 }
 
 func (p *pass) degraded() metav1.Condition {
