@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -135,7 +136,7 @@ func subject(c *x509.Certificate) string { return cut(fmt.Sprintf("%q", c.Subjec
 func cut(text string) string {
 	const most = 200
 	if len(text) > most {
-		return text[:most] + "…"
+		return strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

@@ -83,7 +83,7 @@ func (f *Files) read(path string) (part, error) {
 	p := part{name: "file " + path}
 	file, err := open(path)
 	if err == nil {
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		p.text, err = io.ReadAll(io.LimitReader(file, maxText+1)) // one more, so that TooLarge is seen
 	}
 	switch {
