@@ -59,11 +59,14 @@ func labelCommand(namespace string, labels map[string]string) string {
 	return command
 }
 
+// ownAnswer is the label by which a pod asks itself.
+var ownAnswer = map[string]string{istio.LabelInject: answersOn[0]}
+
 // adviseCalled is for pods that a webhook sees: what they lack is their own answer, or a change of the pod itself.
 func (s *subject) adviseCalled() advice {
 	switch s.verdict.Reason {
 	case ReasonPodOptedOut, ReasonNeverSelector, ReasonPolicyExplicit:
-		return advice{pods: map[string]string{istio.LabelInject: answersOn[0]}}
+		return advice{pods: ownAnswer}
 	}
 	return advice{words: s.adviseAnyway()}
 }

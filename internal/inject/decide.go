@@ -42,6 +42,10 @@ func (s *subject) decide() {
 	passed := make([]Step, 1, 1+len(answers)+len(obstacles)) // the first is for the decisive one
 	passed = s.firstOf(answers, passed)
 	if answer := passed[0]; s.decision.Outcome == OutcomeInject {
+		if err := checkLists(s.original); err != nil {
+			s.fail(ReasonBodyInvalid, "reading the pod: %v", err)
+			return
+		}
 		passed = s.firstOf(obstacles, passed)
 		if s.decision.Outcome != OutcomeInject {
 			passed = append(passed, answer)

@@ -109,7 +109,7 @@ func (s *Set) subject(r *Request) *subject {
 		root, err = rawjson.ParseUpTo(string(r.Pod), MaxValues)
 	}
 	if err == nil {
-		err = checkShape(root)
+		err = checkObjects(root)
 	}
 	if err != nil {
 		sub.fail(ReasonBodyInvalid, "reading the pod: %v", err)

@@ -12,6 +12,14 @@ import (
 // checkShape makes sure that a pod is built as merging takes it to be. API servers send nothing else; files and hostile
 // clients may.
 func checkShape(root *rawjson.Value) error {
+	if err := checkObjects(root); err != nil {
+		return err
+	}
+	return checkLists(root)
+}
+
+// checkObjects makes sure of what it takes to decide about a pod.
+func checkObjects(root *rawjson.Value) error {
 	if root.Kind() != rawjson.Object {
 		return errors.New("the pod is no JSON object")
 	}
@@ -23,10 +31,10 @@ func checkShape(root *rawjson.Value) error {
 			return err
 		}
 	}
-	return checkLists(root)
+	return nil
 }
 
-// checkLists checks the lists of a pod's spec; those that were saved in an annotation come by here too.
+// checkLists checks the lists of a pod's spec. Only an injection looks into them.
 func checkLists(root *rawjson.Value) error {
 	for _, list := range []string{"containers", "initContainers", "volumes", "imagePullSecrets"} {
 		if err := checkNamed(root.Get("spec", list), list); err != nil {

@@ -40,6 +40,15 @@ func TestOversizedPods(t *testing.T) {
 	}
 }
 
+// TestSkippedPodsMayBeAnything: whoever wants no sidecar hears of faults from the API server, not from us.
+func TestSkippedPodsMayBeAnything(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	pod := `{"metadata":{"labels":{"sidecar.istio.io/inject":"false"}},"spec":{"containers":[{"name":"a"},{"name":"a"}],"volumes":{}}}`
+	if result := injectTypical(set, pod, false); result.Outcome != inject.OutcomeSkip {
+		t.Errorf("%s: %s", result.Outcome, result.Message())
+	}
+}
+
 // TestSavedContainersAreChecked: what an annotation holds gets no further than what a pod holds.
 func TestSavedContainersAreChecked(t *testing.T) {
 	set := setOf(t, injector("default", "default"))
