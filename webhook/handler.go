@@ -56,8 +56,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve reads the request, has it decided, and puts the answer into o.
 func (h *handler) serve(r *http.Request, o *outcome) *failure {
-	ctx, cancel := context.WithTimeout(r.Context(), h.deadline(r))
-	defer cancel()
+	ctx := limit(r.Context(), h.deadline(r))
+	defer ctx.end()
 	if f := h.readReview(ctx, r, o); f != nil {
 		return f
 	}
@@ -139,9 +139,9 @@ func (h *handler) namespace(ctx context.Context, name string) inject.Namespace {
 	if h.Namespaces == nil {
 		return inject.Namespace{Name: name}
 	}
-	ctx, cancel := context.WithTimeout(ctx, namespaceWait)
-	defer cancel()
-	ns, err := h.Namespaces.Namespace(ctx, name)
+	wait := limit(ctx, namespaceWait)
+	defer wait.end()
+	ns, err := h.Namespaces.Namespace(wait, name)
 	if err != nil {
 		h.Log.V(1).Info("namespace not found, going on with its name", "ns", name, "error", err.Error())
 		return inject.Namespace{Name: name}
@@ -200,11 +200,14 @@ func (h *handler) send(w http.ResponseWriter, o *outcome) {
 	}
 }
 
+var typeJSON = []string{"application/json"}
+
 func (h *handler) sendReview(w http.ResponseWriter, o *outcome) error {
 	buffer := h.buffer()
 	*buffer = o.answer.encode(*buffer, &o.review)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(*buffer))) // otherwise it goes out in chunks
+	header := w.Header()
+	header["Content-Type"] = typeJSON
+	header["Content-Length"] = []string{strconv.Itoa(len(*buffer))} // otherwise it goes out in chunks
 	_, err := w.Write(*buffer)
 	h.keep(buffer)
 	return err
