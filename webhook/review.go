@@ -88,7 +88,7 @@ func (a *answer) encode(b []byte, r *review) []byte {
 	}
 	if a.patch != nil {
 		b = append(b, `,"patchType":"JSONPatch","patch":"`...)
-		b = base64.StdEncoding.AppendEncode(b, a.patch)
+		b = appendBase64(b, a.patch)
 		b = append(b, '"')
 	}
 	b = a.appendNotes(b)
