@@ -53,7 +53,8 @@ func (s *httpServer) shutdown(patience time.Duration) {
 // API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one connection and so on one replica.
 func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *http.Server {
 	return &http.Server{
-		Handler: handler,
+		Handler:     wholeAnswers{handler},
+		ConnContext: withConn,
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"http/1.1"},
 			DynamicRecordSizingDisabled: true, // answers are wanted whole; small records only make more of them
@@ -67,10 +68,15 @@ func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) 
 	}
 }
 
+// ServeWebhook serves until the server is closed.
+func ServeWebhook(server *http.Server, listener net.Listener) error {
+	return server.ServeTLS(wholeListener{listener}, "", "")
+}
+
 func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
 	server := WebhookServer(handler, certificate.GetCertificate)
 	server.ErrorLog, server.ConnState = certificate.ErrorLog(), handler.count
-	return start(server, func() error { return server.ServeTLS(listener, "", "") })
+	return start(server, func() error { return ServeWebhook(server, listener) })
 }
 
 // drainable asks for each connection's end once the replica is to end. An answer that says so can't lose a request,
