@@ -14,6 +14,10 @@ const (
 	exitFailed = 1
 	exitUsage  = 64 // wrong usage; the nearest command or flag is named
 	exitInput  = 65 // a file can't be read or parsed
+
+	exitTimedOut  = 75 // what was waited for goes on by itself
+	exitForbidden = 77 // the permission that is missing is named
+	exitProblems  = 79 // ran well and found problems
 )
 
 // exitError is an error with an exit code of its own. With a nil err the command has said everything already.

@@ -24,6 +24,7 @@ func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 		newUninject(streams),
 		newCheckInject(streams),
 		newWebhooks(streams),
+		newCerts(streams),
 		newOperator(streams, nil),
 		newVersion(streams),
 	}

@@ -32,6 +32,10 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"operator", "--namespace="}, "--namespace is empty"},
 		{[]string{"operator", "--leaf-duration=100h", "--ca-duration=200h"}, "want 1h to 50h0m0s, a quarter of --ca-duration"},
 		{[]string{"operator", "--log-level=loud"}, `log level "loud" is unknown; want one of`},
+		{[]string{"certs", "rotat"}, `there is no command "rotat"; did you mean pillion certs rotate?`},
+		{[]string{"certs", "-o", "wide"}, `-o "wide" is unknown`},
+		{[]string{"certs", "rotate", "--until=done"}, `--until "done" is unknown; want promoted or retired`},
+		{[]string{"certs", "rotate", "--timeout=-1s"}, `--timeout -1s: want more than 0`},
 		{[]string{"version", "-o", "xml"}, `-o "xml" is unknown; want text, json or yaml`},
 	} {
 		code, out, err := call(c.args...)
@@ -43,7 +47,8 @@ func TestWrongUsage(t *testing.T) {
 
 func TestHelpTeaches(t *testing.T) {
 	for _, args := range [][]string{{}, {"--help"}, {"operator", "--help"}, {"version", "--help"},
-		{"inject", "--help"}, {"uninject", "--help"}, {"check-inject", "--help"}, {"webhooks"}, {"webhooks", "render", "--help"}} {
+		{"inject", "--help"}, {"uninject", "--help"}, {"check-inject", "--help"}, {"webhooks"}, {"webhooks", "render", "--help"},
+		{"certs", "--help"}, {"certs", "rotate", "--help"}} {
 		code, out, err := call(args...)
 		if code != 0 || err != "" || !strings.Contains(out, "Usage:") || !strings.Contains(out, "Examples:") {
 			t.Errorf("pillion %v: exit %d, stderr %q, stdout %q", args, code, err, out)
