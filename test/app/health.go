@@ -20,7 +20,8 @@ import (
 )
 
 // health is a server of everything a kubelet may ask, which remembers who asked. It speaks HTTP and gRPC at the first
-// address, HTTPS at the second, and TCP without a word at the third.
+// address, HTTPS at the second, and TCP without a word at the third. What is asked for the first time it prints, and when
+// it is told to end, so that a log shows the order after the pod is gone.
 //
 //	GET /asked       {"live":"127.0.0.6:40312",…}: the latest caller by path, "grpc SERVICE" or "tcp"
 //	GET /fail/NAME   what has this name fails from now on
@@ -31,6 +32,7 @@ type health struct {
 	asked   map[string]string
 	times   map[string]int
 	failing map[string]bool
+	out     io.Writer
 }
 
 func serveHealth(ctx context.Context, addresses []string, out io.Writer) error {
@@ -52,7 +54,7 @@ func serveHealth(ctx context.Context, addresses []string, out io.Writer) error {
 		return err
 	}
 	_, _ = fmt.Fprintf(out, `{"http":%q,"https":%q,"tcp":%q}`+"\n", listeners[0].Addr(), listeners[1].Addr(), listeners[2].Addr())
-	h := &health{asked: map[string]string{}, times: map[string]int{}, failing: map[string]bool{}}
+	h := &health{asked: map[string]string{}, times: map[string]int{}, failing: map[string]bool{}, out: out}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetHTTP2(true)
@@ -66,6 +68,7 @@ func serveHealth(ctx context.Context, addresses []string, out io.Writer) error {
 	running.Go(func() { failed <- h.accept(listeners[2]) })
 	select {
 	case <-ctx.Done():
+		h.say(`{"ending":true}`)
 	case err = <-failed:
 	}
 	_ = server.Close()
@@ -94,7 +97,16 @@ func (h *health) answer(name, remote string) bool {
 	defer h.lock.Unlock()
 	h.asked[name] = remote
 	h.times[name]++
+	if h.times[name] == 1 {
+		_, _ = fmt.Fprintf(h.out, `{"asked":%q,"from":%q}`+"\n", name, remote)
+	}
 	return !h.failing[name]
+}
+
+func (h *health) say(line string) {
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	_, _ = fmt.Fprintln(h.out, line)
 }
 
 func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {

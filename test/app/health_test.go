@@ -24,9 +24,15 @@ func TestHealth(t *testing.T) {
 		_ = writer.Close()
 	}()
 	var at struct{ HTTP, HTTPS, TCP string }
-	if err := json.NewDecoder(reader).Decode(&at); err != nil {
+	decoder := json.NewDecoder(reader)
+	if err := decoder.Decode(&at); err != nil {
 		t.Fatal(err)
 	}
+	printed := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(io.MultiReader(decoder.Buffered(), reader))
+		printed <- string(text)
+	}()
 	connection, err := net.Dial("tcp", at.TCP)
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +65,10 @@ func TestHealth(t *testing.T) {
 	cancel()
 	if got := <-code; got != 0 {
 		t.Errorf("exits with %d", got)
+	}
+	lines := strings.Split(strings.TrimSpace(<-printed), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], `{"asked":"tcp","from":"127.0.0.1:`) || lines[3] != `{"ending":true}` {
+		t.Errorf("printed %q, want a line for each of three questions, and the end", lines)
 	}
 }
 

@@ -45,6 +45,7 @@ func TestNode(t *testing.T) {
 		{"OneScrapeHasAllMetrics", testMergedMetrics},
 		{"NeverInjected", testNeverInjected},
 		{"BadAnnotationIsDeniedWithItsReason", testDenied},
+		{"BadInjectorIsRefusedThroughTheService", testBadInjector},
 		{"Documentation", testDocumentation},
 		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
 		{"OperatorReplacedUnderLoad", testOperatorReplaced},

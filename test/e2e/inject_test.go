@@ -70,6 +70,36 @@ func testDenied(t *testing.T, e *env) {
 	}
 }
 
+// testBadInjector: what the CRD's rules can't see is refused by the operator, behind its Service, with the place of the
+// fault. Nothing of it is kept.
+func testBadInjector(t *testing.T, e *env) {
+	bad := `
+apiVersion: pillion.dev/v1alpha1
+kind: Injector
+metadata: {name: bad}
+spec:
+  revision: bad
+  templates:
+  - name: mark
+    inline: |
+      metadata:
+        labels:
+          mark: ${pod.nmae}
+`
+	_, err := e.kubectl.RunWith(deadline(t, time.Minute), []byte(bad), "apply", "-f", "-")
+	if err == nil {
+		t.Fatal("the Injector was created")
+	}
+	for _, want := range []string{`The Injector "bad" is invalid`, "spec.templates[0].inline: line 3, column 13: metadata.labels.mark"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the message has no %q: %v", want, err)
+		}
+	}
+	if out := e.must(t, "get", "injectors", "-o", "name"); strings.Contains(out, "bad") {
+		t.Errorf("it is there: %s", out)
+	}
+}
+
 // testLastGood: a faulty Injector is refused where that is seen at once; one whose ConfigMap is faulty changes nothing but
 // its status, and check-inject knows.
 func testLastGood(t *testing.T, e *env) {

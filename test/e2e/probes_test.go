@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,7 +49,8 @@ spec:
     image: localhost/app:1
     imagePullPolicy: IfNotPresent
     args: [sleep]
-    livenessProbe: {httpGet: {path: /host, port: 8080, host: 127.0.0.1}, periodSeconds: 1}
+    livenessProbe: {httpGet: {path: /host, port: 8080, host: 127.0.0.1}, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 5}
+    lifecycle: {preStop: {httpGet: {path: /third-stops, port: 8080}}}
 `
 
 // testProbes: the kubelet's own probes of every kind reach the application through the sidecar, and so do their answers.
@@ -64,6 +66,25 @@ func testProbes(t *testing.T, e *env) {
 	eventually(t, time.Minute, func() error {
 		return restarted(e.pod(t, namespace, "probed"), "second")
 	})
+	e.failFromNow(t, namespace, "host")
+	e.askedThroughSidecar(t, namespace, "third-stops") // before it is restarted
+	e.hookedAtTheEnd(t, namespace)
+}
+
+// hookedAtTheEnd deletes the pod: the application hears of its own preStop hook, through the sidecar, before SIGTERM,
+// although the sidecar is ending too. What it was asked can't be asked any more, so its log tells.
+func (e *env) hookedAtTheEnd(t *testing.T, namespace string) {
+	t.Helper()
+	var log string
+	var read sync.WaitGroup
+	following := deadline(t, 2*time.Minute)
+	read.Go(func() { log, _ = e.kubectl.Run(following, "logs", "-n", namespace, "probed", "-c", "app", "--follow") })
+	e.must(t, "delete", "pod", "-n", namespace, "probed", "--timeout=60s")
+	read.Wait()
+	hook, term := strings.Index(log, `{"asked":"stop","from":"`+istio.PassthroughV4+`:`), strings.Index(log, `{"ending":true}`)
+	if hook < 0 || term < hook {
+		t.Errorf("the log of the application isn't that of a preStop hook from %s and then SIGTERM:\n%s", istio.PassthroughV4, log)
+	}
 }
 
 func (e *env) failFromNow(t *testing.T, namespace, name string) {
@@ -81,6 +102,7 @@ func testClassicProbes(t *testing.T, e *env) {
 	if err := restarted(e.pod(t, namespace, "probed"), "app"); err == nil {
 		t.Error("the application was restarted: a probe failed before the sidecar was there")
 	}
+	e.hookedAtTheEnd(t, namespace)
 }
 
 // askedThroughSidecar checks who asked: the agent calls from an address of its own, the kubelet from the node's.

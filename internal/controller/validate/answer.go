@@ -35,10 +35,10 @@ func allow(warnings ...string) *admissionv1.AdmissionResponse {
 	return response
 }
 
-func refuse(message string, causes []metav1.StatusCause) *admissionv1.AdmissionResponse {
+func refuse(name, message string, causes []metav1.StatusCause) *admissionv1.AdmissionResponse {
 	status := &metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message}
 	if len(causes) > 0 {
-		status.Details = &metav1.StatusDetails{Group: v1alpha1.GroupVersion.Group, Kind: "Injector", Causes: causes[:min(len(causes), maxCauses)]}
+		status.Details = &metav1.StatusDetails{Group: v1alpha1.GroupVersion.Group, Kind: "Injector", Name: name, Causes: causes[:min(len(causes), maxCauses)]}
 	}
 	return &admissionv1.AdmissionResponse{Result: status}
 }

@@ -71,7 +71,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) answer(ctx context.Context, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	inj, unchanged, err := decode(r)
 	if err != nil {
-		return refuse(err.Error(), nil)
+		return refuse("", err.Error(), nil)
 	}
 	if unchanged || inj.DeletionTimestamp != nil {
 		return allow()
@@ -82,9 +82,9 @@ func (h *handler) answer(ctx context.Context, r *admissionv1.AdmissionRequest) *
 		h.Log.Info("Injector not checked", "injector", inj.Name, "error", err.Error())
 		return allow("not checked, see its status: " + err.Error())
 	case len(verdict.Invalid) > 0:
-		return refuse(verdict.Invalid.ToAggregate().Error(), invalid(verdict.Invalid))
+		return refuse(inj.Name, verdict.Invalid.ToAggregate().Error(), invalid(verdict.Invalid))
 	case verdict.Fault != nil:
-		return refuse(verdict.Fault.Error(), faulty(inj, verdict.Fault))
+		return refuse(inj.Name, verdict.Fault.Error(), faulty(inj, verdict.Fault))
 	}
 	return allow(verdict.Warnings...)
 }
