@@ -15,13 +15,16 @@ type creations struct {
 	failures []string
 }
 
-// KeepCreating makes pods in a meshed namespace, for show only, 50 a second. The returned function waits for some more,
+// atOnce creations are under way at most: a machine that is slow isn't to be buried.
+const atOnce = 16
+
+// KeepCreating makes pods in a meshed namespace, for show only, 50 a second if it can. The returned function waits for some more,
 // ends it, and fails the test if more than allowed creations were refused or came without a sidecar.
 func (e *Env) KeepCreating(namespace string) (stop func(allowed int)) {
 	e.T.Helper()
 	e.Injected(namespace)
 	ctx, cancel := context.WithCancel(e.Ctx())
-	c := &creations{}
+	c, free := &creations{}, make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		ticker := time.NewTicker(20 * time.Millisecond)
@@ -31,7 +34,14 @@ func (e *Env) KeepCreating(namespace string) (stop func(allowed int)) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				wait.Go(func() { c.note(e.tryPod(namespace)) })
+			}
+			select {
+			case free <- struct{}{}:
+				wait.Go(func() {
+					c.note(e.tryPod(namespace))
+					<-free
+				})
+			default:
 			}
 		}
 	})
