@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pillion-mesh/pillion/test/cluster/images"
 )
 
 // testDocumentation runs every `sh` block of the user documents, in order, as written: a command that doesn't run is a
@@ -20,6 +22,7 @@ func testDocumentation(t *testing.T, e *env) {
 	first := slices.Index(documents, "../../docs/injection.md")
 	documents[0], documents[first] = documents[first], documents[0]
 	bin := e.toolFolder(t)
+	e.releasedImages(t)
 	for _, document := range documents {
 		t.Run(filepath.Base(document), func(t *testing.T) {
 			text, err := os.ReadFile(document)
@@ -35,6 +38,20 @@ func testDocumentation(t *testing.T, e *env) {
 				}
 			}
 		})
+	}
+}
+
+// releasedImages puts the images on the node under the names that config/ has for them.
+func (e *env) releasedImages(t *testing.T) {
+	t.Helper()
+	all, err := images.All(deadline(t, 5*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, image := range all {
+		if name, ours := strings.CutPrefix(image.Name, "localhost/pillion"); ours {
+			e.LoadImage(t, "docker.io/pillion/pillion"+strings.TrimSuffix(name, ":test")+":dev", image.Image)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	f.StringVar(&o.Service, "service", o.Service, "`Service` through which the API server reaches the webhook")
 	f.Int32Var(&o.ServicePort, "service-port", o.ServicePort, "its port")
 	f.StringVar(&o.Lease, "lease", o.Lease, "`name` of the Lease that makes one replica the leader")
-	f.StringVar(&o.Revisions, "revisions", o.Revisions, "`globs` of the revisions whose Injectors this operator serves, comma-separated; others are another operator's")
+	f.StringVar(&o.Revisions, "revisions", o.Revisions, "`globs` of the revisions whose Injectors this operator serves, comma-separated, or with ! of those it doesn't; others are another operator's")
 	f.StringVar(&o.SidecarImage, "sidecar-image", o.SidecarImage, "`image` of the sidecar where an Injector names none")
 	f.BoolVar(&o.CreateDefaultInjector, "create-default-injector", o.CreateDefaultInjector, "make the Injector \"default\" in a cluster that had none since the CRD was installed")
 	f.StringVar(&o.WebhookAddress, "webhook-address", o.WebhookAddress, "`address` of the webhook server (TLS)")

@@ -12,19 +12,24 @@ import (
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 )
 
-// Revisions say which Injectors an operator serves: those whose revision one of the globs matches. Others are another
-// operator's; of those it only respects the names. No glob is every revision.
+// Revisions say which Injectors an operator serves: those whose revision one of the globs matches, and none with a ! before
+// it. Others are another operator's; of those it only respects the names. Without a glob that has no ! it is every other
+// revision.
 type Revisions []string
+
+// not before a glob excludes what it matches.
+const not = "!"
 
 // ParseRevisions reads a comma-separated list of globs as path.Match has them.
 func ParseRevisions(list string) (Revisions, error) {
 	var globs Revisions
 	for item := range strings.SplitSeq(list, ",") {
 		item = strings.TrimSpace(item)
-		if item == "" {
-			return nil, fmt.Errorf("%q: want globs of revisions, separated by commas, such as default,canary-*", list)
+		glob := strings.TrimPrefix(item, not)
+		if glob == "" {
+			return nil, fmt.Errorf("%q: want globs of revisions, separated by commas, such as default,canary-* or !canary", list)
 		}
-		if _, err := path.Match(item, ""); err != nil {
+		if _, err := path.Match(glob, ""); err != nil {
 			return nil, fmt.Errorf("%q: %w; want a glob of revisions, such as canary-*", item, err)
 		}
 		globs = append(globs, item)
@@ -37,10 +42,19 @@ func (r Revisions) Serve(revision string) bool {
 	if revision == "" {
 		revision = v1alpha1.NameDefault
 	}
-	return len(r) == 0 || slices.ContainsFunc(r, func(glob string) bool {
+	served := !slices.ContainsFunc(r, func(glob string) bool { return !strings.HasPrefix(glob, not) })
+	for _, glob := range r {
+		glob, excluded := strings.CutPrefix(glob, not)
 		matches, err := path.Match(glob, revision)
-		return err == nil && matches
-	})
+		switch {
+		case err != nil || !matches:
+		case excluded:
+			return false
+		default:
+			served = true
+		}
+	}
+	return served
 }
 
 // Serves says whether an Injector is this operator's.

@@ -23,13 +23,19 @@ func TestRevisions(t *testing.T) {
 		{"default", "canary", false},
 		{"default, canary-*", "canary-7", true},
 		{"canary-?", "canary-77", false},
+		{"!canary", "canary", false},
+		{"!canary", "", true},
+		{"!canary-*, !test", "anything", true},
+		{"!canary-7, canary-*", "canary-7", false},
+		{"!canary-7, canary-*", "canary-8", true},
+		{"!canary-7, canary-*", "default", false},
 	} {
 		r, err := ParseRevisions(row.globs)
 		if err != nil || r.Serve(row.revision) != row.want {
 			t.Errorf("--revisions %q serves %q: %t (%v), want %t", row.globs, row.revision, !row.want, err, row.want)
 		}
 	}
-	for _, bad := range []string{"", "a,,b", "a[", " "} {
+	for _, bad := range []string{"", "a,,b", "a[", " ", "!", "![", "a,!"} {
 		if _, err := ParseRevisions(bad); err == nil || !strings.Contains(err.Error(), "such as") {
 			t.Errorf("--revisions %q: error %v, want one that says how", bad, err)
 		}

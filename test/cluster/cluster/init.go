@@ -76,8 +76,7 @@ type boot struct {
 	progress *progress.Printer
 	messages *json.Encoder
 	started  []state.Component
-	api      *supervise.Process // the API server
-	config   *rest.Config       // the administrator's, by the address inside
+	config   *rest.Config // the administrator's, by the address inside
 	client   *http.Client
 }
 
@@ -103,14 +102,10 @@ func (i *boot) start(ctx context.Context) error {
 	if err := i.prepareFiles(); err != nil {
 		return err
 	}
-	startRest := i.startNode
 	if i.APIOnly {
-		startRest = i.startAPI
+		return i.startAPI(ctx)
 	}
-	if err := startRest(ctx); err != nil {
-		return err
-	}
-	return i.startCertManager(ctx)
+	return i.startNode(ctx)
 }
 
 // startAPI is API-only mode.
@@ -143,10 +138,11 @@ func (i *boot) startControlPlane(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if i.api, err = i.run(i.APIServer()); err != nil {
+		server, err := i.run(i.APIServer())
+		if err != nil {
 			return err
 		}
-		return i.group.Wait(ctx, "/readyz", i.api, note, func(ctx context.Context) error {
+		return i.group.Wait(ctx, "/readyz", server, note, func(ctx context.Context) error {
 			return get(ctx, i.client, i.config.Host+"/readyz")
 		})
 	})
