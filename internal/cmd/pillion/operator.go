@@ -117,8 +117,7 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	}
 	f.StringVar(&o.OpsAddress, "ops-address", o.OpsAddress, "`address` of /metrics, /healthz and /readyz (plain HTTP)")
 	f.StringSliceVar(&o.ServingHosts, "serving-host", o.ServingHosts, "further DNS `name` or address in the certificate, for Injectors with spec.webhook.url")
-	f.DurationVar(&o.CADuration, "ca-duration", o.CADuration, "life of the serving CA, at least 24h")
-	f.DurationVar(&o.LeafDuration, "leaf-duration", o.LeafDuration, "life of a replica's serving certificate, at least 1h and at most a quarter of the CA's")
+	f.StringVar(&o.ProbeURL, "probe-url", o.ProbeURL, "base URL at which API servers reach this operator for the probe of a new CA, with a host name that no webhook has; only for operators that aren't reached by a Service")
 	f.DurationVar(&o.Drain, "drain", o.Drain, "how `long` to go on answering after SIGTERM, while API servers learn of it")
 	f.DurationVar(&o.Linger, "linger", o.Linger, "how `long` idle connections may stay after that, until API servers drop them: closing one can lose a request")
 	f.StringVar(&o.ClusterDomain, "cluster-domain", o.ClusterDomain, "DNS `domain` of the cluster")

@@ -30,7 +30,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"operator", "--drain=soon"}, `invalid argument "soon" for "--drain"`},
 		{[]string{"operator", "now"}, `takes no argument, got "now"`},
 		{[]string{"operator", "--namespace="}, "--namespace is empty"},
-		{[]string{"operator", "--leaf-duration=100h", "--ca-duration=200h"}, "want 1h to 50h0m0s, a quarter of --ca-duration"},
+		{[]string{"operator", "--probe-url=https://127.0.0.1:15017"}, "want https:// and a host name"},
 		{[]string{"operator", "--log-level=loud"}, `log level "loud" is unknown; want one of`},
 		{[]string{"certs", "rotat"}, `there is no command "rotat"; did you mean pillion certs rotate?`},
 		{[]string{"certs", "-o", "wide"}, `-o "wide" is unknown`},

@@ -192,13 +192,13 @@ func (c *Controller) concerned(ctx context.Context, configuration client.Object)
 }
 
 // announcement is an Event on every Injector.
-type announcement struct{ reason, note string }
+type announcement struct{ kind, reason, note string }
 
 // Announce tells the users of every Injector: the next reconcile does, which knows them all. A process announces what it
 // did at its start before it has read a single one.
-func (c *Controller) Announce(reason, note string) {
+func (c *Controller) Announce(kind, reason, note string) {
 	select {
-	case c.unsaid <- announcement{reason, note}:
+	case c.unsaid <- announcement{kind, reason, note}:
 		c.Poke()
 	default:
 		c.Log.Info("announcement lost: too many wait for Injectors to be read", "reason", reason, "note", note)
@@ -211,7 +211,7 @@ func (c *Controller) say(state *State) {
 		select {
 		case a := <-c.unsaid:
 			for name, one := range state.Injectors {
-				c.Record(events.Event{Object: reference(name, one.UID), Type: corev1.EventTypeWarning, Reason: a.reason, Message: a.note, Always: true})
+				c.Record(events.Event{Object: reference(name, one.UID), Type: a.kind, Reason: a.reason, Message: a.note, Always: true})
 			}
 		default:
 			return

@@ -380,7 +380,7 @@ func TestPokeNeverBlocks(t *testing.T) {
 func TestAnnouncementsWaitForInjectors(t *testing.T) {
 	w := newWorld(t, made("default", "default", 1))
 	for range 20 { // more than are kept: nothing blocks
-		w.c.Announce("ServingCARecovered", "a new one is in place")
+		w.c.Announce("Warning", "ServingCARecovered", "a new one is in place")
 	}
 	w.must(w.reconcile("default"))
 	told := 0

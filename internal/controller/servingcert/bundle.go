@@ -8,25 +8,42 @@ import (
 	"time"
 )
 
-// bundle is the PEM of those certificates that are still valid, by subject, none twice. If time has run out for all of
-// them, all are kept: an empty caBundle would make the API server trust its own roots instead.
-func bundle(certificates []*x509.Certificate, now time.Time) []byte {
-	valid := make([]*x509.Certificate, 0, len(certificates))
-	for _, c := range certificates {
-		if validAt(c, now) {
-			valid = append(valid, c)
-		}
-	}
-	if len(valid) == 0 {
-		valid = append(valid, certificates...)
-	}
-	slices.SortFunc(valid, func(a, b *x509.Certificate) int {
+// pemOf are certificates as a caBundle has them: by subject, the same bytes for the same set.
+func pemOf(certificates []*x509.Certificate) []byte {
+	sorted := slices.SortedFunc(slices.Values(certificates), func(a, b *x509.Certificate) int {
 		return cmp.Or(cmp.Compare(a.Subject.CommonName, b.Subject.CommonName), bytes.Compare(a.Raw, b.Raw))
 	})
-	valid = slices.CompactFunc(valid, func(a, b *x509.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) })
 	var text []byte
-	for _, c := range valid {
+	for _, c := range sorted {
 		text = append(text, encodeCertificate(c)...)
 	}
 	return text
+}
+
+// Bundle is what every webhook entry's caBundle must be. It is nil before the Secret was first read, and when what this
+// replica knows is old: a process that was stopped must not write what it knew then.
+func (c *Controller) Bundle() []byte {
+	now := c.Now()
+	if age(now, c.looked.Load()) > max(c.Times.Settle, 2*c.Times.Look) {
+		return nil
+	}
+	return c.bundle(now)
+}
+
+func (c *Controller) bundle(now time.Time) []byte {
+	served := c.leaf.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return pemOf(c.stored.bundle(served, now, c.Times))
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// age is how long ago that was, by the wall clock or by the time this machine was awake, whichever is more: one of them
+// stands still while a machine is suspended, the other may be set back.
+func age(now time.Time, then *time.Time) time.Duration {
+	if then == nil {
+		return never
+	}
+	return max(now.Sub(*then), now.Round(0).Sub(then.Round(0)))
 }

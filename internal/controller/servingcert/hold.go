@@ -2,77 +2,175 @@ package servingcert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
-// settle is how long the live bundles must have verified a leaf of a new CA before it is served: API servers other than
-// the one we read from may lag behind.
-const settle = 60 * time.Second
-
-// change says whether the served leaf stays.
-type change string
-
-const (
-	keep change = "keep"
-	hold change = "hold" // a new CA is there, its leaf not yet trusted everywhere
-	swap change = "switch"
-)
-
-// nextLeaf decides about the served leaf. trustedSince is since when the live bundles verify a leaf of active, zero if
-// they don't.
-func nextLeaf(served *leaf, active *pair, trustedSince, now time.Time) change {
-	switch {
-	case active == nil || !validAt(active.Cert, now):
-		return keep // nothing to sign with
-	case served == nil || !validAt(served.crt, now.Add(spare)):
-		return swap // nothing left to protect
-	case served.signedBy(active.Cert):
-		if now.Before(served.at) {
-			return keep
-		}
-		return swap
-	case trustedSince.IsZero() || now.Sub(trustedSince) < settle:
-		return hold
-	default:
-		return swap
+// syncPair reads what somebody else issued. One that can't be used changes nothing but what is told.
+func (c *Controller) syncPair(ctx context.Context) {
+	settings := c.Settings()
+	if settings.Source == v1alpha1.CertificatesSelfManaged || c.Pairs == nil {
+		c.pair, c.refused = nil, nil
+		return
 	}
+	p, err := c.Pairs.Candidate(ctx, settings, c.names())
+	c.refused = err
+	if err != nil || p == nil {
+		return // the last one is as good as it was
+	}
+	c.pair = &leaf{tls: p.Certificate, crt: p.Certificate.Leaf, ca: p.CA, id: idOf(p.CA), ends: p.Ends}
 }
 
-// syncLeaf signs and swaps the served leaf when it is time.
-func (c *Controller) syncLeaf(ctx context.Context) error {
-	c.mu.Lock()
-	active := c.stored.Active
-	c.mu.Unlock()
-	served, now := c.leaf.Load(), c.Now()
-	if served != nil && active != nil && !served.signedBy(active.Cert) {
-		c.watchTrust(ctx, active, now)
-	}
-	if nextLeaf(served, active, c.since, now) != swap {
-		return nil
-	}
-	fresh, err := active.newLeaf(c.names(), c.LeafDuration, now, c.Jitter())
+// syncLeaf changes the served leaf when it is time. With stale knowledge it only renews.
+func (c *Controller) syncLeaf(ctx context.Context, fresh bool) error {
+	s, served, now := c.remembered(), c.leaf.Load(), c.Now()
+	options, err := c.could(s, served, now)
 	if err != nil {
 		return err
 	}
-	c.leaf.Store(fresh)
-	c.since = time.Time{}
-	c.Log.Info("serving certificate signed", "ca", fingerprint(fresh.ca.Raw), "notAfter", fresh.crt.NotAfter, "renewAt", fresh.at)
-	return nil
+	var entries []entry
+	if (len(options) > 0 || served != nil && served.id == s.Next.ID) && fresh {
+		entries, err = c.claimed(ctx, c.Live)
+		fresh = err == nil
+	}
+	c.settle(served, entries, fresh, now)
+	times := c.Times.Of(s.State)
+	c.active.Look(fresh, string(s.Active.ID), now, c.Times.Stale)
+	h := rotation.Holding{Active: s.Active.ID, Since: c.active.For(), Jitter: time.Duration(c.jitter * float64(times.Jitter))}
+	if served != nil {
+		h.Served = rotation.Leaf{CA: served.id, Ends: served.ends}
+	}
+	for _, option := range options {
+		h.Could = append(h.Could, c.option(option, served, entries, fresh, now))
+	}
+	at, verdict := rotation.Hold(h, times, now)
+	if at >= 0 {
+		c.serve(options[at], verdict)
+	}
+	c.show(s, options)
+	if c.leaf.Load() == nil {
+		return errors.Join(err, errNoLeaf)
+	}
+	return err
 }
 
-// watchTrust keeps since, looking at what the API server holds for us.
-func (c *Controller) watchTrust(ctx context.Context, active *pair, now time.Time) {
-	entries, err := c.entries(ctx)
-	trusted := err == nil
-	for _, e := range entries {
-		trusted = trusted && contains(e.caBundle, active.Cert)
+// settle keeps for how long bundles have been seen to verify the served leaf, as far as anybody looked.
+func (c *Controller) settle(served *leaf, entries []entry, fresh bool, now time.Time) {
+	trusted := false
+	if served != nil && fresh {
+		trusted, _ = weigh(entries, nil, served, now)
 	}
-	switch {
-	case !trusted:
-		c.since = time.Time{}
-	case c.since.IsZero():
-		c.since = now
+	c.serving.Look(trusted, versionOf(entries), now, c.Times.Stale)
+	c.settled.Store(int64(c.serving.For()))
+}
+
+// option is what rotation has to know of a leaf.
+func (c *Controller) option(l, served *leaf, entries []entry, fresh bool, now time.Time) rotation.Leaf {
+	o := rotation.Leaf{CA: l.id, Ends: l.ends, Trusted: rotation.Broken}
+	if served != nil && l.id == served.id {
+		o.Renewal, o.Trusted = true, 0
+		return o
+	}
+	trusted, better := weigh(entries, served, l, now)
+	streak := c.held[l.id]
+	if streak == nil {
+		streak = &rotation.Streak{}
+		c.held[l.id] = streak
+	}
+	streak.Look(fresh && trusted, versionOf(entries), now, c.Times.Stale)
+	o.Trusted, o.Better = streak.For(), fresh && better
+	return o
+}
+
+// could are the leaves that may be served instead of the present one, that of active first.
+func (c *Controller) could(s stored, served *leaf, now time.Time) ([]*leaf, error) {
+	var all []*leaf
+	for _, ca := range []rotation.CA{s.Active, s.Next} {
+		a := s.cas[ca.ID]
+		switch {
+		case a == nil || a.Key == nil:
+		case served != nil && served.id == ca.ID && !c.due(served, now):
+		default:
+			l, err := c.prepare(a, now)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, l)
+		}
+		if p := c.pair; p != nil && p.id == ca.ID && !same(p, served) {
+			all = append(all, p)
+		}
+	}
+	if p := c.pair; p != nil && !same(p, served) && p.id != s.Active.ID && p.id != s.Next.ID {
+		all = append(all, p)
+	}
+	c.forget(s)
+	return all, nil
+}
+
+func same(p, served *leaf) bool { return served != nil && p.crt.Equal(served.crt) }
+
+// prepare signs a leaf, or gives the one that was signed before and isn't served yet.
+func (c *Controller) prepare(a *authority, now time.Time) (*leaf, error) {
+	id := idOf(a.Cert)
+	if l := c.prepared[id]; l != nil && !c.due(l, now) {
+		return l, nil
+	}
+	l, err := a.newLeaf(c.names(), c.Settings().SelfManaged.LeafDuration.Duration, now, c.Jitter())
+	if err != nil {
+		return nil, err
+	}
+	c.prepared[id] = l
+	return l, nil
+}
+
+// due says that a leaf of ours wants another.
+func (c *Controller) due(l *leaf, now time.Time) bool {
+	return !now.Before(l.at) || l.life != c.Settings().SelfManaged.LeafDuration.Duration
+}
+
+// forget drops what was prepared for CAs that nobody knows any more.
+func (c *Controller) forget(s stored) {
+	for id := range c.prepared {
+		if !s.Has(id) {
+			delete(c.prepared, id)
+		}
+	}
+	for id := range c.held {
+		if !s.Has(id) && (c.pair == nil || c.pair.id != id) {
+			delete(c.held, id)
+		}
+	}
+}
+
+func (c *Controller) serve(l *leaf, why rotation.Verdict) {
+	before := c.leaf.Load()
+	c.leaf.Store(l)
+	delete(c.prepared, l.id)
+	delete(c.held, l.id)
+	if why == rotation.Forced && before.id != l.id {
+		c.metrics.rotations.WithLabelValues("forced").Inc()
+	}
+	c.Log.Info("serving certificate changed", "why", why, "ca", l.id, "notAfter", l.ends, "renewAt", l.at)
+}
+
+// show keeps what is served under the probe's name: the leaf of next, if there is one.
+func (c *Controller) show(s stored, options []*leaf) {
+	served := c.leaf.Load()
+	c.holding.Store(false)
+	c.shown.Store(nil)
+	for _, l := range options {
+		if l == served {
+			continue
+		}
+		c.holding.Store(c.holding.Load() || l.id == s.Active.ID)
+		if l.id == s.Next.ID {
+			c.shown.Store(l)
+		}
 	}
 }
 
@@ -80,5 +178,5 @@ func (c *Controller) watchTrust(ctx context.Context, active *pair, now time.Time
 func (c *Controller) names() []string {
 	base := c.Service + "." + c.Namespace
 	names := []string{base + ".svc", base, c.Service, fmt.Sprintf("%s.svc.%s", base, c.ClusterDomain)}
-	return append(names, c.Hosts...)
+	return append(append(names, c.ProbeHost), c.Hosts...)
 }

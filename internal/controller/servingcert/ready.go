@@ -48,15 +48,27 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if served == nil {
 		return errors.New("no serving certificate yet")
 	}
-	if !validAt(served.crt, now.Add(spare)) {
-		return fmt.Errorf("serving certificate ends at %s", served.crt.NotAfter.Format(time.RFC3339))
+	if !served.validAt(now.Add(c.Times.Spare)) {
+		return fmt.Errorf("serving certificate ends at %s", served.ends.Format(time.RFC3339))
 	}
-	return c.ready.judge(c.reachable(ctx, served, now), now)
+	if old := age(now, c.looked.Load()); old > c.Times.Stale {
+		return fmt.Errorf("this replica hasn't looked at its serving CA and the webhook configurations for %s", old.Round(time.Second))
+	}
+	return c.ready.judge(errors.Join(c.established(served), c.reachable(ctx, served, now)), now)
+}
+
+// established says that no replica can serve a leaf of that CA yet: who starts in the middle of a rotation to a CA of
+// somebody else's has no other, and leaves the calls to those who have.
+func (c *Controller) established(served *leaf) error {
+	if c.remembered().Next.ID == served.id && c.settled.Load() < int64(c.Times.Settle) {
+		return fmt.Errorf("serving certificate of CA %s: API servers are still learning to trust it", served.id)
+	}
+	return nil
 }
 
 // reachable says that no entry that counts verifies the leaf.
 func (c *Controller) reachable(ctx context.Context, served *leaf, now time.Time) error {
-	entries, err := c.entries(ctx)
+	entries, err := c.entries(ctx, c.Client)
 	if err != nil {
 		return err
 	}
@@ -81,7 +93,7 @@ func (c *Controller) Trusted(ctx context.Context, configuration string) error {
 	if served == nil {
 		return errors.New("no serving certificate yet")
 	}
-	entries, err := c.entries(ctx)
+	entries, err := c.entries(ctx, c.Client)
 	if err != nil {
 		return err
 	}

@@ -3,95 +3,181 @@ package servingcert
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
-// Keys and annotations of the Secret.
+// Keys of the Secret. A CA without a key is somebody else's, or one that is on its way out.
 const (
-	keyActiveCert = "active.crt"
-	keyActiveKey  = "active.key"
-	keyNextCert   = "next.crt"
-	keyNextKey    = "next.key"
-	keyPrevCert   = "prev.crt"
-
-	annotationPhase      = "pillion.dev/phase"
-	annotationPhaseSince = "pillion.dev/phase-since"
-	annotationRotation   = "pillion.dev/rotation"
-
-	phaseSteady = "Steady"
+	keyActiveCert  = "active.crt"
+	keyActiveKey   = "active.key"
+	keyNextCert    = "next.crt"
+	keyNextKey     = "next.key"
+	keyPrevCert    = "prev.crt"
+	keyTrustedCert = "trusted.crt"
 )
 
-// stored is the Secret's meaning. Active signs; the others are only trusted.
+// annotationKind is "compromised" while a rotation with short dwell times is under way.
+const annotationKind = "pillion.dev/rotation-kind"
+
+// stored is the Secret's content: the state, and what its CAs are.
 type stored struct {
-	Active *pair
-	Next   *pair
-	Prev   *x509.Certificate
+	rotation.State
+	cas map[rotation.ID]*authority
 }
 
-// decode reads a Secret. What can't be used is left out; the error says why Active is missing, and then salvaged is
-// its certificate if at least that could be read, for replicas may still serve leaves of it.
-func decode(data map[string][]byte) (s stored, salvaged *x509.Certificate, err error) {
-	if next, err := parsePair(data[keyNextCert], data[keyNextKey]); err == nil {
-		s.Next = next
+func (s *stored) add(a *authority) rotation.CA {
+	if a == nil {
+		return rotation.CA{}
 	}
-	if prev, err := parseCertificate(data[keyPrevCert]); err == nil {
-		s.Prev = prev
+	if s.cas == nil {
+		s.cas = map[rotation.ID]*authority{}
 	}
-	if len(data[keyActiveCert]) == 0 {
-		return s, nil, errors.New(keyActiveCert + " is missing")
+	ca := a.ca()
+	if known := s.cas[ca.ID]; known == nil || known.Key == nil {
+		s.cas[ca.ID] = a
 	}
-	if s.Active, err = parsePair(data[keyActiveCert], data[keyActiveKey]); err == nil {
-		return s, nil, nil
-	}
-	salvaged, _ = parseCertificate(data[keyActiveCert])
-	return s, salvaged, err
+	return ca
 }
 
-// encode writes s into secret, keeping what others put there.
-func (s stored) encode(secret *corev1.Secret, now time.Time) error {
-	key, err := encodeKey(s.Active.Key)
+// with is the state s, whose CAs are among those of all.
+func with(s rotation.State, all ...stored) stored {
+	merged := stored{State: s}
+	for _, other := range all {
+		for id, a := range other.cas {
+			if s.Has(id) {
+				merged.add(a)
+			}
+		}
+	}
+	return merged
+}
+
+// decode reads as much as can be read. Its error says what couldn't.
+func decode(secret *corev1.Secret) (stored, error) {
+	s := stored{State: rotation.State{
+		Phase:   rotation.Phase(secret.Annotations[v1alpha1.AnnotationPhase]),
+		Fast:    secret.Annotations[annotationKind] == v1alpha1.RotateCompromised,
+		Request: request(secret.Annotations[v1alpha1.AnnotationRotate]),
+	}}
+	s.Since, _ = time.Parse(time.RFC3339Nano, secret.Annotations[v1alpha1.AnnotationPhaseSince]) // zero: not known
+	if count, err := strconv.Atoi(secret.Annotations[v1alpha1.AnnotationRotation]); err == nil && count > 0 {
+		s.Count = min(count, 1<<30)
+	}
+	active, faultOfActive := decodeAuthority(secret.Data, keyActiveCert, keyActiveKey)
+	next, faultOfNext := decodeAuthority(secret.Data, keyNextCert, keyNextKey)
+	if faultOfNext != nil {
+		next = nil // another is made
+	}
+	s.Active, s.Next = s.add(active), s.add(next)
+	if prev := parseCertificates(secret.Data[keyPrevCert]); len(prev) > 0 {
+		s.Prev = s.add(&authority{Cert: prev[0]})
+	}
+	for _, cert := range parseCertificates(secret.Data[keyTrustedCert]) {
+		s.Trusted = append(s.Trusted, s.add(&authority{Cert: cert}))
+	}
+	return s, errors.Join(faultOfActive, faultOfNext)
+}
+
+func request(annotation string) rotation.Request {
+	switch r := rotation.Request(annotation); r {
+	case rotation.Rotate, rotation.Compromised:
+		return r
+	}
+	return rotation.NoRequest
+}
+
+// decodeAuthority reads a certificate and, if there is one, its key. With a fault there may still be the certificate.
+func decodeAuthority(data map[string][]byte, certKey, keyKey string) (*authority, error) {
+	if len(data[certKey]) == 0 && len(data[keyKey]) == 0 {
+		return nil, nil
+	}
+	cert, err := parseCertificate(data[certKey])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certKey, err)
+	}
+	if len(data[keyKey]) == 0 {
+		return &authority{Cert: cert}, nil
+	}
+	key, err := parseKey(data[keyKey], cert)
+	if err != nil {
+		return &authority{Cert: cert}, fmt.Errorf("%s: %w", keyKey, err)
+	}
+	return &authority{Cert: cert, Key: key}, nil
+}
+
+// encode makes the Secret say s, and nothing else of ours. A key is written only while it is to be signed with.
+func (s stored) encode(secret *corev1.Secret) error {
+	data := map[string][]byte{}
+	err := errors.Join(s.encodeAuthority(data, s.Active, keyActiveCert, keyActiveKey), s.encodeAuthority(data, s.Next, keyNextCert, keyNextKey))
 	if err != nil {
 		return err
 	}
-	data := map[string][]byte{keyActiveCert: encodeCertificate(s.Active.Cert), keyActiveKey: key}
-	if s.Next != nil {
-		if data[keyNextKey], err = encodeKey(s.Next.Key); err != nil {
-			return err
-		}
-		data[keyNextCert] = encodeCertificate(s.Next.Cert)
+	if prev := s.cas[s.Prev.ID]; prev != nil {
+		data[keyPrevCert] = encodeCertificate(prev.Cert)
 	}
-	if s.Prev != nil {
-		data[keyPrevCert] = encodeCertificate(s.Prev)
+	for _, ca := range s.Trusted {
+		if a := s.cas[ca.ID]; a != nil {
+			data[keyTrustedCert] = append(data[keyTrustedCert], encodeCertificate(a.Cert)...)
+		}
 	}
 	secret.Data = data
-	if secret.Annotations == nil {
-		secret.Annotations = map[string]string{}
-	}
-	if _, err := strconv.Atoi(secret.Annotations[annotationRotation]); err != nil {
-		secret.Annotations[annotationRotation] = "0"
-	}
-	secret.Annotations[annotationPhase] = phaseSteady
-	secret.Annotations[annotationPhaseSince] = now.UTC().Format(time.RFC3339)
+	s.annotate(secret)
 	return nil
 }
 
-// certificates are all that API servers have to trust: those stored, and the CA of a leaf that is still being served.
-func (s stored) certificates(served *leaf) []*x509.Certificate {
+func (s stored) encodeAuthority(data map[string][]byte, ca rotation.CA, certKey, keyKey string) error {
+	a := s.cas[ca.ID]
+	if a == nil {
+		return nil
+	}
+	data[certKey] = encodeCertificate(a.Cert)
+	if a.Key == nil {
+		return nil
+	}
+	text, err := encodeKey(a.Key)
+	data[keyKey] = text
+	return err
+}
+
+func (s stored) annotate(secret *corev1.Secret) {
+	if secret.Annotations == nil {
+		secret.Annotations = map[string]string{}
+	}
+	kind := ""
+	if s.Fast {
+		kind = v1alpha1.RotateCompromised
+	}
+	for name, value := range map[string]string{
+		v1alpha1.AnnotationPhase:      string(s.Phase),
+		v1alpha1.AnnotationPhaseSince: s.Since.UTC().Format(time.RFC3339Nano),
+		v1alpha1.AnnotationRotation:   strconv.Itoa(s.Count),
+		v1alpha1.AnnotationRotate:     string(s.Request),
+		annotationKind:                kind,
+	} {
+		secret.Annotations[name] = value
+		if value == "" {
+			delete(secret.Annotations, name)
+		}
+	}
+}
+
+// bundle are the certificates of rotation's choice, for bytes see pemOf.
+func (s stored) bundle(served *leaf, now time.Time, t rotation.Times) []*x509.Certificate {
 	var all []*x509.Certificate
-	if s.Active != nil {
-		all = append(all, s.Active.Cert)
-	}
-	if s.Next != nil {
-		all = append(all, s.Next.Cert)
-	}
-	if s.Prev != nil {
-		all = append(all, s.Prev)
-	}
-	if served != nil {
-		all = append(all, served.ca)
+	for _, ca := range s.Bundle(served.authority(), now, t) {
+		switch a := s.cas[ca.ID]; {
+		case a != nil:
+			all = append(all, a.Cert)
+		case served != nil && ca.ID == served.id:
+			all = append(all, served.ca)
+		}
 	}
 	return all
 }

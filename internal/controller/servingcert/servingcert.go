@@ -1,15 +1,17 @@
-// Package servingcert keeps the webhook's TLS certificate: a CA in one Secret shared by all replicas, a leaf that each
-// replica signs for itself in memory, and the caBundle that API servers must trust.
+// Package servingcert keeps the identity that API servers know the operator's webhook by: the CAs in one Secret shared by
+// all replicas, the leaf that each replica serves from memory, and the caBundle that API servers must trust. Leaves are
+// signed here, or come from cert-manager or the user; whoever issues them, a new CA is introduced, promoted and retired
+// in the same steps.
 //
-// In come the Secret, the caBundles the API server holds (observe.go) and the clock; out go GetCertificate for the
-// webhook server, Bundle for the webhook configurations and Ready for /readyz. The one rule: the bundle always contains
-// the CA of every leaf a replica may serve. Read this file first, then plan.go (what to do with what the Secret holds)
-// and hold.go (when a new leaf may be served).
+// In come the Secret, the caBundles the API server holds, pairs that others issued, what replicas are seen to serve and
+// the clock; out go GetCertificate for the webhook server, Bundle for the webhook configurations, Ready for /readyz and
+// Status. Package rotation decides; this one looks and does. Read rotation first, then this file, sync.go (what becomes
+// of the Secret), lead.go (what only the leader does) and hold.go (which leaf is served); entries.go and evidence.go are
+// the eyes, tls.go and ready.go what others ask.
 package servingcert
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -18,17 +20,12 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-)
 
-// Times of certificates.
-const (
-	DefaultCADuration   = 365 * 24 * time.Hour
-	DefaultLeafDuration = 24 * time.Hour
-
-	backdate  = time.Hour        // NotBefore lies this far back: clocks differ
-	spare     = 10 * time.Minute // a leaf with less left is as good as expired
-	clockLook = 30 * time.Second // no timer spans more, so suspend and migration cost this much at most
-	retry     = time.Second
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/pairs"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/replicas"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
 // Options say whose certificate this is.
@@ -36,24 +33,49 @@ type Options struct {
 	Service       string // SNI is <service>.<namespace>.svc
 	Namespace     string
 	ClusterDomain string
-	Hosts         []string      // further DNS names and addresses of the leaf, for webhooks reached by URL
-	CADuration    time.Duration // 0: DefaultCADuration
-	LeafDuration  time.Duration // 0: DefaultLeafDuration
+	Hosts         []string       // further DNS names and addresses of the leaf, for webhooks reached by URL
+	ProbeHost     string         // SNI that is shown the leaf that is served next; "": <service>-probe.<namespace>.svc
+	Validation    string         // the ValidatingWebhookConfiguration that leads here; "": there is none
+	Times         rotation.Times // zero: rotation.DefaultTimes
 }
 
-// Deps are what the controller works with. All are required but Serves, Claimed, Changed and Event.
+// Deps are what the controller works with. All are required but those that say so.
 type Deps struct {
-	Client  client.Client // writes; its cache holds our webhook configurations
-	Live    client.Reader // reads the Secret past every cache
-	Leader  func() bool   // whether this replica holds the Lease
-	Now     func() time.Time
-	Jitter  func() float64 // in [0, 1)
-	Log     logr.Logger
-	Metrics prometheus.Registerer
-	Serves  func(revision string) bool      // whether its Injector is this operator's; nil: all are
-	Claimed func(configuration string) bool // whether an Injector we serve has it; nil: all count
-	Changed func()                          // called when Bundle may give something else
-	Event   func(reason, note string)       // tells the user
+	Client   client.Client // writes; its cache holds our webhook configurations
+	Live     client.Reader // reads past every cache
+	Leader   func() bool   // whether this replica holds the Lease
+	Now      func() time.Time
+	Jitter   func() float64 // in [0, 1)
+	Log      logr.Logger
+	Metrics  prometheus.Registerer
+	Settings func() v1alpha1.Certificates    // spec.certificates in effect; nil: the defaults
+	Known    func() bool                     // whether Settings is more than a guess; nil: it is
+	Serves   func(revision string) bool      // whether its Injector is this operator's; nil: all are
+	Claimed  func(configuration string) bool // whether an Injector we serve has it; nil: all count
+	Changed  func()                          // called when Bundle may give something else; nil: nobody cares
+	Event    func(kind, reason, note string) // tells the user; nil: nobody cares
+	Pairs    Pairs                           // nil: nobody else issues certificates
+	Replicas Replicas                        // nil: they can't be looked at
+	Prober   Prober                          // nil: there is no probe
+}
+
+// Pairs gives the certificate that somebody else issued.
+type Pairs interface {
+	// Candidate is the pair to serve by the settings. It may ask for one to be issued.
+	Candidate(ctx context.Context, settings v1alpha1.Certificates, names []string) (*pairs.Pair, error)
+}
+
+// Replicas looks at what ready replicas serve.
+type Replicas interface {
+	Look(ctx context.Context) ([]replicas.Served, error)
+}
+
+// Prober calls through API servers.
+type Prober interface {
+	// Keep keeps the probe's webhook configuration with that caBundle, or removes it if that is empty.
+	Keep(ctx context.Context, caBundle []byte) error
+	// Cover asks each API server until each of the replicas has answered.
+	Cover(ctx context.Context, replicas []string) ([]probe.Answer, error)
 }
 
 // Controller implements manager.Runnable on every replica, leader or not.
@@ -62,23 +84,57 @@ type Controller struct {
 	Deps
 	metrics *metrics
 	ready   readiness
+	told    told
 	wake    chan struct{}
+	turn    chan struct{} // held by who looks and does
 
-	leaf  atomic.Pointer[leaf]      // the one being served
-	alarm atomic.Pointer[time.Time] // when a handshake called for a look last
+	leaf      atomic.Pointer[leaf]      // the one being served
+	shown     atomic.Pointer[leaf]      // the one under ProbeHost; nil: the same
+	alarm     atomic.Pointer[time.Time] // when a handshake called for a look last
+	attempted atomic.Pointer[time.Time] // when a look last began
+	looked    atomic.Pointer[time.Time] // when one last succeeded
+	status    atomic.Pointer[report]
+	settled   atomic.Int64 // nanoseconds for which bundles are known to verify the served leaf
+	holding   atomic.Bool  // whether there is a leaf of active that isn't served yet
 
 	mu     sync.Mutex
-	stored stored    // what this replica took from the Secret
-	since  time.Time // since when the live bundles verify a leaf of stored.Active that isn't served yet
+	stored stored // what this replica took from the Secret
+
+	// These are only touched by who has the turn.
+	pair     *leaf // that somebody else issued
+	refused  error // why there is none
+	prepared map[rotation.ID]*leaf
+	held     map[rotation.ID]*rotation.Streak // of leaves that aren't served: since when they are trusted
+	active   rotation.Streak                  // that it is the present one
+	serving  rotation.Streak                  // that bundles verify the served leaf
+	jitter   float64
+	leading  *leading // nil: this replica doesn't
+	missing  int      // looks that found no Secret
 }
 
 // New returns a controller that does nothing until Start.
 func New(o Options, d Deps) (*Controller, error) {
-	if o.CADuration == 0 {
-		o.CADuration = DefaultCADuration
+	if o.Times == (rotation.Times{}) {
+		o.Times = rotation.DefaultTimes()
 	}
-	if o.LeafDuration == 0 {
-		o.LeafDuration = DefaultLeafDuration
+	if o.ProbeHost == "" {
+		o.ProbeHost = o.Service + "-probe." + o.Namespace + ".svc"
+	}
+	d.complete()
+	m, err := newMetrics(d.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Controller{Options: o, Deps: d, metrics: m, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		told: told{}, prepared: map[rotation.ID]*leaf{}, held: map[rotation.ID]*rotation.Streak{}}, nil
+}
+
+func (d *Deps) complete() {
+	if d.Settings == nil {
+		d.Settings = v1alpha1.DefaultCertificates
+	}
+	if d.Known == nil {
+		d.Known = func() bool { return true }
 	}
 	if d.Serves == nil {
 		d.Serves = func(string) bool { return true }
@@ -90,22 +146,17 @@ func New(o Options, d Deps) (*Controller, error) {
 		d.Changed = func() {}
 	}
 	if d.Event == nil {
-		d.Event = func(string, string) {}
+		d.Event = func(string, string, string) {}
 	}
-	m, err := newMetrics(d.Metrics)
-	if err != nil {
-		return nil, err
-	}
-	return &Controller{Options: o, Deps: d, metrics: m, wake: make(chan struct{}, 1)}, nil
 }
 
 // SecretName is the Secret's name for a Service.
-func SecretName(service string) string { return service + "-serving-ca" }
+func SecretName(service string) string { return v1alpha1.ServingCASecret(service) }
 
-// NeedLeaderElection makes every replica run this: each signs its own leaf.
+// NeedLeaderElection makes every replica run this: each serves a leaf of its own.
 func (c *Controller) NeedLeaderElection() bool { return false }
 
-// Wake asks for a look at the Secret now. It never blocks.
+// Wake asks for a look now. It never blocks.
 func (c *Controller) Wake() {
 	select {
 	case c.wake <- struct{}{}:
@@ -116,15 +167,11 @@ func (c *Controller) Wake() {
 // Start looks at Secret, clock and bundles until ctx ends.
 func (c *Controller) Start(ctx context.Context) error {
 	for {
-		pause := clockLook
-		if err := c.Step(ctx); err != nil && ctx.Err() == nil {
+		err := c.Step(ctx)
+		if err != nil && ctx.Err() == nil {
 			c.Log.Error(err, "serving certificate isn't as it should be; will try again")
-			pause = retry
 		}
-		if c.unsettled() {
-			pause = retry
-		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(c.pause(err))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -136,38 +183,49 @@ func (c *Controller) Start(ctx context.Context) error {
 	}
 }
 
-// Step does everything once: Secret to memory or memory to Secret, then the leaf.
+// Step does everything once: what others issued, Secret to memory or memory to Secret, then the leaf.
 func (c *Controller) Step(ctx context.Context) error {
-	before := c.Bundle()
-	err := errors.Join(c.syncSecret(ctx), c.syncLeaf(ctx))
-	if string(before) != string(c.Bundle()) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	return c.step(ctx)
+}
+
+func (c *Controller) step(ctx context.Context) error {
+	began := c.Now()
+	c.attempted.Store(&began)
+	before := c.bundle(began)
+	c.syncPair(ctx)
+	failed := c.syncSecret(ctx)
+	err := errors.Join(failed, c.syncLeaf(ctx, failed == nil))
+	if failed == nil {
+		c.looked.Store(&began)
+	}
+	if string(before) != string(c.bundle(c.Now())) {
 		c.Changed()
 	}
 	c.measure()
+	c.report()
 	return err
 }
 
-// unsettled is true while waiting for the live bundles or for the Lease, neither of which wakes us.
-func (c *Controller) unsettled() bool {
+// pause is until the next look without a reason. No timer spans more than Look, so suspend and migration cost that much.
+func (c *Controller) pause(err error) time.Duration {
 	served := c.leaf.Load()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return served == nil || c.stored.Active == nil || !served.signedBy(c.stored.Active.Cert)
-}
-
-// GetCertificate is tls.Config's.
-func (c *Controller) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	served := c.leaf.Load()
-	if served == nil {
-		return nil, errors.New("no serving certificate yet: the CA's Secret has not been read")
+	s := c.stored.State
+	c.mu.Unlock()
+	switch {
+	case err != nil, served == nil, c.holding.Load():
+		return c.Times.Retry
+	case s.Phase == rotation.Introduce, s.Phase == rotation.Propagate, s.Phase == rotation.Promote:
+		return c.Times.Retry
+	case s.Phase == rotation.Retire:
+		left := c.Times.Of(s).Retire - c.Now().Sub(s.Since)
+		return min(c.Times.Look, max(c.Times.Retry, left))
 	}
-	return &served.tls, nil
-}
-
-// Bundle is what every webhook entry's caBundle must be. It is nil only before the Secret was first read.
-func (c *Controller) Bundle() []byte {
-	served := c.leaf.Load()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return bundle(c.stored.certificates(served), c.Now())
+	return c.Times.Look
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/replicas"
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
@@ -29,6 +32,8 @@ type world struct {
 	api    client.WithWatch
 	now    time.Time
 	leader string
+
+	published []byte
 }
 
 func newWorld(t *testing.T) *world {
@@ -75,6 +80,7 @@ func (w *world) must(err error) {
 // publish puts a replica's bundle into a webhook configuration, as the injector controller does.
 func (w *world) publish(caBundle []byte) {
 	w.t.Helper()
+	w.published = caBundle
 	w.publishTo("pillion-injector-default", caBundle)
 }
 
@@ -98,6 +104,9 @@ func (w *world) publishTo(name string, caBundle []byte) {
 func (w *world) trusted(caBundle []byte, c *Controller) {
 	w.t.Helper()
 	e := entry{server: "pillion.pillion-system.svc", caBundle: caBundle}
+	if len(caBundle) == 0 {
+		return // nothing is published yet
+	}
 	w.must(e.verify(c.leaf.Load(), w.now))
 }
 
@@ -112,7 +121,7 @@ func TestReplicasShareTheCAAndNotTheLeaf(t *testing.T) {
 		t.Error("the leaves don't")
 	}
 	s := w.secret()
-	if len(s.Data) != 2 || s.Annotations[annotationPhase] != "Steady" || s.Annotations[annotationRotation] != "0" {
+	if len(s.Data) != 2 || s.Annotations[v1alpha1.AnnotationPhase] != "Steady" || s.Annotations[v1alpha1.AnnotationRotation] != "0" {
 		t.Errorf("Secret: data %v, annotations %v", len(s.Data), s.Annotations)
 	}
 }
@@ -136,36 +145,104 @@ func TestDeletedAndSpoiltSecretsComeBackFromMemory(t *testing.T) {
 	}
 }
 
-func TestANewCAIsServedOnlyWhenTheLiveBundlesKnowIt(t *testing.T) {
+// ask writes the annotation that asks for a rotation.
+func (w *world) ask(request string) {
+	w.t.Helper()
+	s := w.secret()
+	s.Annotations[v1alpha1.AnnotationRotate] = request
+	w.must(w.api.Update(context.Background(), s))
+}
+
+// live lets d pass, look by look, and checks the one rule at each.
+func (w *world) live(d time.Duration, leader *Controller, others ...*Controller) {
+	w.t.Helper()
+	for end := w.now.Add(d); w.now.Before(end); w.now = w.now.Add(time.Second) {
+		w.step(leader)
+		w.publish(leader.Bundle())
+		w.step(others...)
+		for _, c := range append(others, leader) {
+			w.trusted(w.published, c)
+		}
+	}
+}
+
+func TestARotation(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.replica("a"), w.replica("b")
 	w.step(a, b)
 	w.publish(a.Bundle())
-	first := a.leaf.Load()
-
-	s := w.secret() // somebody brings a CA of their own
-	w.must(stored{Active: ca(t, 1000*time.Hour)}.encode(s, w.now))
-	w.must(w.api.Update(context.Background(), s))
-	for range 3 {
-		w.step(a, b)
-		w.now = w.now.Add(5 * time.Minute)
+	old := a.leaf.Load().id
+	w.ask("true")
+	w.live(2*time.Second, a, b)
+	s := w.secret()
+	if s.Annotations[v1alpha1.AnnotationPhase] != v1alpha1.PhasePropagate || s.Annotations[v1alpha1.AnnotationRotate] != "" || len(s.Data) != 4 {
+		t.Fatalf("Secret: %d keys, annotations %v", len(s.Data), s.Annotations)
 	}
-	if a.leaf.Load() != first {
-		t.Fatal("the new leaf is served although no API server trusts it")
+	if shown := b.shown.Load(); shown == nil || shown.id == old || b.leaf.Load().id != old {
+		t.Error("under the probe's name there isn't the leaf that comes, or elsewhere not the one that is served")
 	}
-	w.publish(a.Bundle())
-	w.trusted(a.Bundle(), a)
-	w.trusted(a.Bundle(), b)
-	w.step(a, b)
-	w.now = w.now.Add(59 * time.Second)
-	w.step(a, b)
-	if a.leaf.Load() != first {
+	w.live(110*time.Second, a, b) // without a probe or a look at replicas it takes longer
+	if a.leaf.Load().id != old {
 		t.Error("served before slower API servers could know it")
 	}
-	w.now = w.now.Add(2 * time.Second)
+	w.live(50*time.Second, a, b)
+	if a.leaf.Load().id == old || b.leaf.Load().id != a.leaf.Load().id {
+		t.Error("the new CA isn't served")
+	}
+	if s := w.secret(); s.Annotations[v1alpha1.AnnotationPhase] != v1alpha1.PhasePromote || s.Data[keyPrevCert] == nil || len(s.Data) != 3 {
+		t.Errorf("Secret: %d keys, annotations %v", len(s.Data), s.Annotations)
+	}
+}
+
+func TestACompromisedCAIsGoneWhenAllHaveChangedOver(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica("a"), w.replica("b")
+	a.Replicas, b.Replicas = looks{a, b}, looks{a, b}
 	w.step(a, b)
-	if !a.leaf.Load().signedBy(a.stored.Active.Cert) || !b.leaf.Load().signedBy(b.stored.Active.Cert) {
-		t.Error("the new CA is never served")
+	w.publish(a.Bundle())
+	old := a.leaf.Load().ca
+	w.ask("compromised")
+	w.live(90*time.Second, a, b)
+	s := w.secret()
+	if s.Annotations[v1alpha1.AnnotationPhase] != v1alpha1.PhaseSteady || s.Annotations[annotationKind] != "" || len(s.Data) != 2 {
+		t.Errorf("Secret: %d keys, annotations %v", len(s.Data), s.Annotations)
+	}
+	if bytes.Contains(a.Bundle(), encodeCertificate(old)) {
+		t.Error("the compromised CA is still trusted")
+	}
+	if n := testutil.ToFloat64(a.metrics.rotations.WithLabelValues("completed")); n != 1 {
+		t.Errorf("%v rotations were completed", n)
+	}
+}
+
+// looks are replicas that can be seen.
+type looks []*Controller
+
+func (l looks) Look(context.Context) ([]replicas.Served, error) {
+	var all []replicas.Served
+	for i, c := range l {
+		if served := c.leaf.Load(); served != nil {
+			all = append(all, replicas.Served{Name: fmt.Sprintf("pillion-%d", i), Leaf: served.crt})
+		}
+	}
+	return all, nil
+}
+
+// TestAnotherCAInTheSecret: what somebody else puts there is no rotation, and what served before keeps serving.
+func TestAnotherCAInTheSecret(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica("a"), w.replica("b")
+	w.step(a, b)
+	w.publish(a.Bundle())
+	first := a.leaf.Load().id
+	theirs := &authority{Cert: ca(t, 1000*time.Hour).Cert}
+	s := w.secret()
+	s.Data[keyActiveCert] = encodeCertificate(theirs.Cert)
+	delete(s.Data, keyActiveKey)
+	w.must(w.api.Update(context.Background(), s))
+	w.live(3*time.Minute, a, b)
+	if a.leaf.Load().id != first || a.remembered().Active.ID != first {
+		t.Error("it is served, or about to be")
 	}
 }
 
@@ -173,7 +250,7 @@ func TestTimeJumps(t *testing.T) {
 	w := newWorld(t)
 	var told string
 	a := w.replica("a")
-	a.Event = func(reason, _ string) { told = reason }
+	a.Event = func(_, reason, _ string) { told = reason }
 	w.step(a)
 	first := w.secret().Data[keyActiveCert]
 	w.now = w.now.Add(10 * time.Hour)
@@ -218,9 +295,10 @@ func TestReadyFollowsTheLiveBundles(t *testing.T) {
 	w.must(a.Ready(context.Background())) // nothing is written yet
 	w.publish(a.Bundle())
 	w.must(a.Ready(context.Background()))
-	w.publish(bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start))
+	w.publish(encodeCertificate(ca(t, time.Hour).Cert))
 	w.must(a.Ready(context.Background()))
 	w.now = w.now.Add(31 * time.Second)
+	w.step(a)
 	if err := a.Ready(context.Background()); err == nil {
 		t.Error("ready although the API server can't verify us")
 	}
@@ -237,7 +315,7 @@ func TestReadyIfAnyAPIServerCouldCallUs(t *testing.T) {
 	a := w.replica("a")
 	a.Claimed = func(configuration string) bool { return configuration != "somebody-elses" }
 	w.step(a)
-	wrong := bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start)
+	wrong := encodeCertificate(ca(t, time.Hour).Cert)
 	w.publishTo("somebody-elses", wrong)
 	if err := a.Ready(ctx); err != nil {
 		t.Errorf("a configuration that no Injector claims keeps us from being ready: %v", err)
@@ -261,6 +339,7 @@ func TestReadyIfAnyAPIServerCouldCallUs(t *testing.T) {
 	w.publishTo("somebody-elses", a.Bundle())
 	w.must(a.Ready(ctx)) // for a while
 	w.now = w.now.Add(31 * time.Second)
+	w.step(a)
 	if err := a.Ready(ctx); err == nil {
 		t.Error("ready although no configuration of an Injector verifies us")
 	}
@@ -289,7 +368,7 @@ func TestTwoOperatorsOnOneHost(t *testing.T) {
 		}
 		w.must(w.api.Create(ctx, &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-injector-x", Labels: labels},
 			Webhooks: []admissionv1.MutatingWebhook{{Name: "namespace.injector.pillion.dev", ClientConfig: admissionv1.WebhookClientConfig{
-				URL: new(address), CABundle: bundle([]*x509.Certificate{ca(t, time.Hour).Cert}, start)}}}}))
+				URL: new(address), CABundle: encodeCertificate(ca(t, time.Hour).Cert)}}}}))
 		if err := a.Ready(ctx); (err == nil) != row.ready {
 			t.Errorf("a webhook of this host that holds another CA, %s: Ready is %v", row.name, err)
 		}

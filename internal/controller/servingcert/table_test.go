@@ -10,7 +10,7 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-func ca(t testing.TB, life time.Duration) *pair {
+func ca(t testing.TB, life time.Duration) *authority {
 	t.Helper()
 	p, err := newCA("pillion", life, start)
 	if err != nil {
@@ -19,75 +19,13 @@ func ca(t testing.TB, life time.Duration) *pair {
 	return p
 }
 
-func leafOf(t testing.TB, p *pair, life time.Duration) *leaf {
+func leafOf(t testing.TB, p *authority, life time.Duration) *leaf {
 	t.Helper()
 	l, err := p.newLeaf([]string{"pillion.pillion-system.svc", "127.0.0.1"}, life, start, 0.5)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
-}
-
-func TestPlan(t *testing.T) {
-	good, old := ca(t, time.Hour), ca(t, -time.Minute)
-	usable := found{exists: true, stored: stored{Active: good}}
-	expired := found{exists: true, stored: stored{Active: old}}
-	garbage := found{exists: true, fault: errors.New("garbage")}
-	for _, c := range []struct {
-		name   string
-		memory *pair
-		found  found
-		leader bool
-		want   action
-	}{
-		{"first replica", nil, found{}, false, create},
-		{"started later", nil, usable, false, adopt},
-		{"somebody wrote another CA", good, usable, true, adopt},
-		{"deleted, leader", good, found{}, true, restore},
-		{"deleted, follower", good, found{}, false, wait},
-		{"deleted, memory expired", old, found{}, false, create},
-		{"spoilt, leader remembers", good, garbage, true, restore},
-		{"spoilt, follower remembers", good, garbage, false, wait},
-		{"spoilt at start, leader", nil, garbage, true, renew},
-		{"spoilt at start, follower", nil, garbage, false, wait},
-		{"expired, leader", old, expired, true, renew},
-		{"expired, follower", old, expired, false, wait},
-		{"expired in the Secret, newer in memory", good, expired, true, restore},
-	} {
-		if got := plan(c.memory, c.found, c.leader, start); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
-func TestNextLeaf(t *testing.T) {
-	first, second := ca(t, 400*time.Hour), ca(t, 400*time.Hour)
-	served := leafOf(t, first, 24*time.Hour)
-	never := time.Time{}
-	for _, c := range []struct {
-		name    string
-		served  *leaf
-		active  *pair
-		trusted time.Time
-		now     time.Time
-		want    change
-	}{
-		{"no CA yet", nil, nil, never, start, keep},
-		{"first leaf", nil, first, never, start, swap},
-		{"young", served, first, never, start.Add(15 * time.Hour), keep},
-		{"two thirds gone", served, first, never, start.Add(16*time.Hour + time.Second), swap},
-		{"new CA, not trusted", served, second, never, start.Add(time.Hour), hold},
-		{"new CA, trusted for a moment", served, second, start.Add(time.Hour - 59*time.Second), start.Add(time.Hour), hold},
-		{"new CA, trusted for a minute", served, second, start.Add(time.Hour - 60*time.Second), start.Add(time.Hour), swap},
-		{"new CA, not trusted, but the leaf ends", served, second, never, start.Add(24*time.Hour - spare), swap},
-		{"suspended past the leaf's end", served, first, never, start.Add(48 * time.Hour), swap},
-		{"suspended past the CA's end", served, first, never, start.Add(401 * time.Hour), keep},
-		{"clock went back", served, first, never, start.Add(-2 * time.Hour), keep},
-	} {
-		if got := nextLeaf(c.served, c.active, c.trusted, c.now); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
 }
 
 func TestLeafIsWhatAPIServersWant(t *testing.T) {
@@ -103,7 +41,7 @@ func TestLeafIsWhatAPIServersWant(t *testing.T) {
 		t.Error("key ids are missing or don't match")
 	}
 	for _, name := range []string{"pillion.pillion-system.svc", "127.0.0.1"} {
-		e := entry{server: name, caBundle: bundle([]*x509.Certificate{p.Cert}, start)}
+		e := entry{server: name, caBundle: encodeCertificate(p.Cert)}
 		if err := e.verify(l, start); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -128,21 +66,17 @@ func TestRenewAtIsSpread(t *testing.T) {
 	}
 }
 
-func TestBundle(t *testing.T) {
-	a, b, old := ca(t, time.Hour).Cert, ca(t, time.Hour).Cert, ca(t, -time.Minute).Cert
-	if got := bundle(nil, start); got != nil {
-		t.Errorf("of nothing: %q", got)
-	}
-	one := bundle([]*x509.Certificate{a, b, old, a}, start)
-	two := bundle([]*x509.Certificate{old, b, a}, start)
-	if !bytes.Equal(one, two) {
-		t.Error("order and duplicates show")
+func TestBundleIsTheSameForTheSameSet(t *testing.T) {
+	a, b := ca(t, time.Hour).Cert, ca(t, time.Hour).Cert
+	one := pemOf([]*x509.Certificate{a, b})
+	if !bytes.Equal(one, pemOf([]*x509.Certificate{b, a})) {
+		t.Error("the order shows")
 	}
 	if n := bytes.Count(one, []byte("BEGIN CERTIFICATE")); n != 2 {
-		t.Errorf("%d certificates, want the 2 valid ones", n)
+		t.Errorf("%d certificates, want 2", n)
 	}
-	if len(bundle([]*x509.Certificate{old}, start)) == 0 {
-		t.Error("empty because all have expired: the API server would trust its own roots")
+	if got := pemOf(nil); got != nil {
+		t.Errorf("of nothing: %q", got)
 	}
 }
 

@@ -6,11 +6,13 @@ package operator
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
-	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -23,11 +25,13 @@ type Options struct {
 	PodUID     string // for Events on this replica; may be empty
 	Lease      string
 
-	Service      string
-	ServicePort  int32
-	ServingHosts []string
-	CADuration   time.Duration
-	LeafDuration time.Duration
+	Service          string
+	ServicePort      int32
+	ServingHosts     []string
+	ProbeURL         string // base of the URL at which API servers reach the probe, where there is no Service
+	Now              func() time.Time
+	Times            rotation.Times  // of rotations of the serving CA
+	ReplicaAddresses func() []string // host:port of each replica, where no EndpointSlice has them; nil: they have
 
 	WebhookAddress string
 	OpsAddress     string
@@ -62,8 +66,8 @@ func Defaults() Options {
 		Lease:                 "pillion",
 		Service:               "pillion",
 		ServicePort:           443,
-		CADuration:            servingcert.DefaultCADuration,
-		LeafDuration:          servingcert.DefaultLeafDuration,
+		Now:                   time.Now,
+		Times:                 rotation.DefaultTimes(),
 		WebhookAddress:        fmt.Sprintf(":%d", istio.PortWebhook),
 		OpsAddress:            fmt.Sprintf(":%d", istio.PortOperatorOps),
 		Supervise:             true,
@@ -95,11 +99,8 @@ func (o Options) Validate() error {
 	if o.ServicePort < 1 || o.ServicePort > 65535 {
 		errs = append(errs, fmt.Errorf("--service-port %d: want 1 to 65535", o.ServicePort))
 	}
-	if o.CADuration < 24*time.Hour {
-		errs = append(errs, fmt.Errorf("--ca-duration %s: want 24h or more", o.CADuration))
-	}
-	if o.LeafDuration < time.Hour || o.LeafDuration > o.CADuration/4 {
-		errs = append(errs, fmt.Errorf("--leaf-duration %s: want 1h to %s, a quarter of --ca-duration", o.LeafDuration, o.CADuration/4))
+	if err := probeURL(o.ProbeURL); err != nil {
+		errs = append(errs, err)
 	}
 	if o.ListenerFD != 0 && o.Supervise {
 		errs = append(errs, errors.New("--webhook-listener-fd is for the child that --supervise starts; want it with --supervise=false"))
@@ -111,4 +112,16 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("--linger %s: want 0 to 10m", o.Linger))
 	}
 	return errors.Join(errs...)
+}
+
+// probeURL judges the flag: the name in it decides which certificate is shown, and an address isn't sent in a handshake.
+func probeURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || net.ParseIP(u.Hostname()) != nil {
+		return fmt.Errorf("--probe-url %q: want https:// and a host name, such as https://localhost:15017", text)
+	}
+	return nil
 }

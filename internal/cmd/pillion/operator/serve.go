@@ -75,7 +75,7 @@ func ServeWebhook(server *http.Server, listener net.Listener) error {
 
 func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
 	server := WebhookServer(handler, certificate.GetCertificate)
-	server.ErrorLog, server.ConnState = certificate.ErrorLog(), handler.count
+	server.ErrorLog, server.ConnState, server.ConnContext = certificate.ErrorLog(), handler.count, certificate.ConnContext
 	return start(server, func() error { return ServeWebhook(server, listener) })
 }
 

@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/admission"
 	"github.com/pillion-mesh/pillion/internal/controller/degrade"
 	"github.com/pillion-mesh/pillion/internal/controller/events"
@@ -131,12 +132,14 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 func (o Options) newControllers(mgr manager.Manager, revisions injector.Revisions, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*servingcert.Controller, *injector.Controller, error) {
 	var controller *injector.Controller
 	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: time.Now, Jitter: rand.Float64,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: o.Now, Jitter: rand.Float64,
 		Log: log.WithName("serving-cert"), Metrics: metrics,
-		Serves:  revisions.Serve,
-		Claimed: func(configuration string) bool { return controller.Compiler.Claims(configuration) },
-		Changed: func() { controller.Poke() },
-		Event:   func(reason, note string) { controller.Announce(reason, note) },
+		Settings: func() v1alpha1.Certificates { return controller.Compiler.Certificates() },
+		Known:    func() bool { return controller.Compiler.CertificatesKnown() },
+		Serves:   revisions.Serve,
+		Claimed:  func(configuration string) bool { return controller.Compiler.Claims(configuration) },
+		Changed:  func() { controller.Poke() },
+		Event:    func(kind, reason, note string) { controller.Announce(kind, reason, note) },
 	})
 	if err != nil {
 		return nil, nil, err
@@ -144,7 +147,7 @@ func (o Options) newControllers(mgr manager.Manager, revisions injector.Revision
 	controller, err = injector.New(injector.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
 		CRD: injector.InjectorCRD(mgr.GetAPIReader()), ValidationPath: validate.Path,
-		Bundle: certificate.Bundle, Trusted: certificate.Trusted, Record: recorder.Record, Now: time.Now,
+		Bundle: certificate.Bundle, Trusted: certificate.Trusted, CertificatesStatus: certificate.Status, CertificatesFault: certificate.Fault, Record: recorder.Record, Now: time.Now,
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
 	return certificate, controller, err
@@ -152,7 +155,7 @@ func (o Options) newControllers(mgr manager.Manager, revisions injector.Revision
 
 func (o Options) certificateOptions() servingcert.Options {
 	return servingcert.Options{Service: o.Service, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain,
-		Hosts: o.ServingHosts, CADuration: o.CADuration, LeafDuration: o.LeafDuration}
+		Hosts: o.ServingHosts, Validation: injector.ValidationName(o.Service), Times: o.Times}
 }
 
 // InjectOperator is what injection has to know of this operator.

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -15,32 +14,34 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"time"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
-// pair is a CA: certificate and key.
-type pair struct {
+// backdate is how far back a NotBefore lies: clocks differ.
+const backdate = time.Hour
+
+// authority is a CA: its certificate, and its key if it is ours to sign with.
+type authority struct {
 	Cert *x509.Certificate
 	Key  crypto.Signer
 }
 
-// leaf is a serving certificate and the CA that signed it.
-type leaf struct {
-	tls tls.Certificate
-	crt *x509.Certificate
-	ca  *x509.Certificate
-	at  time.Time // when to renew
+func idOf(c *x509.Certificate) rotation.ID { return rotation.ID(v1alpha1.Fingerprint(c.Raw)) }
+
+// ca is what rotation knows of it; of none it is none.
+func (a *authority) ca() rotation.CA {
+	if a == nil {
+		return rotation.CA{}
+	}
+	return rotation.CA{ID: idOf(a.Cert), NotBefore: a.Cert.NotBefore, NotAfter: a.Cert.NotAfter, Key: a.Key != nil}
 }
-
-func (l *leaf) signedBy(ca *x509.Certificate) bool { return bytes.Equal(l.ca.Raw, ca.Raw) }
-
-// validAt allows for a NotBefore in the future: a clock that lags must not cost the certificate.
-func validAt(c *x509.Certificate, now time.Time) bool { return now.Before(c.NotAfter) }
 
 // newCA makes a self-signed CA. The key id in the subject keeps two CAs of one Service apart: chains are built by
 // subject, and two with the same one send some TLS stacks down the wrong path.
-func newCA(service string, life time.Duration, now time.Time) (*pair, error) {
+func newCA(service string, life time.Duration, now time.Time) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making the CA's key: %w", err)
@@ -64,43 +65,7 @@ func newCA(service string, life time.Duration, now time.Time) (*pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing the CA: %w", err)
 	}
-	return &pair{Cert: cert, Key: key}, nil
-}
-
-// newLeaf signs a serving certificate for names, which may be addresses. It never outlives its CA.
-func (p *pair) newLeaf(names []string, life time.Duration, now time.Time, jitter float64) (*leaf, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("making the serving key: %w", err)
-	}
-	id, err := keyID(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		Subject:        pkix.Name{CommonName: names[0]},
-		NotBefore:      now.Add(-backdate),
-		NotAfter:       earlier(now.Add(life), p.Cert.NotAfter),
-		KeyUsage:       x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:    []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		SubjectKeyId:   id,
-		AuthorityKeyId: p.Cert.SubjectKeyId,
-	}
-	template.DNSNames, template.IPAddresses = split(names)
-	cert, err := sign(template, p.Cert, key.Public(), p.Key)
-	if err != nil {
-		return nil, fmt.Errorf("signing the serving certificate: %w", err)
-	}
-	return &leaf{
-		tls: tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert},
-		crt: cert, ca: p.Cert, at: renewAt(now, cert.NotAfter, jitter),
-	}, nil
-}
-
-// renewAt is at 2/3 of the life from now to end, ± 10 % of it, so that replicas don't renew together.
-func renewAt(now, end time.Time, jitter float64) time.Time {
-	life := float64(end.Sub(now))
-	return now.Add(time.Duration(life * (2.0/3 + (jitter-0.5)*0.2)))
+	return &authority{Cert: cert, Key: key}, nil
 }
 
 func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
@@ -126,25 +91,7 @@ func keyID(public crypto.PublicKey) ([]byte, error) {
 	return sum[:20], nil
 }
 
-func split(names []string) (dns []string, addresses []net.IP) {
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			addresses = append(addresses, ip)
-			continue
-		}
-		dns = append(dns, name)
-	}
-	return dns, addresses
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// parseCertificate reads exactly one CA certificate.
+// parseCertificate reads exactly one certificate.
 func parseCertificate(text []byte) (*x509.Certificate, error) {
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" {
@@ -153,23 +100,26 @@ func parseCertificate(text []byte) (*x509.Certificate, error) {
 	if len(bytes.TrimSpace(rest)) != 0 {
 		return nil, errors.New("more than one PEM block")
 	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	if !cert.IsCA || !cert.BasicConstraintsValid {
-		return nil, errors.New("not a CA certificate")
-	}
-	return cert, nil
+	return x509.ParseCertificate(block.Bytes)
 }
 
-// parsePair reads a CA's certificate and key and proves that they belong together.
-func parsePair(certText, keyText []byte) (*pair, error) {
-	cert, err := parseCertificate(certText)
-	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+// parseCertificates reads those that can be read, at most rotation.Most.
+func parseCertificates(text []byte) []*x509.Certificate {
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil && len(all) < rotation.Most; block, rest = pem.Decode(rest) {
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, cert)
+		}
 	}
-	block, _ := pem.Decode(keyText)
+	return all
+}
+
+// parseKey reads a CA's key and proves that it is the certificate's, and that this may sign others.
+func parseKey(text []byte, cert *x509.Certificate) (crypto.Signer, error) {
+	if !cert.IsCA || !cert.BasicConstraintsValid {
+		return nil, errors.New("certificate: not a CA's")
+	}
+	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("key: no PEM block")
 	}
@@ -184,7 +134,7 @@ func parsePair(certText, keyText []byte) (*pair, error) {
 	if !key.PublicKey.Equal(cert.PublicKey) {
 		return nil, errors.New("key: belongs to another certificate")
 	}
-	return &pair{Cert: cert, Key: key}, nil
+	return key, nil
 }
 
 func encodeCertificate(c *x509.Certificate) []byte {

@@ -1,0 +1,111 @@
+package servingcert
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/pairs"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
+)
+
+// maxReplicas is how many replicas a status tells of.
+const maxReplicas = 16
+
+// report is what the last look found, for the status. Nothing in it changes each minute.
+type report struct {
+	status          *v1alpha1.CertificatesStatus
+	reason, message string
+}
+
+// Status is status.certificates; nil before the first look.
+func (c *Controller) Status() *v1alpha1.CertificatesStatus {
+	if r := c.status.Load(); r != nil {
+		return r.status.DeepCopy()
+	}
+	return nil
+}
+
+// Fault is why CertificatesReady is false; "" if there is nothing to say beyond what each configuration's Trusted does.
+func (c *Controller) Fault() (reason, message string) {
+	if r := c.status.Load(); r != nil {
+		return r.reason, r.message
+	}
+	return "", ""
+}
+
+func (c *Controller) report() {
+	s, now := c.remembered(), c.Now()
+	r := &report{status: &v1alpha1.CertificatesStatus{
+		Source: c.Settings().Source, Phase: string(s.Phase), Rotation: int64(s.Count), CAs: c.authorities(s), NextRotation: c.nextRotation(s),
+		Replicas: c.served(s, now),
+	}}
+	if !s.Since.IsZero() {
+		r.status.Since = &metav1.Time{Time: s.Since.Truncate(time.Second)}
+	}
+	r.reason, r.message = c.fault()
+	c.status.Store(r)
+}
+
+// fault is the first of what is wrong.
+func (c *Controller) fault() (reason, message string) {
+	if c.refused == nil {
+		return "", ""
+	}
+	var refused *pairs.Refused
+	if errors.As(c.refused, &refused) {
+		return refused.Reason, refused.Message
+	}
+	return "Unreadable", c.refused.Error()
+}
+
+func (c *Controller) authorities(s stored) []v1alpha1.CertificateAuthority {
+	var all []v1alpha1.CertificateAuthority
+	add := func(role string, ca rotation.CA) {
+		if !ca.None() {
+			all = append(all, v1alpha1.CertificateAuthority{Role: role, Fingerprint: string(ca.ID), NotAfter: metav1.Time{Time: ca.NotAfter}})
+		}
+	}
+	add(v1alpha1.RoleActive, s.Active)
+	add(v1alpha1.RoleNext, s.Next)
+	add(v1alpha1.RolePrev, s.Prev)
+	for _, ca := range s.Trusted {
+		add(v1alpha1.RoleTrusted, ca)
+	}
+	if served := c.leaf.Load(); served != nil && !s.Has(served.id) {
+		add(v1alpha1.RoleServed, served.authority())
+	}
+	return all
+}
+
+// nextRotation is when a third of the life of a CA of ours is left.
+func (c *Controller) nextRotation(s stored) *metav1.Time {
+	if !s.Active.Key || s.Phase != rotation.Steady {
+		return nil
+	}
+	third := s.Active.NotAfter.Sub(s.Active.NotBefore) / 3
+	return &metav1.Time{Time: s.Active.NotAfter.Add(-third).Truncate(time.Second)}
+}
+
+func (c *Controller) served(s stored, now time.Time) []v1alpha1.ReplicaCertificate {
+	if c.leading == nil {
+		return nil
+	}
+	var all []v1alpha1.ReplicaCertificate
+	for _, r := range c.leading.replicas {
+		one := v1alpha1.ReplicaCertificate{Name: r.Name, Address: r.Address}
+		if r.Leaf != nil {
+			one.CA, one.NotAfter = string(c.issuer(s, r, now)), &metav1.Time{Time: r.Leaf.NotAfter}
+		}
+		if r.Fault != nil {
+			one.Fault = r.Fault.Error()
+		}
+		all = append(all, one)
+	}
+	slices.SortFunc(all, func(a, b v1alpha1.ReplicaCertificate) int { return cmp.Compare(a.Name, b.Name) })
+	return all[:min(len(all), maxReplicas)]
+}

@@ -1,0 +1,117 @@
+package servingcert
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
+)
+
+// told is when each reason was last told, so that what lasts isn't told at each look. Who has the turn has it.
+type told map[string]time.Time
+
+// again is how long what lasts isn't told again.
+const again = time.Hour
+
+func (t told) due(reason string, now time.Time) bool {
+	last, ok := t[reason]
+	if ok && now.Sub(last) < again && !now.Before(last) {
+		return false
+	}
+	t[reason] = now
+	return true
+}
+
+// tell writes what happened to log, metrics and Events.
+func (c *Controller) tell(before, now stored, actions []rotation.Action) {
+	if before.Phase != now.Phase || before.Count != now.Count {
+		c.Log.Info("serving-cert phase", "from", before.Phase, "to", now.Phase, "rotation", now.Count,
+			"active", now.Active.ID, "next", now.Next.ID, "since", now.Since)
+		c.metrics.passed(before.State, now.Phase, c.Now())
+	}
+	for _, a := range actions {
+		c.tellAction(a, now)
+	}
+}
+
+func (c *Controller) tellAction(a rotation.Action, s stored) {
+	switch a {
+	case rotation.Started:
+		c.Event(corev1.EventTypeNormal, "RotationStarted", fmt.Sprintf("the webhook's CA changes from %s to %s", short(s.Active), short(s.Next)))
+	case rotation.Completed:
+		c.metrics.rotations.WithLabelValues("completed").Inc()
+		c.Event(corev1.EventTypeNormal, "RotationCompleted", fmt.Sprintf("every replica serves certificates of CA %s, and no other is trusted", short(s.Active)))
+	case rotation.Recovered:
+		c.metrics.rotations.WithLabelValues("recovered").Inc()
+		c.Event(corev1.EventTypeWarning, "ServingCARecovered", "the webhook's CA had expired or could not be used; a new one is in place")
+	case rotation.Refused:
+		c.Event(corev1.EventTypeWarning, "RotationRefused", "the webhook's certificates are issued by others: ask them for a new one; the annotation was removed")
+	case rotation.Skewed:
+		if c.told.due("ClockSkew", c.Now()) {
+			c.Event(corev1.EventTypeWarning, "ClockSkew", fmt.Sprintf("by this replica's clock the webhook's CA is valid only from %s: check the clocks of nodes",
+				s.Active.NotBefore.UTC().Format(time.RFC3339)))
+		}
+	case rotation.Stuck:
+		if c.told.due("RotationStuck", c.Now()) {
+			c.Event(corev1.EventTypeWarning, "RotationStuck", c.stuck(s))
+		}
+	}
+}
+
+// stuck says what a phase waits for.
+func (c *Controller) stuck(s stored) string {
+	text := fmt.Sprintf("the change of the webhook's CA is in phase %s since %s", s.Phase, s.Since.UTC().Format(time.RFC3339))
+	if l := c.leading; l != nil {
+		for _, why := range l.waitsFor(s.State) {
+			text += "; " + why.Error()
+		}
+	}
+	return text
+}
+
+func (l *leading) waitsFor(s rotation.State) []error {
+	var all []error
+	if l.why != nil {
+		all = append(all, l.why)
+	}
+	for _, fault := range l.distrust {
+		all = append(all, fault)
+	}
+	if s.Phase != rotation.Promote && s.Phase != rotation.Retire {
+		return all
+	}
+	if l.blind != nil {
+		all = append(all, l.blind)
+	}
+	for _, r := range l.replicas {
+		if r.Fault != nil {
+			all = append(all, fmt.Errorf("replica %s: %w", r.Name, r.Fault))
+		}
+	}
+	return all
+}
+
+// tellFault tells of a Secret that can't be used as it is.
+func (c *Controller) tellFault(f found, want stored) {
+	if f.fault == nil || !c.told.due("Secret "+f.fault.Error(), c.Now()) {
+		return
+	}
+	what := "another CA takes its place"
+	if want.says(c.remembered()) {
+		what = "it is written again from memory"
+	}
+	c.Log.Info("serving CA in its Secret can't be used", "secret", f.secret.Name, "why", f.fault.Error(), "then", what)
+}
+
+func (c *Controller) logFault(err error, doing string) {
+	if err != nil && c.told.due(doing, c.Now()) {
+		c.Log.Error(err, doing)
+	}
+}
+
+func short(c rotation.CA) string {
+	const enough = len("sha256:") + 16
+	return string(c.ID[:min(len(c.ID), enough)])
+}

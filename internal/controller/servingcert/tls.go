@@ -1,0 +1,70 @@
+package servingcert
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// patienceAwake is how long a handshake waits for a look after this process was stopped.
+const patienceAwake = 2 * time.Second
+
+var errNoLeaf = errors.New("no serving certificate yet: the CA's Secret has not been read")
+
+// GetCertificate is tls.Config's. Under ProbeHost it shows what is served next.
+func (c *Controller) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.awake()
+	served := c.leaf.Load()
+	if shown := c.shown.Load(); shown != nil && hello.ServerName == c.ProbeHost {
+		served = shown
+	}
+	if served == nil {
+		return nil, errNoLeaf
+	}
+	if s, ok := hello.Context().Value(connection{}).(*atomic.Pointer[leaf]); ok {
+		s.Store(served)
+	}
+	return &served.tls, nil
+}
+
+// connection is the key of what a connection was shown.
+type connection struct{}
+
+// ConnContext is http.Server's: it lets ServedCA know what GetCertificate did for the same connection.
+func (c *Controller) ConnContext(ctx context.Context, _ net.Conn) context.Context {
+	return context.WithValue(ctx, connection{}, new(atomic.Pointer[leaf]))
+}
+
+// ServedCA is the fingerprint of the CA of the leaf that the request's connection was shown; "" if that isn't known.
+func (c *Controller) ServedCA(ctx context.Context) string {
+	s, ok := ctx.Value(connection{}).(*atomic.Pointer[leaf])
+	if !ok || s.Load() == nil {
+		return ""
+	}
+	return string(s.Load().id)
+}
+
+// awake looks first if this process was stopped for so long that what it serves may be trusted nowhere any more. Looks
+// that fail count: where the API server can't be reached, handshakes don't wait for it.
+func (c *Controller) awake() {
+	if c.attempted.Load() == nil || age(c.Now(), c.attempted.Load()) <= c.Times.Stale {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patienceAwake)
+	defer cancel()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return
+	}
+	if age(c.Now(), c.attempted.Load()) <= c.Times.Stale {
+		return // somebody else has just looked
+	}
+	if err := c.step(ctx); err != nil {
+		c.Log.Error(err, "looking at the serving certificate after a pause")
+	}
+}
