@@ -70,7 +70,7 @@ generate: bin/controller-gen ## Regenerate deep copies and the CRD
 	@bin/controller-gen crd paths=./api/... output:crd:dir=config/crd
 
 verify: generate ## Fail if anything generated, go.mod or formatting is out of date
-	@go mod tidy && go -C test/cluster/kube mod tidy && go -C tools mod tidy
+	@go mod tidy && go -C test/cluster/kube mod tidy && go -C test/cluster/certmanager mod tidy && go -C tools mod tidy
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@git diff --exit-code && test -z "$$(git status --porcelain | tee /dev/stderr)"
 

@@ -29,8 +29,8 @@ func root() *cobra.Command {
 	r.PersistentFlags().StringVar(&o.Name, "name", "", "the cluster's `name` (default \"node\", with --api-only \"api\")")
 	r.PersistentFlags().BoolVar(&o.APIOnly, "api-only", false, "etcd and API server only: no root, no pods run")
 	r.PersistentPreRun = func(*cobra.Command, []string) {
-		if o.Name == "" && o.APIOnly {
-			o.Name = "api" // with or without controllers: the other commands don't know
+		if o.Name == "" { // whatever else it runs: the other commands don't know
+			o.Name = cluster.Options{APIOnly: o.APIOnly}.DefaultName()
 		}
 	}
 	r.AddCommand(upCommand(&o), downCommand(&o), cleanCommand(), kubeconfigCommand(&o), statusCommand(&o), loadCommand(&o),
@@ -52,9 +52,16 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 func upCommand(o *cluster.Options) *cobra.Command {
 	c := &cobra.Command{Use: "up", Short: "Start the cluster and print its kubeconfig's path", Args: usageArgs(cobra.NoArgs)}
 	c.Flags().BoolVar(&o.ControllerManager, "controller-manager", false, "with --api-only: run the controller manager too")
+	with := c.Flags().StringSlice("with", nil, "what else to run: `cert-manager` (with --api-only, the controller manager too)")
 	c.Flags().BoolVar(&o.DualStack, "dual-stack", false, "IPv4 and IPv6 for pods and services")
 	c.Flags().StringVar(&o.FeatureGates, "feature-gates", "", "`Name=true,…` for every component")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		for _, addition := range *with {
+			if addition != "cert-manager" {
+				return usageError{fmt.Errorf("--with %s: want cert-manager", addition)}
+			}
+			o.CertManager = true
+		}
 		program, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("finding this program: %w", err)

@@ -22,11 +22,11 @@ import (
 // machine is what a cluster must not change, by kind.
 type machine map[string][]string
 
-// TestNothingIsLeft brings a node up and down again, having run a pod, and looks for what wasn't there before.
+// TestNothingIsLeft brings a node with everything up and down again, having run a pod, and looks for what wasn't there before.
 func TestNothingIsLeft(t *testing.T) {
 	program, base := commandForTest(t)
 	before := look(base)
-	if out, err := run(t.Context(), program, "up", "--name", "left"); err != nil {
+	if out, err := run(t.Context(), program, "up", "--name", "left", "--with", "cert-manager"); err != nil {
 		t.Fatalf("up: %v\n%s", err, out)
 	}
 	c := testenv.Open(t, "left")
@@ -124,8 +124,10 @@ func commandForTest(t *testing.T) (program, base string) {
 	return program, base
 }
 
+const commandTimeout = 30 * time.Minute // the first builds of Kubernetes and cert-manager included
+
 func run(ctx context.Context, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, args...).CombinedOutput()
 	return string(out), err

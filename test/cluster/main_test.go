@@ -27,7 +27,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{}, {"bogus"}, {"up", "x"}, {"up", "--bogus"}, {"exec"}, {"logs", "a", "b"}, {"status", "-o", "xml"}} {
+	for _, args := range [][]string{{}, {"bogus"}, {"up", "x"}, {"up", "--bogus"}, {"up", "--with", "bogus"}, {"exec"}, {"logs", "a", "b"}, {"status", "-o", "xml"}} {
 		command := root()
 		command.SetArgs(args)
 		command.SetOut(io.Discard)

@@ -1,6 +1,7 @@
 // Package binary finds or builds the programs a test cluster runs. In: this repository and the machine's PATH. Out:
 // absolute paths. What has to come from the distribution and isn't there becomes a *Missing that names the packages;
-// what is built from source is kept in the user's cache folder. Start here; kube.go builds Kubernetes.
+// what is built from source is kept in the user's cache folder. Start here; source.go builds what has a module of its
+// own, kube.go and certmanager.go say what that is.
 package binary
 
 import (

@@ -41,7 +41,7 @@ func TestFindLooksOutsideThePath(t *testing.T) {
 	}
 }
 
-func TestKubeHashFollowsTheSources(t *testing.T) {
+func TestHashFollowsTheSources(t *testing.T) {
 	folder := t.TempDir()
 	hash := func(goMod string) string {
 		for name, content := range map[string]string{"go.mod": goMod, "go.sum": "s", "main.go": "package main"} {
@@ -49,7 +49,7 @@ func TestKubeHashFollowsTheSources(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		h, err := kubeHash(t.Context(), folder)
+		h, err := kube.hash(t.Context(), folder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,6 +61,22 @@ func TestKubeHashFollowsTheSources(t *testing.T) {
 	}
 	if first == hash("module b\n") {
 		t.Error("other sources give the same hash")
+	}
+}
+
+func TestJoinYAML(t *testing.T) {
+	folder := t.TempDir()
+	if _, err := joinYAML(folder); err == nil {
+		t.Error("no files are no error")
+	}
+	for name, content := range map[string]string{"a.yaml": "---\nkind: A\n", "b.yaml": "kind: B\n\n", "c.md": "none"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := joinYAML(folder)
+	if want := "---\nkind: A\n---\nkind: B\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
 

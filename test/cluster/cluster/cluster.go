@@ -23,6 +23,7 @@ type Options struct {
 	Name              string // "": by mode, see DefaultName
 	APIOnly           bool   // etcd and API server as plain processes; no root, nothing runs pods
 	ControllerManager bool   // with APIOnly: the controller manager too
+	CertManager       bool   // cert-manager's controllers and CA injector, and with APIOnly the controller manager
 	DualStack         bool   // IPv4 and IPv6 for pods and services
 	FeatureGates      string // Name=true,… for every component
 	ForTests          bool   // started by a test: the last one that uses it takes it down
@@ -40,6 +41,10 @@ func (o Options) DefaultName() string {
 	switch {
 	case o.Name != "":
 		return o.Name
+	case o.APIOnly && o.CertManager:
+		return "api-cert-manager"
+	case o.CertManager:
+		return "node-cert-manager"
 	case o.APIOnly && o.ControllerManager:
 		return "api-controllers"
 	case o.APIOnly:
@@ -55,6 +60,8 @@ func (o Options) misfit(r state.Record) string {
 		return fmt.Sprintf("it runs with api-only=%t", r.APIOnly)
 	case o.APIOnly && o.ControllerManager && !r.ControllerManager:
 		return "it runs without the controller manager"
+	case o.CertManager && !r.CertManager:
+		return "it runs without cert-manager"
 	case o.DualStack && !r.DualStack:
 		return "it runs without IPv6"
 	case o.FeatureGates != r.FeatureGates:

@@ -76,7 +76,8 @@ type boot struct {
 	progress *progress.Printer
 	messages *json.Encoder
 	started  []state.Component
-	config   *rest.Config // the administrator's, by the address inside
+	api      *supervise.Process // the API server
+	config   *rest.Config       // the administrator's, by the address inside
 	client   *http.Client
 }
 
@@ -102,10 +103,14 @@ func (i *boot) start(ctx context.Context) error {
 	if err := i.prepareFiles(); err != nil {
 		return err
 	}
+	startRest := i.startNode
 	if i.APIOnly {
-		return i.startAPI(ctx)
+		startRest = i.startAPI
 	}
-	return i.startNode(ctx)
+	if err := startRest(ctx); err != nil {
+		return err
+	}
+	return i.startCertManager(ctx)
 }
 
 // startAPI is API-only mode.
@@ -138,11 +143,10 @@ func (i *boot) startControlPlane(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		server, err := i.run(i.APIServer())
-		if err != nil {
+		if i.api, err = i.run(i.APIServer()); err != nil {
 			return err
 		}
-		return i.group.Wait(ctx, "/readyz", server, note, func(ctx context.Context) error {
+		return i.group.Wait(ctx, "/readyz", i.api, note, func(ctx context.Context) error {
 			return get(ctx, i.client, i.config.Host+"/readyz")
 		})
 	})

@@ -166,19 +166,38 @@ func TestMisfit(t *testing.T) {
 		runs   state.Record
 		fits   bool
 	}{
-		"same":                {Options{APIOnly: true}, state.Record{APIOnly: true}, true},
-		"more":                {Options{APIOnly: true}, state.Record{APIOnly: true, ControllerManager: true}, true},
-		"less":                {Options{APIOnly: true, ControllerManager: true}, state.Record{APIOnly: true}, false},
-		"node for API":        {Options{APIOnly: true}, state.Record{}, false},
-		"IPv6 missing":        {Options{DualStack: true}, state.Record{}, false},
-		"IPv6 not asked for":  {Options{}, state.Record{DualStack: true}, true},
-		"other feature gates": {Options{FeatureGates: "A=true"}, state.Record{}, false},
+		"same":                 {Options{APIOnly: true}, state.Record{APIOnly: true}, true},
+		"more":                 {Options{APIOnly: true}, state.Record{APIOnly: true, ControllerManager: true}, true},
+		"less":                 {Options{APIOnly: true, ControllerManager: true}, state.Record{APIOnly: true}, false},
+		"node for API":         {Options{APIOnly: true}, state.Record{}, false},
+		"IPv6 missing":         {Options{DualStack: true}, state.Record{}, false},
+		"IPv6 not asked for":   {Options{}, state.Record{DualStack: true}, true},
+		"cert-manager missing": {Options{CertManager: true}, state.Record{}, false},
+		"cert-manager there":   {Options{CertManager: true}, state.Record{CertManager: true}, true},
+		"not asked for it":     {Options{}, state.Record{CertManager: true}, true},
+		"other feature gates":  {Options{FeatureGates: "A=true"}, state.Record{}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if why := test.wanted.misfit(test.runs); (why == "") != test.fits {
 				t.Errorf("says %q", why)
 			}
 		})
+	}
+}
+
+// TestDefaultNames: who needs more doesn't join one that has less.
+func TestDefaultNames(t *testing.T) {
+	for want, o := range map[string]Options{
+		"node":              {},
+		"node-cert-manager": {CertManager: true},
+		"api":               {APIOnly: true},
+		"api-controllers":   {APIOnly: true, ControllerManager: true},
+		"api-cert-manager":  {APIOnly: true, ControllerManager: true, CertManager: true},
+		"mine":              {Name: "mine", CertManager: true},
+	} {
+		if got := o.DefaultName(); got != want {
+			t.Errorf("%+v is called %q, want %q", o, got, want)
+		}
 	}
 }
 

@@ -25,7 +25,10 @@ func (c *Cluster) Reboot(ctx context.Context, p *progress.Printer) error {
 	if err := nodeGone(ctx, c.Dir, c.Record); err != nil {
 		return err
 	}
-	o := Options{Name: c.Record.Name, DualStack: c.Record.DualStack, FeatureGates: c.Record.FeatureGates, ForTests: c.Record.ForTests}
+	o := Options{
+		Name: c.Record.Name, CertManager: c.Record.CertManager, DualStack: c.Record.DualStack,
+		FeatureGates: c.Record.FeatureGates, ForTests: c.Record.ForTests,
+	}
 	layout, program, err := prepare(ctx, o, c.Dir, p)
 	if err != nil {
 		return err

@@ -44,8 +44,8 @@ func start(ctx context.Context, o Options, layout component.Layout, server, prog
 	defer cancel()
 	record := state.Record{
 		Name: layout.Dir.Name(), Started: time.Now(), ForTests: o.ForTests, APIOnly: layout.APIOnly,
-		ControllerManager: layout.ControllerManager, DualStack: layout.DualStack, FeatureGates: layout.FeatureGates,
-		Server: server,
+		ControllerManager: layout.ControllerManager, CertManager: layout.CertManager != "", DualStack: layout.DualStack,
+		FeatureGates: layout.FeatureGates, Server: server,
 	}
 	i, err := launch(layout, program, &record)
 	if err != nil {

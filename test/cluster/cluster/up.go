@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/pillion-mesh/pillion/test/cluster/binary"
-	"github.com/pillion-mesh/pillion/test/cluster/component"
-	"github.com/pillion-mesh/pillion/test/cluster/images"
 	"github.com/pillion-mesh/pillion/test/cluster/progress"
 	"github.com/pillion-mesh/pillion/test/cluster/state"
 )
@@ -161,67 +157,4 @@ func nodePossible(dir state.Dir, user int) error {
 		return fmt.Errorf("state folder %s: the paths of sockets in it become too long; set %s to a shorter one", dir, state.BaseEnv)
 	}
 	return nil
-}
-
-// prepare finds and builds all programs and images.
-func prepare(ctx context.Context, o Options, dir state.Dir, p *progress.Printer) (component.Layout, string, error) {
-	layout := component.Layout{
-		Dir: dir, APIOnly: o.APIOnly, ControllerManager: o.ControllerManager || !o.APIOnly,
-		DualStack: o.DualStack, FeatureGates: o.FeatureGates,
-	}
-	wanted := binary.ForAPI()
-	if !o.APIOnly {
-		wanted = binary.ForNode()
-	}
-	var err error
-	if layout.Programs, err = binary.Find(wanted); err != nil {
-		return layout, "", err
-	}
-	if err := dir.Create(); err != nil {
-		return layout, "", err
-	}
-	program := o.Program
-	if layout.Kube, program, err = build(ctx, program, p); err != nil {
-		return layout, "", err
-	}
-	if o.APIOnly {
-		layout.Ports, err = freePorts()
-		return layout, program, err
-	}
-	layout.Ports = component.NodePorts()
-	layout.CNIFolder = filepath.Dir(layout.Programs["host-local"])
-	return layout, program, pauseImage(ctx, dir)
-}
-
-// build is done by one program at a time, whatever clusters they want.
-func build(ctx context.Context, program string, p *progress.Printer) (kube, initProgram string, err error) {
-	root, err := binary.Root(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	cache, err := binary.Cache()
-	if err != nil {
-		return "", "", err
-	}
-	lock, err := state.Exclusive(ctx, filepath.Join(cache, "build.lock"))
-	if err != nil {
-		return "", "", err
-	}
-	defer lock.Release()
-	if kube, err = binary.Kube(ctx, root, p); err != nil {
-		return "", "", err
-	}
-	if program != "" {
-		return kube, program, nil
-	}
-	program = filepath.Join(cache, "cluster")
-	return kube, program, binary.Build(ctx, root, program, "./test/cluster")
-}
-
-func pauseImage(ctx context.Context, dir state.Dir) error {
-	image, err := images.Pause(ctx)
-	if err != nil {
-		return err
-	}
-	return images.WriteArchive(dir.Path("pause.tar"), image)
 }

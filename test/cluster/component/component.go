@@ -43,6 +43,8 @@ type Layout struct {
 	ControllerManager bool              `json:"controllerManager"`
 	DualStack         bool              `json:"dualStack"`
 	FeatureGates      string            `json:"featureGates"`
+	CertManager       string            `json:"certManager"`     // its program; "": without
+	CertManagerCRDs   string            `json:"certManagerCRDs"` // a file of them
 	Ports             Ports             `json:"ports"`
 	Snapshotter       string            `json:"snapshotter"` // overlayfs or native
 	CNI               string            `json:"cni"`         // bridge or ptp
@@ -73,7 +75,7 @@ func (l Layout) Server() string {
 
 // Subjects are the certificates a cluster needs, by file name.
 func (l Layout) Subjects() map[string]pki.Subject {
-	return map[string]pki.Subject{
+	subjects := map[string]pki.Subject{
 		"apiserver": {Name: "kube-apiserver", Hosts: []string{
 			NodeAddress, APIService, "127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
 			"kubernetes.default.svc." + Domain}},
@@ -83,6 +85,10 @@ func (l Layout) Subjects() map[string]pki.Subject {
 		"kubelet":            {Name: "system:node:" + Node, Groups: []string{"system:nodes"}},
 		"kube-proxy":         {Name: "system:kube-proxy"},
 	}
+	if l.CertManager != "" {
+		subjects["cert-manager"] = pki.Subject{Name: "cert-manager", Groups: []string{"system:masters"}}
+	}
+	return subjects
 }
 
 // Kubeconfig is the path of a component's.

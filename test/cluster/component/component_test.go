@@ -20,7 +20,7 @@ func TestGolden(t *testing.T) {
 	dual.DualStack, dual.CNI, dual.FeatureGates = true, "ptp", "A=true"
 	api := Layout{Dir: "/state", Kube: "/kube", Programs: programs, APIOnly: true, Ports: Ports{1, 2, 3, 4}}
 	controllers := api
-	controllers.ControllerManager = true
+	controllers.ControllerManager, controllers.CertManager = true, "/certmanager"
 	for name, layout := range map[string]Layout{"node": node, "dual-stack": dual, "api": api, "api-controllers": controllers} {
 		t.Run(name, func(t *testing.T) { compare(t, name, describe(t, layout)) })
 	}
@@ -31,6 +31,9 @@ func describe(t *testing.T, l Layout) string {
 	commands := []supervise.Command{l.Etcd(), l.APIServer(), l.ControllerManagerCommand()}
 	if !l.APIOnly {
 		commands = append(commands, l.Scheduler(), l.Kubelet(), l.Proxy(), l.Containerd())
+	}
+	if l.CertManager != "" {
+		commands = append(commands, l.CertManagerCommand())
 	}
 	for _, c := range commands {
 		_, _ = fmt.Fprintf(&out, "%s: %s\n  %s\n\n", c.Name, c.Path, strings.Join(c.Args, "\n  "))

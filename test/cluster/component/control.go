@@ -89,6 +89,11 @@ func (l Layout) Scheduler() supervise.Command {
 		"--kube-api-qps=1000", "--kube-api-burst=2000")
 }
 
+// CertManagerCommand is its controllers and its CA injector.
+func (l Layout) CertManagerCommand() supervise.Command {
+	return supervise.Command{Name: "cert-manager", Path: l.CertManager, Args: []string{"--kubeconfig=" + l.Kubeconfig("cert-manager")}}
+}
+
 // AuditPolicy logs what tests want to see afterwards: pods with their bodies, other writes by name.
 func (l Layout) AuditPolicy() string {
 	return fmt.Sprintf(`apiVersion: audit.k8s.io/v1

@@ -31,6 +31,7 @@ type Record struct {
 	Server            string    `json:"server,omitempty"`
 	APIOnly           bool      `json:"apiOnly,omitempty"`
 	ControllerManager bool      `json:"controllerManager,omitempty"`
+	CertManager       bool      `json:"certManager,omitempty"`
 	DualStack         bool      `json:"dualStack,omitempty"`
 	FeatureGates      string    `json:"featureGates,omitempty"`
 	ForTests          bool      `json:"forTests,omitempty"` // the last test that uses it takes it down

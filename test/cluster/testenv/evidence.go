@@ -39,6 +39,9 @@ func (c *Cluster) evidence(t testing.TB, namespace string) {
 
 func (c *Cluster) saveObjects(ctx context.Context, folder, namespace string) {
 	kinds := "pods,services,endpointslices,configmaps,deployments,replicasets,daemonsets,jobs,serviceaccounts"
+	if c.Record.CertManager {
+		kinds += ",issuers,certificates,certificaterequests"
+	}
 	c.save(ctx, folder, "objects.yaml", "kubectl", "get", kinds, "-n", namespace, "-o", "yaml")
 	c.save(ctx, folder, "events.txt", "kubectl", "get", "events", "-n", namespace, "--sort-by=.lastTimestamp")
 	c.save(ctx, folder, "webhooks.yaml", "kubectl", "get", "mutatingwebhookconfigurations,validatingwebhookconfigurations", "-o", "yaml")

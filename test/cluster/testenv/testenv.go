@@ -30,6 +30,7 @@ const RequireEnv = "PILLION_REQUIRE_NODE"
 type Options struct {
 	Node              bool   // pods run; needs root on Linux
 	ControllerManager bool   // without Node: garbage collection, ServiceAccounts, Deployments make pods
+	CertManager       bool   // real cert-manager, and the controller manager: certificates are issued, caBundles injected
 	DualStack         bool   // IPv4 and IPv6
 	FeatureGates      string // Name=true,…
 	Name              string // "": the one all tests with these options share
@@ -94,7 +95,8 @@ func impossible(err error) bool {
 
 func clusterOptions(o Options) cluster.Options {
 	return cluster.Options{
-		Name: o.Name, APIOnly: !o.Node, ControllerManager: o.ControllerManager, DualStack: o.DualStack, FeatureGates: o.FeatureGates,
+		Name: o.Name, APIOnly: !o.Node, ControllerManager: o.ControllerManager, CertManager: o.CertManager,
+		DualStack: o.DualStack, FeatureGates: o.FeatureGates,
 	}
 }
 
