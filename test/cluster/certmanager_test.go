@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/pillion-mesh/pillion/test/cluster/progress"
 	"github.com/pillion-mesh/pillion/test/cluster/testenv"
 )
 
@@ -67,6 +69,7 @@ func TestCertManager(t *testing.T) {
 	})
 	t.Run("the Secret is deleted", func(t *testing.T) {
 		renewals(t, c, namespace, "server", func() {
+			c.WaitIdle(t, namespace, "server")
 			if err := c.Client.CoreV1().Secrets(namespace).Delete(t.Context(), "server", metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -79,16 +82,36 @@ func TestCertManager(t *testing.T) {
 	})
 }
 
-// renewals sees the certificate change three times, each after cause, and stay valid.
+// TestCertManagerOnNode: it runs beside the node's pods, and again after a power cut.
+func TestCertManagerOnNode(t *testing.T) {
+	c := testenv.Start(t, testenv.Options{Node: true, CertManager: true, Name: "certs-node"})
+	namespace := c.Namespace(t)
+	apply(t, c, namespace, authority+leaf("server", ""))
+	before := c.WaitIssued(t, namespace, "server", nil)
+	if err := c.Reboot(t.Context(), progress.New(os.Stderr)); err != nil {
+		t.Fatal(err)
+	}
+	if again := c.WaitIssued(t, namespace, "server", nil); !bytes.Equal(again.Data[corev1.TLSCertKey], before.Data[corev1.TLSCertKey]) {
+		t.Error("a power cut alone made another certificate")
+	}
+	c.Renew(t, namespace, "server")
+	verify(t, c, namespace, c.WaitIssued(t, namespace, "server", before))
+}
+
+// renewals sees the certificate and its key change three times, each after cause, and stay valid.
 func renewals(t *testing.T, c *testenv.Cluster, namespace, name string, cause func()) {
 	t.Helper()
 	last := c.WaitIssued(t, namespace, name, nil)
 	for range 3 {
 		cause()
 		start := time.Now()
-		last = c.WaitIssued(t, namespace, name, last)
+		renewed := c.WaitIssued(t, namespace, name, last)
 		t.Logf("new after %.2fs", time.Since(start).Seconds())
-		verify(t, c, namespace, last)
+		if bytes.Equal(renewed.Data[corev1.TLSPrivateKeyKey], last.Data[corev1.TLSPrivateKeyKey]) {
+			t.Error("the key is the one before")
+		}
+		verify(t, c, namespace, renewed)
+		last = renewed
 	}
 }
 

@@ -35,26 +35,35 @@ func (c *Cluster) WaitIssued(t testing.TB, namespace, secret string, previous *c
 	return found
 }
 
-// Renew has cert-manager issue the Certificate once more, now, as `cmctl renew` does: by the condition Issuing. It first
-// waits until an issuance under way is over, for cert-manager ends that one by removing the condition after the Secret
-// has changed, and would remove ours with it.
+// WaitIdle waits until no issuance of the Certificate is under way. One ends a moment after its Secret has changed; what
+// asks for another before that, the condition Issuing or a deleted Secret, is answered by the same certificate.
+func (c *Cluster) WaitIdle(t testing.TB, namespace, certificate string) {
+	t.Helper()
+	c.poll(t, namespace, "the end of Certificate "+certificate+"'s issuance", func(ctx context.Context) error {
+		return notIssuing(ctx, c.Client.CoreV1().RESTClient(), certificatePath(namespace, certificate))
+	})
+}
+
+// Renew has cert-manager issue the Certificate once more, now, as `cmctl renew` does: by the condition Issuing, after
+// WaitIdle.
 func (c *Cluster) Renew(t testing.TB, namespace, certificate string) {
 	t.Helper()
-	path := fmt.Sprintf("/apis/cert-manager.io/v1/namespaces/%s/certificates/%s", namespace, certificate)
-	api := c.Client.CoreV1().RESTClient()
-	c.poll(t, namespace, "the end of Certificate "+certificate+"'s issuance", func(ctx context.Context) error {
-		return notIssuing(ctx, api, path)
-	})
+	c.WaitIdle(t, namespace, certificate)
 	condition := fmt.Sprintf(`{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: %s}, status: {conditions: [
 		{type: Issuing, status: "True", reason: ManuallyTriggered, message: asked for by a test, lastTransitionTime: %q}]}}`,
 		certificate, time.Now().UTC().Format(time.RFC3339))
 	ctx, cancel := context.WithTimeout(context.Background(), issueTimeout)
 	defer cancel()
-	err := api.Patch(types.ApplyYAMLPatchType).AbsPath(path, "status").Param("fieldManager", "testenv").Param("force", "true").
+	err := c.Client.CoreV1().RESTClient().Patch(types.ApplyYAMLPatchType).
+		AbsPath(certificatePath(namespace, certificate), "status").Param("fieldManager", "testenv").Param("force", "true").
 		Body([]byte(condition)).Do(ctx).Error()
 	if err != nil {
 		t.Fatalf("renewing Certificate %s/%s: %v", namespace, certificate, err)
 	}
+}
+
+func certificatePath(namespace, name string) string {
+	return fmt.Sprintf("/apis/cert-manager.io/v1/namespaces/%s/certificates/%s", namespace, name)
 }
 
 func notIssuing(ctx context.Context, api rest.Interface, path string) error {
