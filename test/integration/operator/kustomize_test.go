@@ -2,15 +2,22 @@ package operator
 
 import (
 	"bytes"
+	"maps"
 	"testing"
 
+	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/internal/controller/injector"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
 )
 
 func TestEveryObjectOfConfigApplies(t *testing.T) {
@@ -109,7 +116,44 @@ func (e *env) policyHolds(kubeconfig string) {
 		e.T.Errorf("reading another Secret: %v, want Forbidden", err)
 	}
 	e.refused(c, webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "somebody-elses" }), "named pillion-*")
+	e.mayProbe(c)
 	e.refused(c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: "another"}}, "pillion-last-good-*")
+}
+
+// mayProbe does what the probe of serving certificates needs.
+func (e *env) mayProbe(c client.Client) {
+	e.T.Helper()
+	if err := c.Get(e.Ctx(), client.ObjectKey{Namespace: "default", Name: "kubernetes"}, &discoveryv1.EndpointSlice{}); !apierrors.IsNotFound(err) {
+		e.T.Errorf("reading where the API servers are: %v, want NotFound in a cluster that doesn't say", err)
+	}
+	if err := c.Get(e.Ctx(), client.ObjectKey{Namespace: "default", Name: "another"}, &discoveryv1.EndpointSlice{}); !apierrors.IsForbidden(err) {
+		e.T.Errorf("reading where something else is: %v, want Forbidden", err)
+	}
+	keeper := probe.Keeper{Client: c, Live: c, CRD: injector.InjectorCRD(c), Log: logr.Discard()}
+	want := probe.Configuration(probe.Target{Service: "pillion", Namespace: e.Namespace, Port: 443}, otherCA(e.T))
+	must(e.T, keeper.Keep(e.Ctx(), want))
+	must(e.T, keeper.Remove(e.Ctx(), want.Name))
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, GenerateName: "pillion-probe-"}}
+	must(e.T, c.Create(e.Ctx(), lease, client.DryRunAll))
+}
+
+// TestProbeServiceLeadsToTheOperator: same pods and port as the webhook's Service, under the name that is rendered.
+func TestProbeServiceLeadsToTheOperator(t *testing.T) {
+	services := map[string]*corev1.Service{}
+	for _, object := range build(t, "default") {
+		if object.GetKind() == "Service" {
+			s := &corev1.Service{}
+			must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, s))
+			services[s.Name] = s
+		}
+	}
+	own, probes := services["pillion"], services[probe.Name("pillion")]
+	if own == nil || probes == nil {
+		t.Fatalf("Services %v", services)
+	}
+	if !maps.Equal(own.Spec.Selector, probes.Spec.Selector) || len(own.Spec.Selector) == 0 || len(probes.Spec.Ports) != 1 || probes.Spec.Ports[0] != own.Spec.Ports[0] {
+		t.Errorf("%+v\nisn't like %+v", probes.Spec, own.Spec)
+	}
 }
 
 func TestKustomizeIsDeterministic(t *testing.T) {

@@ -16,6 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
 )
 
 // webhook is a configuration as the operator in namespace mesh writes it, but for change.
@@ -37,6 +39,13 @@ func validating(change func(*admissionv1.ValidatingWebhook)) *admissionv1.Valida
 			Rule: admissionv1.Rule{APIGroups: []string{"pillion.dev"}, APIVersions: []string{"v1alpha1"}, Resources: []string{"injectors"}}}}}
 	change(&w)
 	return &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "pillion-x"}, Webhooks: []admissionv1.ValidatingWebhook{w}}
+}
+
+// probing is the configuration of the serving certificate's probe as the operator in namespace mesh writes it, likewise.
+func probing(change func(*admissionv1.MutatingWebhook)) *admissionv1.MutatingWebhookConfiguration {
+	c := probe.Configuration(probe.Target{Service: "pillion", Namespace: "mesh", Port: 443}, nil)
+	change(&c.Webhooks[0])
+	return c
 }
 
 // TestPolicyHoldsInAnyNamespace builds config/default for another namespace, as an overlay with one line does, and acts
@@ -78,6 +87,7 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	} {
 		e.refused(c, webhook(bad.change), bad.words)
 	}
+	e.probeOnly(c)
 	for _, bad := range []func(*admissionv1.ValidatingWebhook){
 		func(w *admissionv1.ValidatingWebhook) { w.FailurePolicy = new(admissionv1.Fail) },
 		func(w *admissionv1.ValidatingWebhook) { w.Rules[0].Resources = []string{"*"} },
@@ -92,6 +102,10 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	for _, good := range []client.Object{
 		webhook(func(*admissionv1.MutatingWebhookConfiguration) {}),
 		validating(func(*admissionv1.ValidatingWebhook) {}),
+		probing(func(*admissionv1.MutatingWebhook) {}),
+		probing(func(w *admissionv1.MutatingWebhook) {
+			w.ClientConfig = admissionv1.WebhookClientConfig{URL: new("https://localhost/probe")}
+		}),
 		webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
 			w.Webhooks[0].ClientConfig = admissionv1.WebhookClientConfig{URL: new("https://127.0.0.1/")}
 		}),
@@ -101,6 +115,47 @@ func TestPolicyHoldsInAnyNamespace(t *testing.T) {
 	}
 	e.othersEntries(c)
 	must(t, e.Client.Create(e.Ctx(), webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "not-the-operators" }), client.DryRunAll))
+}
+
+// probeOnly checks that the probe's configuration can't be made for anything else, nor another for what it is for.
+func (e *env) probeOnly(c client.Client) {
+	e.T.Helper()
+	rule := func(change func(*admissionv1.RuleWithOperations)) func(*admissionv1.MutatingWebhook) {
+		return func(w *admissionv1.MutatingWebhook) { change(&w.Rules[0]) }
+	}
+	for what, bad := range map[string]func(*admissionv1.MutatingWebhook){
+		"pods": rule(func(r *admissionv1.RuleWithOperations) {
+			r.APIGroups, r.Resources = []string{""}, []string{"pods"}
+		}),
+		"other resources":  rule(func(r *admissionv1.RuleWithOperations) { r.Resources = []string{"leases", "leasecandidates"} }),
+		"any group":        rule(func(r *admissionv1.RuleWithOperations) { r.APIGroups = []string{"*"} }),
+		"other operations": rule(func(r *admissionv1.RuleWithOperations) { r.Operations = append(r.Operations, admissionv1.Update) }),
+		"another namespace": func(w *admissionv1.MutatingWebhook) {
+			w.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] = "kube-node-lease"
+		},
+		"all namespaces": func(w *admissionv1.MutatingWebhook) { w.NamespaceSelector = nil },
+		"all Leases":     func(w *admissionv1.MutatingWebhook) { w.ObjectSelector = nil },
+		"all but probes": func(w *admissionv1.MutatingWebhook) {
+			w.ObjectSelector.MatchExpressions[0].Operator = metav1.LabelSelectorOpDoesNotExist
+		},
+		"another name": func(w *admissionv1.MutatingWebhook) { w.Name = "x.pillion.dev" },
+	} {
+		e.T.Log("pillion-probe for " + what)
+		e.refused(c, probing(bad), "pillion-probe for the creation of Leases in its own namespace")
+	}
+	for _, bad := range []func(*admissionv1.ServiceReference){
+		func(s *admissionv1.ServiceReference) { s.Name = "pillion" },
+		func(s *admissionv1.ServiceReference) { s.Namespace = "pillion-system" },
+	} {
+		e.refused(c, probing(func(w *admissionv1.MutatingWebhook) { bad(w.ClientConfig.Service) }), "its own Service")
+	}
+	renamed := probing(func(w *admissionv1.MutatingWebhook) { w.ClientConfig.Service.Name = "pillion" })
+	renamed.Name = "pillion-probe2"
+	e.refused(c, renamed, "creation of pods")
+	e.refused(c, webhook(func(w *admissionv1.MutatingWebhookConfiguration) {
+		w.Webhooks[0].ClientConfig.Service.Name = "pillion-probe"
+	}), "its own Service")
+	e.refused(c, webhook(func(w *admissionv1.MutatingWebhookConfiguration) { w.Name = "pillion-probe" }), "pillion-probe for the creation of Leases")
 }
 
 // othersEntries checks what the operator may do to a configuration that a chart wrote, with entries it couldn't write
