@@ -60,7 +60,8 @@ func (w *Watches) start(ctx context.Context, name string) {
 	source := cache.NewListWatchFromClient(w.Client.CoreV1().RESTClient(), "secrets", w.Namespace, one)
 	informer := cache.NewSharedInformer(source, &corev1.Secret{}, 0)
 	changed := func(any) { w.Changed() }
-	// Both can only fail on an informer that has started or stopped.
+	// All three can only fail on an informer that has started or stopped.
+	_ = informer.SetTransform(withoutData)
 	_ = informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 		w.Log.V(1).Info("a Secret isn't watched for now", "namespace", w.Namespace, "secret", name, "error", err.Error())
 	})
@@ -74,4 +75,12 @@ func (w *Watches) start(ctx context.Context, name string) {
 		w.running = map[string]watch{}
 	}
 	w.running[name] = watch{stop: stop, done: done}
+}
+
+// withoutData: an informer is for the news only, and a key needn't be in memory twice.
+func withoutData(object any) (any, error) {
+	if secret, ok := object.(*corev1.Secret); ok {
+		secret.Data, secret.ManagedFields = nil, nil
+	}
+	return object, nil
 }
