@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,11 @@ func TestTwoOperatorsSideBySide(t *testing.T) {
 // something has to name the canary's.
 func TestCanaryMayTouchNothingByTheFirstOnesNames(t *testing.T) {
 	named := 0
+	var services []string
 	for _, object := range build(t, "overlays/canary") {
+		if object.GetKind() == "Service" {
+			services = append(services, object.GetName())
+		}
 		rules, _, err := unstructured.NestedSlice(object.Object, "rules")
 		must(t, err)
 		for i, rule := range rules {
@@ -69,6 +74,10 @@ func TestCanaryMayTouchNothingByTheFirstOnesNames(t *testing.T) {
 				}
 			}
 		}
+	}
+	slices.Sort(services)
+	if want := []string{"pillion-canary", "pillion-canary-probe"}; !slices.Equal(services, want) {
+		t.Errorf("Services %v, want %v", services, want)
 	}
 	if named < 3 {
 		t.Errorf("%d names found: this test would prove little", named)
