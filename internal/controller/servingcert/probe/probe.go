@@ -91,7 +91,8 @@ func New(o Options) (*Prober, error) {
 }
 
 // Probe asks each API server once. If none of the addresses that the cluster gives can be asked, the configured one is:
-// it may lead through something that they don't. An error means that nobody was asked.
+// it may lead through something that they don't. An error means that nobody could be asked, or that ctx ended: then some
+// of the answers say only that.
 func (p *Prober) Probe(ctx context.Context) ([]Answer, error) {
 	addresses, unknown := p.servers(ctx)
 	answers, err := p.each(ctx, addresses)
