@@ -79,8 +79,8 @@ func TestProbeOfALateReplica(t *testing.T) {
 	}
 	w.replica.before.Store(nil)
 	ctx, release := context.WithCancel(t.Context())
-	hang = func(context.Context) { <-ctx.Done() }
-	w.replica.greeting.Store(&hang)
+	dumb := func(context.Context) { <-ctx.Done() } // the handshake's own context ends only with the server's patience
+	w.replica.greeting.Store(&dumb)
 	a := w.probe()
 	release()
 	w.replica.greeting.Store(nil)
