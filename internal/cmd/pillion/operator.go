@@ -117,6 +117,9 @@ func operatorFlags(f *pflag.FlagSet, o *operator.Options) {
 	}
 	f.StringVar(&o.OpsAddress, "ops-address", o.OpsAddress, "`address` of /metrics, /healthz and /readyz (plain HTTP)")
 	f.StringSliceVar(&o.ServingHosts, "serving-host", o.ServingHosts, "further DNS `name` or address in the certificate, for Injectors with spec.webhook.url")
+	f.StringVar(&o.TLSCert, "tls-cert-file", o.TLSCert, "`file` with the certificate chain to serve, for Injectors with certificates.source Provided and no secretRef; read again when it changes")
+	f.StringVar(&o.TLSKey, "tls-key-file", o.TLSKey, "`file` with its private key")
+	f.StringVar(&o.TLSCA, "tls-ca-file", o.TLSCA, "`file` with its CA; empty: the last certificate of the chain")
 	f.StringVar(&o.ProbeURL, "probe-url", o.ProbeURL, "base URL at which API servers reach this operator for the probe of a new CA, with a host name that no webhook has; only for operators that aren't reached by a Service")
 	f.DurationVar(&o.Drain, "drain", o.Drain, "how `long` to go on answering after SIGTERM, while API servers learn of it")
 	f.DurationVar(&o.Linger, "linger", o.Linger, "how `long` idle connections may stay after that, until API servers drop them: closing one can lose a request")

@@ -131,7 +131,11 @@ func (c *Controller) lookThroughServers(ctx context.Context, s stored, now time.
 		c.logFault(c.Prober.Keep(ctx, nil), "removing the probe")
 		return
 	}
-	if err := c.Prober.Keep(ctx, c.bundle(now)); err != nil {
+	bundle := c.bundle(now)
+	if len(bundle) == 0 {
+		return // the Secret isn't written yet
+	}
+	if err := c.Prober.Keep(ctx, bundle); err != nil {
 		l.probe = rotation.ProbeUnknown
 		c.logFault(err, "keeping the probe")
 		return
@@ -147,11 +151,9 @@ func (c *Controller) lookThroughServers(ctx context.Context, s stored, now time.
 func (c *Controller) podNames() []string {
 	var names []string
 	for _, r := range c.leading.replicas {
-		if host, _, err := net.SplitHostPort(r.Name); err == nil || net.ParseIP(r.Name) != nil {
-			_ = host
-			continue
+		if _, _, err := net.SplitHostPort(r.Name); err != nil && net.ParseIP(r.Name) == nil {
+			names = append(names, r.Name)
 		}
-		names = append(names, r.Name)
 	}
 	return names
 }

@@ -14,15 +14,19 @@ import (
 func (c *Controller) syncPair(ctx context.Context) {
 	settings := c.Settings()
 	if settings.Source == v1alpha1.CertificatesSelfManaged || c.Pairs == nil {
-		c.pair, c.refused = nil, nil
+		c.pair, c.refused, c.expiring = nil, nil, ""
 		return
 	}
 	p, err := c.Pairs.Candidate(ctx, settings, c.names())
 	c.refused = err
-	if err != nil || p == nil {
+	if err != nil {
+		c.tellRefused(err)
+	}
+	if p == nil {
 		return // the last one is as good as it was
 	}
 	c.pair = &leaf{tls: p.Certificate, crt: p.Certificate.Leaf, ca: p.CA, id: idOf(p.CA), ends: p.Ends}
+	c.tellExpiring(p, settings.Source == v1alpha1.CertificatesCertManager)
 }
 
 // syncLeaf changes the served leaf when it is time. With stale knowledge it only renews.

@@ -28,6 +28,9 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
+// lookAtFiles is how often files are read again, which tell of no change.
+const lookAtFiles = 10 * time.Second
+
 // Options say whose certificate this is.
 type Options struct {
 	Service       string // SNI is <service>.<namespace>.svc
@@ -61,7 +64,7 @@ type Deps struct {
 
 // Pairs gives the certificate that somebody else issued.
 type Pairs interface {
-	// Candidate is the pair to serve by the settings. It may ask for one to be issued.
+	// Candidate is the pair to serve by the settings. It may ask for one to be issued. There may be a pair with an error.
 	Candidate(ctx context.Context, settings v1alpha1.Certificates, names []string) (*pairs.Pair, error)
 }
 
@@ -101,8 +104,9 @@ type Controller struct {
 	stored stored // what this replica took from the Secret
 
 	// These are only touched by who has the turn.
-	pair     *leaf // that somebody else issued
-	refused  error // why there is none
+	pair     *leaf  // that somebody else issued
+	expiring string // why somebody has to see to it
+	refused  error  // why there is none
 	prepared map[rotation.ID]*leaf
 	held     map[rotation.ID]*rotation.Streak // of leaves that aren't served: since when they are trusted
 	active   rotation.Streak                  // that it is the present one
@@ -226,6 +230,8 @@ func (c *Controller) pause(err error) time.Duration {
 	case s.Phase == rotation.Retire:
 		left := c.Times.Of(s).Retire - c.Now().Sub(s.Since)
 		return min(c.Times.Look, max(c.Times.Retry, left))
+	case c.Settings().Source == v1alpha1.CertificatesProvided:
+		return min(c.Times.Look, lookAtFiles)
 	}
 	return c.Times.Look
 }

@@ -53,8 +53,11 @@ func (c *Controller) report() {
 
 // fault is the first of what is wrong.
 func (c *Controller) fault() (reason, message string) {
-	if c.refused == nil {
+	switch {
+	case c.refused == nil && c.expiring == "":
 		return "", ""
+	case c.refused == nil:
+		return "Expiring", c.expiring
 	}
 	var refused *pairs.Refused
 	if errors.As(c.refused, &refused) {

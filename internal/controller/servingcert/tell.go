@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/pairs"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
@@ -91,6 +92,24 @@ func (l *leading) waitsFor(s rotation.State) []error {
 		}
 	}
 	return all
+}
+
+// tellRefused tells of what others issued and can't be served.
+func (c *Controller) tellRefused(err error) {
+	if c.told.due("CertificateRefused "+err.Error(), c.Now()) {
+		c.Log.Error(err, "certificate can't be served; what was served before is")
+		c.Event(corev1.EventTypeWarning, "CertificateRefused", err.Error())
+	}
+}
+
+// tellExpiring tells of what others issued and don't renew.
+func (c *Controller) tellExpiring(p *pairs.Pair, renewed bool) {
+	const reason = "CertificateExpiring"
+	message, due := p.Expiring(renewed, c.Now(), c.told[reason])
+	if c.expiring = message; due {
+		c.told[reason] = c.Now()
+		c.Event(corev1.EventTypeWarning, reason, message)
+	}
 }
 
 // tellFault tells of a Secret that can't be used as it is.

@@ -111,7 +111,22 @@ func watch(ctx context.Context, mgr manager.Manager, nodes *admission.Nodes, cer
 	_, err = secrets.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc: wake, DeleteFunc: wake, UpdateFunc: func(_, _ any) { certificate.Wake() },
 	})
-	return errors.Join(err, nodes.Watch(ctx, informers))
+	return errors.Join(err, watchBundles(ctx, informers, certificate), nodes.Watch(ctx, informers))
+}
+
+// watchBundles has the certificate looked at when one of our webhook configurations changes: somebody may have replaced
+// the caBundle.
+func watchBundles(ctx context.Context, informers cache.Cache, certificate *servingcert.Controller) error {
+	configurations, err := informers.GetInformer(ctx, &admissionv1.MutatingWebhookConfiguration{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watching webhook configurations: %w", err)
+	}
+	_, err = configurations.AddEventHandler(toolscache.ResourceEventHandlerFuncs{UpdateFunc: func(_, now any) {
+		if c, ok := now.(*admissionv1.MutatingWebhookConfiguration); ok && c.Labels[servingcert.LabelInjector] != "" {
+			certificate.Wake()
+		}
+	}})
+	return err
 }
 
 // synced is a readiness check: the manager starts its runnables when its caches have synced.

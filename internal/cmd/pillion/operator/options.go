@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
@@ -28,6 +29,9 @@ type Options struct {
 	Service          string
 	ServicePort      int32
 	ServingHosts     []string
+	TLSCert          string // files, for spec.certificates.source Provided
+	TLSKey           string
+	TLSCA            string
 	ProbeURL         string // base of the URL at which API servers reach the probe, where there is no Service
 	Now              func() time.Time
 	Times            rotation.Times  // of rotations of the serving CA
@@ -99,6 +103,9 @@ func (o Options) Validate() error {
 	if o.ServicePort < 1 || o.ServicePort > 65535 {
 		errs = append(errs, fmt.Errorf("--service-port %d: want 1 to 65535", o.ServicePort))
 	}
+	if (o.TLSCert == "") != (o.TLSKey == "") || o.TLSCA != "" && o.TLSCert == "" {
+		errs = append(errs, errors.New("--tls-cert-file and --tls-key-file go together, and --tls-ca-file goes with them"))
+	}
 	if err := probeURL(o.ProbeURL); err != nil {
 		errs = append(errs, err)
 	}
@@ -119,9 +126,16 @@ func probeURL(text string) error {
 	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || net.ParseIP(u.Hostname()) != nil {
+	if host := hostOf(text); !strings.HasPrefix(text, "https://") || host == "" || net.ParseIP(host) != nil {
 		return fmt.Errorf("--probe-url %q: want https:// and a host name, such as https://localhost:15017", text)
 	}
 	return nil
+}
+
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }

@@ -8,17 +8,21 @@ import (
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
 	"github.com/pillion-mesh/pillion/internal/controller/validate"
 )
 
-// route leads to one of two handlers. http.ServeMux would answer unusual paths of admission by itself.
-func route(admission, injectors http.Handler) http.Handler {
+// route leads to one of three handlers. http.ServeMux would answer unusual paths of admission by itself.
+func route(admission, injectors, probes http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == validate.Path {
+		switch r.URL.Path {
+		case validate.Path:
 			injectors.ServeHTTP(w, r)
-			return
+		case probe.Path:
+			probes.ServeHTTP(w, r)
+		default:
+			admission.ServeHTTP(w, r)
 		}
-		admission.ServeHTTP(w, r)
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -24,6 +23,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/events"
 	"github.com/pillion-mesh/pillion/internal/controller/injector"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
 	"github.com/pillion-mesh/pillion/internal/controller/validate"
 	"github.com/pillion-mesh/pillion/internal/controller/workload"
 	"github.com/pillion-mesh/pillion/internal/inject"
@@ -93,7 +93,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	certificate, controller, err := o.newControllers(mgr, revisions, recorder, metrics, log)
+	certificate, controller, err := o.newControllers(ctx, mgr, cluster{config, clientset}, revisions, recorder, metrics, log)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,6 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	err = errors.Join(
 		watch(ctx, mgr, nodes, certificate, o),
 		controller.AddTo(mgr),
-		mgr.Add(certificate),
 		mgr.Add(degrader),
 		addWorkload(mgr, controller.Compiler.Set, recorder, metrics, log),
 		addDefaultInjector(mgr, o, revisions, h, log),
@@ -125,22 +124,20 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 		Metrics:    webhook.NewMetrics(metrics),
 	})
 	return &parts{manager: mgr, certificate: certificate, degrader: degrader, recorder: recorder,
-		handler: &drainable{next: route(admitted, checks(controller.Compiler, log))}}, nil
+		handler: &drainable{next: route(admitted, checks(controller.Compiler, log), probe.Handler(certificate.ServedCA, o.PodName))}}, nil
 }
 
 // newControllers makes two that need each other: one asks for the bundle, and is told by the other when that changes.
-func (o Options) newControllers(mgr manager.Manager, revisions injector.Revisions, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*servingcert.Controller, *injector.Controller, error) {
+func (o Options) newControllers(ctx context.Context, mgr manager.Manager, to cluster, revisions injector.Revisions, recorder *events.Recorder, metrics prometheus.Registerer, log logr.Logger) (*servingcert.Controller, *injector.Controller, error) {
 	var controller *injector.Controller
-	certificate, err := servingcert.New(o.certificateOptions(), servingcert.Deps{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Leader: leads(mgr), Now: o.Now, Jitter: rand.Float64,
-		Log: log.WithName("serving-cert"), Metrics: metrics,
+	certificate, err := o.newCertificate(ctx, mgr, to, servingcert.Deps{
 		Settings: func() v1alpha1.Certificates { return controller.Compiler.Certificates() },
 		Known:    func() bool { return controller.Compiler.CertificatesKnown() },
 		Serves:   revisions.Serve,
 		Claimed:  func(configuration string) bool { return controller.Compiler.Claims(configuration) },
 		Changed:  func() { controller.Poke() },
 		Event:    func(kind, reason, note string) { controller.Announce(kind, reason, note) },
-	})
+	}, metrics, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,11 +148,6 @@ func (o Options) newControllers(mgr manager.Manager, revisions injector.Revision
 		Log: log.WithName("injector"), Metrics: metrics,
 	})
 	return certificate, controller, err
-}
-
-func (o Options) certificateOptions() servingcert.Options {
-	return servingcert.Options{Service: o.Service, Namespace: o.Namespace, ClusterDomain: o.ClusterDomain,
-		Hosts: o.ServingHosts, Validation: injector.ValidationName(o.Service), Times: o.Times}
 }
 
 // InjectOperator is what injection has to know of this operator.

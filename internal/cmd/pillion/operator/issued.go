@@ -1,0 +1,117 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"net"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/certmanager"
+	"github.com/pillion-mesh/pillion/internal/controller/servingcert/pairs"
+)
+
+// askAgain is how often cert-manager's objects are looked at without a reason.
+const askAgain = time.Minute
+
+// issued is servingcert.Pairs: certificates of cert-manager's, or of the user's in a Secret or in files.
+type issued struct {
+	namespace, service string
+	client             client.Client
+	live               client.Reader
+	leader             func() bool
+	now                func() time.Time
+	running            context.Context // of the process: what is watched outlives a look
+
+	mu      sync.Mutex
+	files   *pairs.Files
+	watches pairs.Watches
+	asked   time.Time
+	want    certmanager.Want
+	state   certmanager.State
+}
+
+func (o Options) newIssued(ctx context.Context, mgr manager.Manager, to cluster, log logr.Logger) *issued {
+	i := &issued{namespace: o.Namespace, service: o.Service, client: mgr.GetClient(), live: mgr.GetAPIReader(), leader: leads(mgr), now: o.Now, running: ctx,
+		watches: pairs.Watches{Client: to.clientset, Namespace: o.Namespace, Log: log}}
+	if o.TLSCert != "" {
+		i.files = &pairs.Files{Cert: o.TLSCert, Key: o.TLSKey, CA: o.TLSCA}
+	}
+	return i
+}
+
+// Start ends the watches when the replica does.
+func (i *issued) Start(ctx context.Context) error {
+	<-ctx.Done()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.watches.Stop()
+	return nil
+}
+
+// Candidate is the pair that the settings speak of. There may be one though something is wrong.
+func (i *issued) Candidate(ctx context.Context, settings v1alpha1.Certificates, names []string) (*pairs.Pair, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if settings.Source == v1alpha1.CertificatesCertManager {
+		return i.fromCertManager(ctx, settings.CertManager, names)
+	}
+	switch ref := settings.Provided.SecretRef; {
+	case ref != nil:
+		return i.fromSecret(ctx, ref.Name, names)
+	case i.files != nil:
+		return i.files.Read(names, i.now())
+	}
+	return nil, &pairs.Refused{Reason: pairs.Missing,
+		Message: "spec.certificates has source Provided and no provided.secretRef, and the operator runs without --tls-cert-file: set one of them"}
+}
+
+func (i *issued) fromSecret(ctx context.Context, name string, names []string) (*pairs.Pair, error) {
+	if i.running.Err() == nil {
+		i.watches.Keep(i.running, name)
+	}
+	return pairs.Read(ctx, i.live, client.ObjectKey{Namespace: i.namespace, Name: name}, names, i.now())
+}
+
+func (i *issued) fromCertManager(ctx context.Context, settings v1alpha1.CertManagerCertificates, names []string) (*pairs.Pair, error) {
+	want := certmanager.Want{Namespace: i.namespace, Service: i.service, SecretName: certmanager.SecretName(i.service),
+		Duration: settings.Duration, IssuerRef: settings.IssuerRef}
+	for _, name := range names {
+		if net.ParseIP(name) != nil {
+			want.Addresses = append(want.Addresses, name)
+		} else {
+			want.DNSNames = append(want.DNSNames, name)
+		}
+	}
+	unknown := i.ask(ctx, want)
+	pair, err := i.fromSecret(ctx, want.SecretName, names)
+	if i.state.Reason != "" && (err == nil || refusedFor(err, pairs.Missing)) {
+		err = &pairs.Refused{Reason: i.state.Reason, Message: i.state.Message} // which says what to do about it
+	}
+	return pair, errors.Join(err, unknown)
+}
+
+// ask keeps what cert-manager is asked for. Only the leader writes.
+func (i *issued) ask(ctx context.Context, want certmanager.Want) error {
+	now := i.now()
+	if !i.leader() || reflect.DeepEqual(want, i.want) && i.state.Ready && now.Sub(i.asked) < askAgain && !now.Before(i.asked) {
+		return nil
+	}
+	state, err := certmanager.Keep(ctx, i.client, want)
+	if err != nil {
+		return err
+	}
+	i.want, i.state, i.asked = want, state, now
+	return nil
+}
+
+func refusedFor(err error, reason string) bool {
+	var refused *pairs.Refused
+	return errors.As(err, &refused) && refused.Reason == reason
+}
