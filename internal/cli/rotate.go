@@ -16,10 +16,10 @@ import (
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 )
 
-// ErrTimedOut: what was started goes on by itself.
+// ErrTimedOut is of waiting: what was started goes on by itself.
 var ErrTimedOut = errors.New("timed out")
 
-// ErrNotPossible: there is nothing to rotate here, or not now.
+// ErrNotPossible says that there is nothing to rotate here, or not now.
 var ErrNotPossible = errors.New("not possible")
 
 // Rotate starts a rotation of the operator's own CA and follows it.
