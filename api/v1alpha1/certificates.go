@@ -42,7 +42,7 @@ const (
 const IssuerGroup = "cert-manager.io"
 
 // Certificates is the identity the operator serves under, which API servers verify. It belongs to the operator's Service:
-// all Injectors of one operator share it, and the oldest of them decides.
+// all Injectors of one operator share it, and the oldest of them decides. One that has the defaults agrees with any.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.caBundle) || self.caBundle != 'External' || (has(self.source) && self.source != 'SelfManaged')",message="certificates.caBundle: External leaves the bundle to others, who can't know the operator's own CA; remove it, or set source to CertManager or Provided"
 type Certificates struct {

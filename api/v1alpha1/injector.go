@@ -134,7 +134,8 @@ type InjectorSpec struct {
 	// +kubebuilder:default={}
 	Webhook Webhook `json:"webhook,omitempty"`
 
-	// Certificates is the identity the operator serves under.
+	// Certificates is the identity the operator serves under. All Injectors of one operator share it: the oldest decides,
+	// and others that want something else say so in their condition CertificatesReady.
 	//
 	// +kubebuilder:default={}
 	Certificates Certificates `json:"certificates,omitempty"`

@@ -110,10 +110,18 @@ type Degrade struct {
 	// After this long without a ready operator failurePolicy becomes Ignore.
 	//
 	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="degrade.after: want 1s to 1h, such as 10s"
 	After metav1.Duration `json:"after,omitempty"`
 
 	// RestoreAfter this long with a ready operator failurePolicy is put back.
 	//
 	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=24
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('1h')",message="degrade.restoreAfter: want 1s to 1h, such as 30s"
 	RestoreAfter metav1.Duration `json:"restoreAfter,omitempty"`
 }

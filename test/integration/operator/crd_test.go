@@ -9,7 +9,9 @@ import (
 	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -40,6 +42,8 @@ var ruled = map[string]func(*v1alpha1.Injector){
 	"service and url": func(i *v1alpha1.Injector) {
 		i.Spec.Webhook.URL, i.Spec.Webhook.Service = "https://a", &v1alpha1.WebhookService{Name: "a", Namespace: "a"}
 	},
+	"late to degrade":        func(i *v1alpha1.Injector) { i.Spec.Degrade.After.Duration = 2 * time.Hour },
+	"late to restore":        func(i *v1alpha1.Injector) { i.Spec.Degrade.RestoreAfter.Duration = 2 * time.Hour },
 	"own CA, others' bundle": func(i *v1alpha1.Injector) { i.Spec.Certificates.CABundle = v1alpha1.BundleExternal },
 	"short CA": func(i *v1alpha1.Injector) {
 		i.Spec.Certificates.SelfManaged.CADuration.Duration = 24*time.Hour - time.Second
@@ -72,6 +76,23 @@ func TestEveryRuleOfTheCRDSpeaks(t *testing.T) {
 	for _, message := range ruleMessages(t) {
 		if !slices.ContainsFunc(values(said), func(text string) bool { return strings.Contains(text, message) }) {
 			t.Errorf("no object here is refused with %q: add one that breaks that rule", message)
+		}
+	}
+}
+
+// TestWhatIsNoDurationIsRefused: an informer can't read such an Injector, and then reads none.
+func TestWhatIsNoDurationIsRefused(t *testing.T) {
+	e := newEnv(t)
+	for _, path := range []string{"degrade.after", "degrade.restoreAfter", "certificates.selfManaged.caDuration", "certificates.selfManaged.leafDuration", "certificates.certManager.duration"} {
+		for _, value := range []string{"soon", "1d", "-5h", "9999999999999999h", ""} {
+			inj := &unstructured.Unstructured{}
+			inj.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Injector"))
+			inj.SetName("bad")
+			must(t, unstructured.SetNestedField(inj.Object, "bad", "spec", "revision"))
+			must(t, unstructured.SetNestedField(inj.Object, value, append([]string{"spec"}, strings.Split(path, ".")...)...))
+			if err := e.Client.Create(e.Ctx(), inj, client.DryRunAll); !apierrors.IsInvalid(err) {
+				t.Errorf("%s: %q: %v", path, value, err)
+			}
 		}
 	}
 }
