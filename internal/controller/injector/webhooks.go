@@ -120,7 +120,23 @@ func (c *Controller) differenceIn(ctx context.Context, reader client.Reader, inj
 		return nil, nil, fmt.Errorf("reading webhook configuration %s: %w", want.Name, err)
 	}
 	allowDegraded(inj, want, live, c.Operator)
+	if c.Compiler.Certificates().CABundle == v1alpha1.BundleExternal {
+		leaveBundles(want, live)
+	}
 	return live, compare(want, live), nil
+}
+
+// leaveBundles makes each caBundle of want what is there: somebody else writes it. Only an empty one is ours to fill.
+func leaveBundles(want, live *admissionv1.MutatingWebhookConfiguration) {
+	there := map[string][]byte{}
+	for _, w := range live.Webhooks {
+		there[w.Name] = w.ClientConfig.CABundle
+	}
+	for i := range want.Webhooks {
+		if bundle := there[want.Webhooks[i].Name]; len(bundle) > 0 {
+			want.Webhooks[i].ClientConfig.CABundle = bundle
+		}
+	}
 }
 
 func (c *Controller) measure(w webhookPass) {

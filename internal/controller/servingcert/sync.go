@@ -72,6 +72,8 @@ func (c *Controller) syncSecretOnce(ctx context.Context) error {
 // helpless says why there is nothing to serve.
 func (c *Controller) helpless(f found) error {
 	switch {
+	case !c.Known():
+		return errors.New("serving certificate: waiting until every Injector was read, which say who issues it")
 	case c.refused != nil:
 		return fmt.Errorf("serving certificate: %w", c.refused)
 	case c.Leader():

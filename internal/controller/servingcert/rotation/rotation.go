@@ -82,13 +82,8 @@ func (s State) Same(o State) bool {
 
 // All are the CAs of the state, those first that would be missed most.
 func (s State) All() []CA {
-	var all []CA
-	for _, c := range append([]CA{s.Active, s.Prev, s.Next}, s.Trusted...) {
-		if !c.None() {
-			all = append(all, c)
-		}
-	}
-	return all
+	all := append(make([]CA, 0, 3+len(s.Trusted)), s.Active, s.Prev, s.Next)
+	return slices.DeleteFunc(append(all, s.Trusted...), CA.None)
 }
 
 // Has says whether the state has a CA.
