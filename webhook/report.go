@@ -57,7 +57,7 @@ func (o *outcome) note() {
 	d := &o.result.Decision
 	o.warnings = d.Warnings
 	if d.Outcome == inject.OutcomeSkip && d.Asked {
-		o.warnings = append([]string{fmt.Sprintf("no sidecar (%s): %s", d.Reason(), d.Message())}, d.Warnings...)
+		o.warnings = append(whyNot(d), d.Warnings...)
 	}
 	o.answer.warnings = shorten(o.warnings)
 	o.answer.audit = append(make([][2]string, 0, 5),
@@ -68,6 +68,17 @@ func (o *outcome) note() {
 	if d.Hash != "" {
 		o.answer.audit = append(o.answer.audit, [2]string{"hash", d.Hash})
 	}
+}
+
+// whyNot says why there is no sidecar, and what to do for one: whole or not at all, since it may be a command.
+func whyNot(d *inject.Decision) []string {
+	lines := []string{fmt.Sprintf("no sidecar (%s): %s", d.Reason(), d.Message())}
+	if advice := d.Advice(); advice != "" {
+		if line := "to inject it: " + advice; utf8.RuneCountInString(line) <= maxWarning {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 func shorten(warnings []string) []string {

@@ -230,6 +230,7 @@ func TestSkippedPodsThatAskedAreTold(t *testing.T) {
 	}{
 		{"host network", reviewWith(`"restartPolicy"`, `"hostNetwork":true,"restartPolicy"`), "no sidecar (host-network): the pod uses the host's network", []string{webhook.EventSkipped}, "skip"},
 		{"dry run", reviewWith(`"restartPolicy"`, `"hostNetwork":true,"restartPolicy"`, `"dryRun":false`, `"dryRun":true`), "no sidecar (host-network)", nil, "skip"},
+		{"what to do", reviewWith(`"restartPolicy"`, `"hostNetwork":true,"restartPolicy"`), "to inject it: remove spec.hostNetwork from the pod", []string{webhook.EventSkipped}, "skip"},
 		{"opted out", reviewWith(`"labels":{`, `"labels":{"sidecar.istio.io/inject":"false",`), "", nil, "skip"},
 		{"denied", reviewWith(`"checksum/config"`, `"sidecar.istio.io/proxyCPU"`), "", []string{webhook.EventDenied}, "deny"},
 		{"denied and misspelt", reviewWith(`"checksum/config"`, `"sidecar.istio.io/proxyCPUs":"1","sidecar.istio.io/proxyCPU"`), "did you mean", []string{webhook.EventDenied}, "deny"},
