@@ -32,6 +32,7 @@ func evictionWorld(t *testing.T, inj *v1alpha1.Injector, owners ...string) *worl
 	}
 	for _, name := range owners {
 		w.add(w.pod("on", "ReplicaSet", name))
+		w.owner(name)
 	}
 	w.now = w.now.Add(minAge)
 	return w

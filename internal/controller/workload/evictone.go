@@ -43,7 +43,7 @@ func (c *Controller) evictOne(ctx context.Context, t *turn, f *finding) error {
 	t.pace.tried(t.now, t.inj.Spec.Workload.EvictionsPerMinute)
 	switch err := c.post(ctx, whole); {
 	case err == nil:
-		t.pace.evicted(key, t.podsOf(key), t.now)
+		t.pace.evicted(key, reference(f.pod), t.podsOf(key), t.now)
 		c.evicted(t, f)
 	case apierrors.IsNotFound(err) || apierrors.IsConflict(err): // it changed since; the next look sees how
 	default:

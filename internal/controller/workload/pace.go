@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -35,7 +36,8 @@ type pacer struct {
 
 // awaited is a replacement to come.
 type awaited struct {
-	before   map[types.UID]bool // the owner's pods at the time of the eviction
+	before   map[types.UID]bool     // the owner's pods at the time of the eviction
+	maker    corev1.ObjectReference // who is to make it
 	deadline time.Time
 	seen     string // the newcomer's resourceVersion that wasn't ready
 }
@@ -101,9 +103,9 @@ func (p *pacer) leave(owner string, now time.Time) {
 }
 
 // evicted makes an owner owe a replacement: a pod that isn't one of before.
-func (p *pacer) evicted(owner string, before map[types.UID]bool, now time.Time) {
+func (p *pacer) evicted(owner string, maker corev1.ObjectReference, before map[types.UID]bool, now time.Time) {
 	delete(p.backoff, owner)
-	p.awaited[owner] = &awaited{before: before, deadline: now.Add(replacementPatience)}
+	p.awaited[owner] = &awaited{before: before, maker: maker, deadline: now.Add(replacementPatience)}
 }
 
 // came ends the waiting for an owner's replacement and says whether that was one bad one too many. After a bad one the

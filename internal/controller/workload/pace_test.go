@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -43,7 +44,7 @@ func TestPaceStartsSlowly(t *testing.T) {
 			if p.wait(noon, 3) > 0 {
 				return evicted - before
 			}
-			p.evicted(fmt.Sprint(evicted), nil, noon)
+			p.evicted(fmt.Sprint(evicted), corev1.ObjectReference{}, nil, noon)
 		}
 	}
 	for step, c := range []struct {
@@ -67,8 +68,8 @@ func TestPaceStartsSlowly(t *testing.T) {
 
 func TestOwnersAreFree(t *testing.T) {
 	p := newPacer()
-	p.evicted("a", nil, noon)
-	p.evicted("b", nil, noon)
+	p.evicted("a", corev1.ObjectReference{}, nil, noon)
+	p.evicted("b", corev1.ObjectReference{}, nil, noon)
 	if p.free("a", noon) || !p.free("c", noon) {
 		t.Error("an owner whose replacement is awaited is free, or another isn't")
 	}
@@ -94,7 +95,7 @@ func TestPaceBacksOff(t *testing.T) {
 		now = now.Add(want)
 		p.forget(now, func(types.UID) bool { return true })
 	}
-	p.evicted("a", nil, now)
+	p.evicted("a", corev1.ObjectReference{}, nil, now)
 	p.came("a", true, now)
 	if delay := p.refused("a", now); delay != 30*time.Second {
 		t.Errorf("after an eviction that worked it backs off %s, want 30s again", delay)

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // await looks what became of the pods that were evicted.
@@ -67,7 +70,27 @@ func (c *Controller) judge(ctx context.Context, t *turn, owner string, a *awaite
 			return replacementReady
 		}
 	}
-	return late(t.now.After(a.deadline), came, stayed || len(a.before) == 1)
+	what := late(t.now.After(a.deadline), came, stayed || len(a.before) == 1)
+	if what == replacementAbsent && !stayed && c.released(ctx, a.maker) {
+		return replacementNotOwed
+	}
+	return what
+}
+
+// released says whether nobody is to make a pod any more: of an owner with a single one, pods don't tell. What can't be
+// found out doesn't count: an owner that lost its only pod and gets no other is what evictions have to stop for.
+func (c *Controller) released(ctx context.Context, maker corev1.ObjectReference) bool {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(maker.GroupVersionKind())
+	err := c.Live.Get(ctx, client.ObjectKey{Namespace: maker.Namespace, Name: maker.Name}, live)
+	if err != nil {
+		c.Log.V(1).Info("owner of an evicted pod not read", "kind", maker.Kind, "ns", maker.Namespace, "name", maker.Name, "error", err.Error())
+		return apierrors.IsNotFound(err)
+	}
+	replicas, scales, err := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	return live.GetUID() != maker.UID || live.GetDeletionTimestamp() != nil || scales && err == nil && replicas == 0
 }
 
 // late is what a replacement is that isn't ready. Where none came and pods went that weren't evicted, the owner was

@@ -1,15 +1,18 @@
 package workload
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
@@ -167,6 +170,40 @@ func TestOwnersThatOweNothingSayNothingAboutSidecars(t *testing.T) {
 			w.pass(replacementPatience + time.Second)
 			if pace := w.c.pacers["uid-default"]; len(w.posted) != 1 || len(pace.awaited) != 0 || len(pace.outcomes) != 0 {
 				t.Errorf("evicted %q; awaited %v, outcomes %v: want neither", w.posted, pace.awaited, pace.outcomes)
+			}
+		})
+	}
+}
+
+// TestAnOwnerOfOnePodIsAskedWhetherItWantsAnother: that none came may mean that it is gone, or that none can be made.
+func TestAnOwnerOfOnePodIsAskedWhetherItWantsAnother(t *testing.T) {
+	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "on", Name: "a"}}
+	for name, row := range map[string]struct {
+		change func(*world)
+		bad    int
+	}{
+		"it is deleted": {func(w *world) { w.must(w.api.Delete(t.Context(), set.DeepCopy())) }, 0},
+		"it is scaled to nothing": {func(w *world) {
+			w.must(w.api.Patch(t.Context(), set.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":0}}`))))
+		}, 0},
+		"another has its name": {func(w *world) {
+			w.must(w.api.Delete(t.Context(), set.DeepCopy()))
+			other := set.DeepCopy()
+			other.UID, other.Spec.Replicas = "other", new(int32(1))
+			w.must(w.api.Create(t.Context(), other))
+		}, 0},
+		"it wants one":             {func(*world) {}, 1},
+		"nobody can tell":          {func(w *world) { w.closed = errors.New("forbidden") }, 1},
+		"nobody can tell of what?": {func(w *world) { w.closed = &meta.NoKindMatchError{} }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := evictionWorld(t, evicting(v1alpha1.EvictMissing, 60), "a")
+			w.replace = nil
+			w.pass(0)
+			row.change(w)
+			w.pass(replacementPatience + time.Second)
+			if pace := w.c.pacers["uid-default"]; len(w.posted) != 1 || len(pace.awaited) != 0 || pace.bad() != row.bad {
+				t.Errorf("evicted %q; awaited %v, %d bad replacements, want %d", w.posted, pace.awaited, pace.bad(), row.bad)
 			}
 		})
 	}

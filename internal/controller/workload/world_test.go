@@ -12,10 +12,12 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -41,6 +43,7 @@ type world struct {
 	posted  []string // evictions: pods
 	refuse  error    // every eviction
 	unread  error    // every read of a whole pod
+	closed  error    // every read of an owner
 	hold    time.Duration
 	replace func(old *corev1.Pod) *corev1.Pod
 }
@@ -95,6 +98,9 @@ func (w *world) get(ctx context.Context, c client.WithWatch, key client.ObjectKe
 			return w.unread
 		}
 	}
+	if _, owner := o.(*unstructured.Unstructured); owner && w.closed != nil {
+		return w.closed
+	}
 	return c.Get(ctx, key, o, opts...)
 }
 
@@ -137,6 +143,13 @@ func (w *world) pod(namespace, kind, owner string, change ...func(*corev1.Pod)) 
 		c(p)
 	}
 	return p
+}
+
+// owner is a ReplicaSet that pods name.
+func (w *world) owner(name string) {
+	w.t.Helper()
+	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "on", Name: name, UID: types.UID("owner-" + name)}, Spec: appsv1.ReplicaSetSpec{Replicas: new(int32(1))}}
+	w.must(client.IgnoreAlreadyExists(w.api.Create(context.Background(), set)))
 }
 
 // injected gives a pod the sidecar it would get now.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -157,6 +158,10 @@ func (e *env) permitted(kubeconfig string) {
 	e.T.Helper()
 	api := e.ClientOf(kubeconfig)
 	pod := &e.podsOf("web")[0]
+	maker := &appsv1.ReplicaSet{}
+	if err := api.Get(e.Ctx(), client.ObjectKey{Namespace: e.namespace, Name: pod.OwnerReferences[0].Name}, maker); err != nil {
+		e.T.Errorf("the operator can't ask whether an owner wants another pod: %v", err)
+	}
 	for what, err := range map[string]error{
 		"delete a pod":  api.Delete(e.Ctx(), pod.DeepCopy()),
 		"change a pod":  api.Patch(e.Ctx(), pod.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"a":"b"}}}`))),
