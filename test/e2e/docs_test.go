@@ -25,19 +25,29 @@ func testDocumentation(t *testing.T, e *env) {
 	e.releasedImages(t)
 	for _, document := range documents {
 		t.Run(filepath.Base(document), func(t *testing.T) {
-			text, err := os.ReadFile(document)
+			whole, err := os.ReadFile(document)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, block := range shellBlocks(string(text)) {
-				cmd := exec.CommandContext(deadline(t, 3*time.Minute), "sh", "-euc", block)
-				cmd.Dir = "../.."
-				cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubectl.Kubeconfig, "PATH="+bin+":"+os.Getenv("PATH"))
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("this block fails with %v:\n%s\n--- it printed:\n%s", err, block, out)
-				}
-			}
+			text, _, _ := strings.Cut(string(whole), uninstallSection) // which testUninstall runs
+			e.runBlocks(t, bin, text)
 		})
+	}
+}
+
+// uninstallSection is the last of docs/operations.md.
+const uninstallSection = "\n## Uninstall\n"
+
+// runBlocks runs a text's blocks as written.
+func (e *env) runBlocks(t *testing.T, bin, text string) {
+	t.Helper()
+	for _, block := range shellBlocks(text) {
+		cmd := exec.CommandContext(deadline(t, 3*time.Minute), "sh", "-euc", block)
+		cmd.Dir = "../.."
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubectl.Kubeconfig, "PATH="+bin+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("this block fails with %v:\n%s\n--- it printed:\n%s", err, block, out)
+		}
 	}
 }
 
