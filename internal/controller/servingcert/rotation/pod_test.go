@@ -26,8 +26,9 @@ type pod struct {
 	jitter      time.Duration
 	trusted     Streak // a leader's
 	changed     Streak
-	fresh       int // looks without a Secret
-	crash       int // writes until it dies; 0: it doesn't
+	next        time.Time // when it looks again
+	fresh       int       // looks without a Secret
+	crash       int       // writes until it dies; 0: it doesn't
 	bundleAt    time.Time
 	endpoint    bool
 	ready       bool // once was

@@ -24,8 +24,12 @@ func (w *world) tick() {
 			p.step(w) // a handshake after a pause waits for a look
 		}
 	}
+	w.deliver()
 	for _, p := range append([]*pod(nil), w.pods...) {
-		p.step(w)
+		if !w.now.Before(p.next) {
+			p.step(w)
+			p.next = w.now.Add(w.late(p))
+		}
 		w.check()
 		p.applyBundle(w)
 		w.check()
@@ -34,6 +38,14 @@ func (w *world) tick() {
 		p.bundleAt = w.now.Add(w.upTo(2 * time.Second)) // the injector controller looks at what is there
 	}
 	w.deliver()
+}
+
+// late is how long a pod sees nothing new: events of its informers come late, or never, and then it looks by itself.
+func (w *world) late(p *pod) time.Duration {
+	if w.leader == p || !w.chance(4) {
+		return 0
+	}
+	return w.upTo(w.times.Look)
 }
 
 func (w *world) elect() {
