@@ -44,7 +44,7 @@ func (e *Env) Run(p Process) *Replica {
 	e.T.Helper()
 	r := &Replica{Name: p.Name, Webhook: freeAddress(e.T), Ops: freeAddress(e.T), Log: &Log{}, ended: make(chan struct{})}
 	r.cmd = exec.Command(os.Args[0], slices.Concat(e.flags(r), p.Flags)...)
-	r.cmd.Env = slices.Concat(os.Environ(), []string{asOperator + "=1"}, p.Env)
+	r.cmd.Env = slices.Concat(os.Environ(), []string{asOperator + "=1", endpointsEnv + "=" + e.Service.file}, p.Env)
 	r.cmd.Stderr = r.Log
 	r.cmd.SysProcAttr = ownGroup()
 	Must(e.T, r.cmd.Start())

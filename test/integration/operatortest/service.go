@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 type Service struct {
 	listener net.Listener
 	lag      time.Duration
+	file     string // has the addresses of what is ready, see rotation.go
 
 	mu       sync.Mutex
 	backends []*backend
@@ -38,7 +42,8 @@ func newService(t *testing.T) *Service {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	Must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Service{listener: l, lag: time.Second, stop: cancel, conns: map[net.Conn]bool{}}
+	s := &Service{listener: l, lag: time.Second, file: filepath.Join(t.TempDir(), "endpoints"), stop: cancel, conns: map[net.Conn]bool{}}
+	s.publish()
 	s.wait.Go(func() { s.accept(ctx) })
 	s.wait.Go(func() { s.watch(ctx) })
 	t.Cleanup(s.close)
@@ -81,6 +86,21 @@ func (s *Service) Remove(r *Replica) {
 		if b.replica == r {
 			b.ready = false
 		}
+	}
+	s.publish()
+}
+
+// publish tells the operator which replicas are ready. The caller has the lock.
+func (s *Service) publish() {
+	var ready []string
+	for _, b := range s.backends {
+		if b.ready {
+			ready = append(ready, b.replica.Webhook)
+		}
+	}
+	// A file that can't be written is old, and a test that needs it fails.
+	if os.WriteFile(s.file+".new", []byte(strings.Join(ready, "\n")), 0o600) == nil {
+		_ = os.Rename(s.file+".new", s.file)
 	}
 }
 
@@ -145,6 +165,7 @@ func (s *Service) set(ctx context.Context, b *backend, ready bool, lag time.Dura
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		b.ready = ready
+		s.publish()
 	}
 }
 

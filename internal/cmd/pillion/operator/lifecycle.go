@@ -50,7 +50,7 @@ func live(ctx context.Context, o Options, p *parts, listener net.Listener, h *he
 	go func() { managed <- p.manager.Start(managing) }()
 
 	h.await(ctx, serveWithin)
-	server := serveWebhook(listener, p.handler, p.certificate)
+	server := serveWebhook(listener, p.handler, p.certificate, o.KeepAlive)
 	h.started.Store(true)
 	log.Info("webhook server listening", "address", listener.Addr().String())
 	var fault error

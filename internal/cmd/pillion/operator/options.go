@@ -43,6 +43,7 @@ type Options struct {
 	ListenerFD     int  // the socket's descriptor in that child; 0 elsewhere
 	Restarts       int  // children of that parent that died before this one
 	LastEnd        string
+	KeepAlive      bool // webhook connections serve more than one call; tests need a handshake for each
 	Watchdog       bool // run the degrade controller alone
 	Drain          time.Duration
 	Linger         time.Duration
@@ -75,6 +76,7 @@ func Defaults() Options {
 		WebhookAddress:        fmt.Sprintf(":%d", istio.PortWebhook),
 		OpsAddress:            fmt.Sprintf(":%d", istio.PortOperatorOps),
 		Supervise:             true,
+		KeepAlive:             true,
 		Drain:                 15 * time.Second,
 		Linger:                90 * time.Second,
 		Revisions:             "*",

@@ -73,8 +73,9 @@ func ServeWebhook(server *http.Server, listener net.Listener) error {
 	return server.ServeTLS(wholeListener{listener}, "", "")
 }
 
-func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller) *httpServer {
+func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller, keepAlive bool) *httpServer {
 	server := WebhookServer(handler, certificate.GetCertificate)
+	server.SetKeepAlivesEnabled(keepAlive)
 	server.ErrorLog, server.ConnState, server.ConnContext = certificate.ErrorLog(), handler.count, certificate.ConnContext
 	return start(server, func() error { return ServeWebhook(server, listener) })
 }
