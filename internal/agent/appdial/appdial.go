@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/internal/localaddr"
 )
 
 // ErrOwnPort is what a dial of the sidecar itself ends with: applications choose where a redirect goes, and the
@@ -94,20 +95,8 @@ func bindError(err error) error {
 }
 
 func (d *Dialer) isLocal(addr netip.Addr) (bool, error) {
-	addr = addr.Unmap().WithZone("")
-	if addr.IsLoopback() || addr.IsUnspecified() || addr == d.Pod {
+	if addr.Unmap().WithZone("") == d.Pod {
 		return true, nil
 	}
-	addrs, err := d.LocalAddrs()
-	if err != nil {
-		return false, fmt.Errorf("listing the pod's addresses: %w", err)
-	}
-	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
-		prefix, ok := a.(*net.IPNet)
-		if !ok {
-			return false
-		}
-		got, ok := netip.AddrFromSlice(prefix.IP)
-		return ok && got.Unmap() == addr
-	}), nil
+	return localaddr.Is(addr, d.LocalAddrs)
 }

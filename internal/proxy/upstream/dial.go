@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/internal/localaddr"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
@@ -89,22 +90,5 @@ func (d *Dialer) isSelf(dst netip.AddrPort) (bool, error) {
 	if !slices.Contains(d.ownPorts, dst.Port()) {
 		return false, nil
 	}
-	addr := dst.Addr().Unmap().WithZone("")
-	if addr.IsLoopback() || addr.IsUnspecified() {
-		return true, nil
-	}
-	addrs, err := d.localAddrs()
-	if err != nil {
-		return false, fmt.Errorf("listing local addresses: %w", err)
-	}
-	return slices.ContainsFunc(addrs, func(a net.Addr) bool { return isAddr(a, addr) }), nil
-}
-
-func isAddr(a net.Addr, want netip.Addr) bool {
-	prefix, ok := a.(*net.IPNet)
-	if !ok {
-		return false
-	}
-	got, ok := netip.AddrFromSlice(prefix.IP)
-	return ok && got.Unmap() == want
+	return localaddr.Is(dst.Addr(), d.localAddrs)
 }
