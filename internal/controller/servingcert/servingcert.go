@@ -55,7 +55,7 @@ type Deps struct {
 	Known    func() bool                     // whether Settings is more than a guess; nil: it is
 	Serves   func(revision string) bool      // whether its Injector is this operator's; nil: all are
 	Claimed  func(configuration string) bool // whether an Injector we serve has it; nil: all count
-	Changed  func()                          // called when Bundle may give something else; nil: nobody cares
+	Changed  func()                          // called when Bundle, Status or Fault give something else; nil: nobody cares
 	Event    func(kind, reason, note string) // tells the user; nil: nobody cares
 	Pairs    Pairs                           // nil: nobody else issues certificates
 	Replicas Replicas                        // nil: they can't be looked at
@@ -208,11 +208,10 @@ func (c *Controller) step(ctx context.Context) error {
 	if failed == nil {
 		c.looked.Store(&began)
 	}
-	if string(before) != string(c.bundle(c.Now())) {
+	c.measure()
+	if told := c.report(); told || string(before) != string(c.bundle(c.Now())) {
 		c.Changed()
 	}
-	c.measure()
-	c.report()
 	return err
 }
 

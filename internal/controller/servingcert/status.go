@@ -3,6 +3,7 @@ package servingcert
 import (
 	"cmp"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,7 +39,8 @@ func (c *Controller) Fault() (reason, message string) {
 	return "", ""
 }
 
-func (c *Controller) report() {
+// report says whether there is something new.
+func (c *Controller) report() bool {
 	s, now := c.remembered(), c.Now()
 	r := &report{status: &v1alpha1.CertificatesStatus{
 		Source: c.Settings().Source, Phase: string(s.Phase), Rotation: int64(s.Count), CAs: c.authorities(s), NextRotation: c.nextRotation(s),
@@ -48,7 +50,7 @@ func (c *Controller) report() {
 		r.status.Since = &metav1.Time{Time: s.Since.Truncate(time.Second)}
 	}
 	r.reason, r.message = c.fault()
-	c.status.Store(r)
+	return !reflect.DeepEqual(c.status.Swap(r), r)
 }
 
 // fault is the first of what is wrong.
