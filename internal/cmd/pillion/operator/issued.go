@@ -20,6 +20,9 @@ import (
 // askAgain is how often cert-manager's objects are looked at without a reason.
 const askAgain = time.Minute
 
+// tidyPatience is how long it may take to remove what isn't needed.
+const tidyPatience = 15 * time.Second
+
 // issued is servingcert.Pairs: certificates of cert-manager's, or of the user's in a Secret or in files.
 type issued struct {
 	namespace, service string
@@ -28,6 +31,10 @@ type issued struct {
 	leader             func() bool
 	now                func() time.Time
 	running            context.Context // of the process: what is watched outlives a look
+	every              time.Duration   // between two looks at what isn't needed any more
+	status             func() *v1alpha1.CertificatesStatus
+	known              func() bool // whether the status is of settings that were read
+	log                logr.Logger
 
 	mu      sync.Mutex
 	files   *pairs.Files
@@ -35,10 +42,12 @@ type issued struct {
 	asked   time.Time
 	want    certmanager.Want
 	state   certmanager.State
+	tidied  bool // nothing is left of what cert-manager was asked for
 }
 
 func (o Options) newIssued(ctx context.Context, mgr manager.Manager, to cluster, log logr.Logger) *issued {
 	i := &issued{namespace: o.Namespace, service: o.Service, client: mgr.GetClient(), live: mgr.GetAPIReader(), leader: leads(mgr), now: o.Now, running: ctx,
+		every: o.Times.Look, log: log,
 		watches: pairs.Watches{Client: to.clientset, Namespace: o.Namespace, Log: log}}
 	if o.TLSCert != "" {
 		i.files = &pairs.Files{Cert: o.TLSCert, Key: o.TLSKey, CA: o.TLSCA}
@@ -46,13 +55,44 @@ func (o Options) newIssued(ctx context.Context, mgr manager.Manager, to cluster,
 	return i
 }
 
-// Start ends the watches when the replica does.
+// Start removes what cert-manager was asked for when another source has taken its place. It ends the watches when the
+// replica ends.
 func (i *issued) Start(ctx context.Context) error {
-	<-ctx.Done()
+	ticker := time.NewTicker(i.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			i.tidy(ctx)
+		case <-ctx.Done():
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.watches.Stop()
+			return nil
+		}
+	}
+}
+
+// tidy waits for the rotation's end: until then somebody may want to go back.
+func (i *issued) tidy(ctx context.Context) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.watches.Stop()
-	return nil
+	s := i.status()
+	if i.tidied || !i.leader() || !i.known() || s == nil || s.Source == v1alpha1.CertificatesCertManager || s.Phase != v1alpha1.PhaseSteady {
+		return
+	}
+	i.tidied = i.remove(ctx, nil)
+}
+
+// remove deletes all that needed, which may be nil, doesn't ask for. What it can't is only in the way.
+func (i *issued) remove(ctx context.Context, needed *certmanager.Want) bool {
+	ctx, cancel := context.WithTimeout(ctx, tidyPatience)
+	defer cancel()
+	err := certmanager.Remove(ctx, i.client, i.namespace, i.service, needed)
+	if err != nil {
+		i.log.Error(err, "what cert-manager isn't asked for any more is still there; will try again")
+	}
+	return err == nil
 }
 
 // Candidate is the pair that the settings speak of. There may be one though something is wrong.
@@ -60,6 +100,7 @@ func (i *issued) Candidate(ctx context.Context, settings v1alpha1.Certificates, 
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if settings.Source == v1alpha1.CertificatesCertManager {
+		i.tidied = false
 		return i.fromCertManager(ctx, settings.CertManager, names)
 	}
 	switch ref := settings.Provided.SecretRef; {
@@ -108,6 +149,9 @@ func (i *issued) ask(ctx context.Context, want certmanager.Want) error {
 		return err
 	}
 	i.want, i.state, i.asked = want, state, now
+	if state.Ready {
+		i.remove(ctx, &want)
+	}
 	return nil
 }
 
