@@ -27,6 +27,8 @@ test: deps test-unit test-integration test-e2e ## Run every test: unit, integrat
 test-unit: bin/gotestsum ## Run the tests beside the code, with the race detector
 	@echo '== unit: pure code, network namespaces, real sockets'
 	@$(GOTESTSUM) -race -timeout 15m $(UNIT)
+	@echo '== monitoring: alerts, evaluated by Prometheus (a module of its own)'
+	@cd test/monitoring && ../../$(GOTESTSUM) ./...
 
 test-integration: bin/gotestsum ## Run the tests on a real API server, with the race detector
 	@echo '== integration: real etcd and kube-apiserver'
@@ -70,7 +72,7 @@ generate: bin/controller-gen ## Regenerate deep copies and the CRD
 	@bin/controller-gen crd paths=./api/... output:crd:dir=config/crd
 
 verify: generate ## Fail if anything generated, go.mod or formatting is out of date
-	@go mod tidy && go -C test/cluster/kube mod tidy && go -C test/cluster/certmanager mod tidy && go -C tools mod tidy
+	@go mod tidy && go -C test/cluster/kube mod tidy && go -C test/cluster/certmanager mod tidy && go -C test/monitoring mod tidy && go -C tools mod tidy
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@git diff --exit-code && test -z "$$(git status --porcelain | tee /dev/stderr)"
 
