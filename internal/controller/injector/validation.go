@@ -60,11 +60,13 @@ func (c *Controller) keepValidation(ctx context.Context, p *pass) error {
 	case err != nil && !apierrors.IsNotFound(err):
 		return fmt.Errorf("reading webhook configuration %s: %w", want.Name, err)
 	}
-	if wait := c.limiter.wait(want.Name, c.Now()); wait > 0 {
-		p.lookAgainIn(wait)
-		return nil
+	if c.applied[want.Name] == string(bundle) { // somebody else changed it; another caBundle is our own news and waits for nothing
+		if wait := c.limiter.wait(want.Name, c.Now()); wait > 0 {
+			p.lookAgainIn(wait)
+			return nil
+		}
+		c.limiter.repaired(want.Name, c.Now())
 	}
-	c.limiter.repaired(want.Name, c.Now())
 	crd, err := c.CRD(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the CRD of Injectors: %w", err)
@@ -73,6 +75,7 @@ func (c *Controller) keepValidation(ctx context.Context, p *pass) error {
 	if err := apply(ctx, c.Client, want, "pillion-operator"); err != nil {
 		return fmt.Errorf("applying webhook configuration %s: %w", want.Name, err)
 	}
+	c.applied[want.Name] = string(bundle)
 	c.Log.Info("webhook configuration written", "configuration", want.Name)
 	return nil
 }
