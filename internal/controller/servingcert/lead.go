@@ -37,6 +37,9 @@ func (c *Controller) lead(ctx context.Context, f found, s stored) (stored, []rot
 	if fault != nil {
 		return s, nil, fault
 	}
+	if next.Phase != s.Phase {
+		c.leading.probed = time.Time{} // the probe's bundle changes too, and must not keep a CA that is gone for a minute
+	}
 	if f.exists && s.Phase != rotation.Steady && next.Phase == rotation.Introduce && next.Count != s.Count {
 		c.metrics.rotations.WithLabelValues("failed").Inc() // another took its place
 	}
