@@ -2,6 +2,7 @@ package operatortest
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -31,4 +32,12 @@ func (l *Log) Has(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Contains(l.text.String(), text)
+}
+
+// Without are the lines that don't have a text, which would bury them; the last ones of them.
+func (l *Log) Without(text string, lines int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(l.text.String()), "\n"), func(line string) bool { return strings.Contains(line, text) })
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

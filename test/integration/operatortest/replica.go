@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -56,7 +58,7 @@ func (e *Env) Run(p Process) *Replica {
 	e.T.Cleanup(func() {
 		r.Kill()
 		if e.T.Failed() {
-			e.T.Logf("log of replica %s:\n%s", r.Name, r.Log.Tail(25))
+			e.T.Logf("log of replica %s:\n%s", r.Name, r.Log.Without(`"decision":`, 40))
 		}
 	})
 	return r
@@ -129,10 +131,23 @@ func (r *Replica) Exited(t *testing.T) int {
 	}
 }
 
+// handedOut are the ports that replicas of this process have got: one that hasn't begun to listen looks free.
+var handedOut sync.Map
+
+// freeAddress is below the ports that connections get by themselves, for tests make thousands of those.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	const lowest, highest = 15020, 32767
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(highest-lowest))
+		if _, taken := handedOut.LoadOrStore(address, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			return address
+		}
+	}
+	t.Fatalf("no free port between %d and %d", lowest, highest)
+	return ""
 }

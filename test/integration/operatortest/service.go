@@ -26,6 +26,7 @@ type Service struct {
 	mu       sync.Mutex
 	backends []*backend
 	next     int
+	inside   map[*Replica]int // connections it was given that are still open
 	conns    map[net.Conn]bool
 
 	stop context.CancelFunc
@@ -34,7 +35,8 @@ type Service struct {
 
 type backend struct {
 	replica *Replica
-	ready   bool
+	ready   bool // it is given connections
+	listed  bool // EndpointSlices would have it
 }
 
 func newService(t *testing.T) *Service {
@@ -42,7 +44,7 @@ func newService(t *testing.T) *Service {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	Must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Service{listener: l, lag: time.Second, file: filepath.Join(t.TempDir(), "endpoints"), stop: cancel, conns: map[net.Conn]bool{}}
+	s := &Service{listener: l, lag: time.Second, file: filepath.Join(t.TempDir(), "endpoints"), stop: cancel, conns: map[net.Conn]bool{}, inside: map[*Replica]int{}}
 	s.publish()
 	s.wait.Go(func() { s.accept(ctx) })
 	s.wait.Go(func() { s.watch(ctx) })
@@ -84,17 +86,25 @@ func (s *Service) Remove(r *Replica) {
 	defer s.mu.Unlock()
 	for _, b := range s.backends {
 		if b.replica == r {
-			b.ready = false
+			b.ready, b.listed = false, false
 		}
 	}
 	s.publish()
+}
+
+// list is what EndpointSlices do, which know before kube-proxies. The caller has the lock.
+func (s *Service) list(b *backend, ready bool) {
+	if b.listed != ready {
+		b.listed = ready
+		s.publish()
+	}
 }
 
 // publish tells the operator which replicas are ready. The caller has the lock.
 func (s *Service) publish() {
 	var ready []string
 	for _, b := range s.backends {
-		if b.ready {
+		if b.listed {
 			ready = append(ready, b.replica.Webhook)
 		}
 	}
@@ -133,6 +143,7 @@ func (s *Service) watch(ctx context.Context) {
 			ready := probed(ctx, &probe, b.replica)
 			s.mu.Lock()
 			was, lag := b.ready, s.lag
+			s.list(b, ready)
 			s.mu.Unlock()
 			if ready == was {
 				continue
@@ -165,7 +176,6 @@ func (s *Service) set(ctx context.Context, b *backend, ready bool, lag time.Dura
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		b.ready = ready
-		s.publish()
 	}
 }
 
@@ -179,17 +189,24 @@ func (s *Service) accept(ctx context.Context) {
 	}
 }
 
-// pick goes round the ready ones.
+// pick goes round the ready ones. Who gets one has a connection until leave.
 func (s *Service) pick() (*Replica, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range s.backends {
 		s.next++
 		if b := s.backends[s.next%len(s.backends)]; b.ready {
+			s.inside[b.replica]++
 			return b.replica, nil
 		}
 	}
 	return nil, errors.New("no endpoint")
+}
+
+func (s *Service) leave(r *Replica) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inside[r]--
 }
 
 func (s *Service) relay(ctx context.Context, from net.Conn) {
@@ -198,6 +215,7 @@ func (s *Service) relay(ctx context.Context, from net.Conn) {
 	if err != nil {
 		return
 	}
+	defer s.leave(r)
 	to, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", r.Webhook)
 	if err != nil {
 		return
