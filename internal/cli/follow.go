@@ -34,8 +34,8 @@ func (f *following) look(ctx context.Context) (done bool, err error) {
 		}
 		return false, f.expired("the API server can't be reached: " + err.Error())
 	}
-	phase := or(secret.Annotations[v1alpha1.AnnotationPhase], v1alpha1.PhaseSteady)
-	f.begun = f.begun || phase != v1alpha1.PhaseSteady ||
+	phase := phaseOf(secret)
+	f.begun = f.begun || phase != v1alpha1.PhaseSteady && phaseOf(f.before) == v1alpha1.PhaseSteady ||
 		secret.Annotations[v1alpha1.AnnotationRotation] != f.before.Annotations[v1alpha1.AnnotationRotation]
 	if !f.begun {
 		if f.Now().Sub(f.start) > takeWithin {
@@ -80,7 +80,7 @@ func (f *following) expect(phase string) string {
 	}
 	takes := map[string]string{v1alpha1.PhaseIntroduce: "about 2s", v1alpha1.PhasePropagate: "about 65s", v1alpha1.PhasePromote: "30s to 60s", v1alpha1.PhaseRetire: "1h; nobody needs to wait for it"}
 	if f.Compromised {
-		takes = map[string]string{v1alpha1.PhaseIntroduce: "about 2s", v1alpha1.PhasePropagate: "about 5s", v1alpha1.PhasePromote: "30s to 60s", v1alpha1.PhaseRetire: "a few seconds"}
+		takes = map[string]string{v1alpha1.PhaseIntroduce: "about 2s", v1alpha1.PhasePropagate: "about 5s", v1alpha1.PhasePromote: "about 10s", v1alpha1.PhaseRetire: "about 5s"}
 	}
 	if takes[phase] == "" {
 		return "a phase this version doesn't know; the operator is newer"

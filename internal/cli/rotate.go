@@ -123,16 +123,21 @@ func (r *Rotate) value() string {
 	return v1alpha1.RotateNow
 }
 
+// underWay refuses a second rotation during one, which Retire makes an hour long. Who has lost a key needn't wait for that.
 func (r *Rotate) underWay(secret *metav1.PartialObjectMetadata) error {
-	phase := secret.Annotations[v1alpha1.AnnotationPhase]
-	if phase == "" || phase == v1alpha1.PhaseSteady {
+	phase := phaseOf(secret)
+	if phase == v1alpha1.PhaseSteady || r.Compromised {
 		return nil
 	}
 	return &Failure{
 		What: "rotating the serving CA of " + r.Identity.Namespace + "/" + r.Identity.Service,
 		Why:  fmt.Errorf("%w now: a rotation is under way, in phase %s since %s", ErrNotPossible, phase, or(secret.Annotations[v1alpha1.AnnotationPhaseSince], "an unknown time")),
-		Try:  []string{"pillion certs, to see how far it is", "again when its phase is " + v1alpha1.PhaseSteady},
+		Try:  []string{"pillion certs, to see how far it is", "again when its phase is " + v1alpha1.PhaseSteady, "--compromised, if its key is in wrong hands: that doesn't wait"},
 	}
+}
+
+func phaseOf(secret *metav1.PartialObjectMetadata) string {
+	return or(secret.Annotations[v1alpha1.AnnotationPhase], v1alpha1.PhaseSteady)
 }
 
 func (r *Rotate) secret() string {

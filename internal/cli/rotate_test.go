@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,19 @@ func TestRotateSaysWhoIsLeft(t *testing.T) {
 	const want = "2 of 3 replicas still to change: pillion-6f7c-b, pillion-6f7c-c (connection refused)\n"
 	if strings.Count(said.String(), want) != 1 {
 		t.Errorf("said %q, want once %q", said, want)
+	}
+}
+
+// TestRotateCompromisedDoesNotWait: the hour in which an old CA is kept is no reason to keep one whose key is known.
+func TestRotateCompromisedDoesNotWait(t *testing.T) {
+	a := &acting{steps: []string{"", "", "", "", i, pp, pm, re, st}} // it is seen in Retire before it is asked, and after
+	r, said, _ := rotation(t, a, served(t, re))
+	r.Compromised, r.ToTheEnd = true, true
+	if err := r.Run(t.Context()); err != nil || len(a.steps) > 0 {
+		t.Fatalf("%v, steps left: %v", err, a.steps)
+	}
+	if phases := regexp.MustCompile(`(?m)^[A-Z][a-z]+ `).FindAllString(said.String(), -1); len(phases) != 5 || strings.TrimSpace(phases[0]) != i {
+		t.Errorf("said %q, want five phases from Introduce on", said)
 	}
 }
 

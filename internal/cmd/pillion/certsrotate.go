@@ -47,6 +47,8 @@ func newCertsRotate(streams genericiooptions.IOStreams) *cobra.Command {
 It returns when every replica serves the new CA: --until promoted. With --compromised, when the old one is no longer
 trusted: --until retired. The rotation is the operator's work and goes on when this command ends.
 
+While one is under way no other begins, but for --compromised, which takes its place at once.
+
 Only certificates with source SelfManaged can be rotated here; for others it says what to do instead.`,
 		Example: `  pillion certs rotate
 
