@@ -20,11 +20,15 @@ type readiness struct {
 	failedAt time.Time // zero: verifies
 }
 
-// judge turns the verification's present result into the answer.
-func (r *readiness) judge(fault error, now time.Time) error {
+// judge turns the verification's present result into the answer. Early is why this replica shouldn't become ready yet;
+// it doesn't cost the readiness of one that is.
+func (r *readiness) judge(early, fault error, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if fault == nil {
+	switch {
+	case fault == nil && !r.was && early != nil:
+		return early
+	case fault == nil:
 		r.was, r.failedAt = true, time.Time{}
 		return nil
 	}
@@ -54,13 +58,13 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if old := age(now, c.looked.Load()); old > c.Times.Stale {
 		return fmt.Errorf("this replica hasn't looked at its serving CA and the webhook configurations for %s", old.Round(time.Second))
 	}
-	return c.ready.judge(errors.Join(c.established(served), c.reachable(ctx, served, now)), now)
+	return c.ready.judge(c.established(served), c.reachable(ctx, served, now), now)
 }
 
-// established says that no replica can serve a leaf of that CA yet: who starts in the middle of a rotation to a CA of
-// somebody else's has no other, and leaves the calls to those who have.
+// established says that API servers have had time to learn of the leaf's CA. Who starts in the middle of a rotation to a
+// CA of somebody else's has no leaf of the active one, and leaves the calls to those who have.
 func (c *Controller) established(served *leaf) error {
-	if c.remembered().Next.ID == served.id && c.settled.Load() < int64(c.Times.Settle) {
+	if c.remembered().Active.ID != served.id && c.settled.Load() < int64(c.Times.ProbeOffSettle) {
 		return fmt.Errorf("serving certificate of CA %s: API servers are still learning to trust it", served.id)
 	}
 	return nil

@@ -98,7 +98,7 @@ func TestReadinessHasPatience(t *testing.T) {
 	} {
 		var r readiness
 		for _, l := range c.looks {
-			if got := r.judge(l.fault, start.Add(l.after)) == nil; got != l.ready {
+			if got := r.judge(nil, l.fault, start.Add(l.after)) == nil; got != l.ready {
 				t.Errorf("%s: after %s ready is %t", c.name, l.after, got)
 			}
 		}

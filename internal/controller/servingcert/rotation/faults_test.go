@@ -15,7 +15,7 @@ func (w *world) disturb() {
 			}
 		}},
 		{"scale", func() { w.scale(1 + w.random.IntN(4)) }},
-		{"scale to zero", func() { w.scale(0); w.away(400 * day); w.scale(1 + w.random.IntN(3)) }},
+		{"scale to zero", func() { w.scale(0); w.away(w.long()); w.scale(1 + w.random.IntN(3)) }},
 		{"leader dies while writing", func() { w.anyPod(func(p *pod) { p.crash = 1 + w.random.IntN(4) }) }},
 		{"leader dies while writing", func() {
 			if w.leader != nil {
@@ -25,12 +25,12 @@ func (w *world) disturb() {
 		{"leader loses the Lease", w.resign},
 		{"pause", func() { w.anyPod(func(p *pod) { p.paused = w.now.Add(w.upTo(2 * time.Hour)) }) }},
 		{"short pause", func() { w.anyPod(func(p *pod) { p.paused = w.now.Add(w.upTo(2 * minute)) }) }},
-		{"all suspended", func() { w.away(2 * day) }},
-		{"all suspended for long", func() { w.away(500 * day) }},
+		{"all suspended", func() { w.away(w.long()) }},
 		{"partition", func() { w.anyPod(func(p *pod) { p.partitioned = w.now.Add(w.upTo(3 * time.Hour)) }) }},
 		{"Secret deleted", func() { w.secret = nil }},
 		{"Secret garbled", w.garble},
-		{"Secret restored from a backup", func() { w.secret, w.old = w.old, w.secret }},
+		{"Secret of another installation", w.supplant},
+		{"Secret restored from a backup", w.restore},
 		{"backup of the Secret", func() { w.old = w.secret }},
 		{"bundle wiped", func() { w.publish(nil, true) }},
 		{"bundle replaced", func() { w.publish([]ID{"somebody's"}, true) }},
@@ -40,9 +40,11 @@ func (w *world) disturb() {
 		{"compromised", func() { w.request(Compromised) }},
 		{"source changes", func() { w.foreign = !w.foreign }},
 		{"pair renewed by another CA", func() { w.pair = &pair{w.newCA(false, w.now), w.now.Add(pairLife)} }},
+		{"pairs renewed by one CA after the other", func() { w.hurry = 2 + w.random.IntN(4) }},
 		{"pair is lost", func() { w.pair = nil }},
 		{"endpoints can't be reached", func() { w.noDials = w.now.Add(w.upTo(3 * day)) }},
-		{"API servers can't be reached", func() { w.noProbes = w.now.Add(w.upTo(day)) }},
+		{"API servers can't be probed", func() { w.noProbes = w.now.Add(w.upTo(day)) }},
+		{"a load balancer comes, or goes", func() { w.proxied = !w.proxied }},
 	}
 	f := all[w.random.IntN(len(all))]
 	w.note("fault: %s", f.name)
@@ -57,6 +59,14 @@ func (w *world) anyPod(do func(*pod)) {
 	}
 }
 
+// long is a time that certificates live through, most of the time.
+func (w *world) long() time.Duration {
+	if w.chance(8) {
+		return 500 * day
+	}
+	return 2 * day
+}
+
 // away is a time in which no replica runs.
 func (w *world) away(most time.Duration) {
 	w.now = w.now.Add(w.upTo(most))
@@ -69,6 +79,43 @@ func (w *world) request(r Request) {
 		s := *w.secret
 		s.Request = r
 		w.secret = &s
+	}
+}
+
+// restore brings back what the Secret said some time ago.
+func (w *world) restore() {
+	w.secret, w.old = w.old, w.secret
+	if !w.leader.leads(w) {
+		w.epoch++ // who starts before somebody who remembers looks can serve no other
+	}
+	w.heed()
+}
+
+// supplant puts a Secret there that is good, and of which nobody here knows.
+func (w *world) supplant() {
+	if w.secret == nil || w.secret.Phase != Steady || !w.leader.leads(w) {
+		return
+	}
+	w.secret = &State{Phase: Steady, Since: w.now, Count: w.secret.Count + w.random.IntN(10) - 2, Active: w.newCA(true, w.now)}
+	w.epoch++ // who starts now can serve no other
+	w.heed()
+}
+
+// heed has the leader see at once what was done to the Secret. If it died just then, or a replica started, there would
+// be somebody who can't know any better.
+func (w *world) heed() {
+	if w.leader.leads(w) {
+		w.leader.crash = 0
+		w.leader.step(w)
+	}
+}
+
+// doom restarts replicas that are due to.
+func (w *world) doom() {
+	if !w.doomed.IsZero() && !w.now.Before(w.doomed) {
+		w.doomed = time.Time{}
+		w.count["restarts as a phase begins"]++
+		w.anyPod(func(p *pod) { p.restart(w) })
 	}
 }
 
@@ -103,6 +150,12 @@ func (w *world) issue() {
 	case w.pair == nil:
 		if w.chance(20) {
 			w.pair = &pair{w.newCA(false, w.now), w.now.Add(pairLife)}
+		}
+	case w.hurry > 0:
+		if w.chance(30) {
+			w.hurry--
+			w.pair = &pair{w.newCA(false, w.now), w.now.Add(pairLife)}
+			w.stir()
 		}
 	case w.pair.ends.Sub(w.now) < pairLife/3:
 		ca := w.pair.ca

@@ -23,6 +23,7 @@ type pod struct {
 	served      leafOf
 	candidate   map[ID]*Streak
 	active      Streak
+	serving     Streak // bundles verify what it serves
 	jitter      time.Duration
 	trusted     Streak // a leader's
 	changed     Streak
@@ -37,6 +38,7 @@ type pod struct {
 	partitioned time.Time
 	dead        bool
 	forced      bool // what it serves was all there was
+	early       bool // it started with a leaf of what isn't active yet: there was no other
 }
 
 func (w *world) newPod() *pod {
@@ -109,14 +111,31 @@ func (p *pod) lead(w *world, read *State, found State) {
 	for _, a := range actions {
 		w.count[string(a)]++
 	}
-	if slices.Contains(actions, Recovered) {
+	if slices.Contains(actions, Recovered) || found.Active.None() {
 		w.lost(p, found.Active.ID)
 	}
+	w.audit(p, found, next)
 	if next.Same(*read) && !read.lacks(next) {
 		p.take(w, *read)
 		return
 	}
 	p.write(w, next, read)
+}
+
+// audit judges a transition by what the leader can't know better than we do.
+func (w *world) audit(p *pod, before, after State) {
+	if before.Phase == Promote && after.Phase == Retire {
+		for _, o := range w.pods {
+			if o.endpoint && w.noDials.Before(w.now) && !o.paused.After(w.now) && o.served.ca.ID != after.Active.ID && w.now.Before(o.served.ends) {
+				w.violated("%s says that all have changed over, and %s serves a leaf of %s", p.name, o.name, o.served.ca.ID)
+			}
+		}
+	}
+	if before.Phase == Propagate && after.Phase == Promote && after.Fast && w.unseen() {
+		for _, s := range w.servers { // who is in a hurry takes that risk
+			s.blind = s.blind || !s.view.has(after.Active.ID)
+		}
+	}
 }
 
 // lost notes that everything was lost, and judges whether it was.
@@ -181,7 +200,7 @@ func (p *pod) applyBundle(w *world) {
 		return
 	}
 	p.bundleAt = time.Time{}
-	if w.now.Sub(p.looked) > w.times.Settle || w.leader != p && w.now.Sub(p.looked) > 2*time.Second {
+	if w.now.Sub(p.looked) > w.times.Settle || w.leader == p && p.looked.Before(p.began) || w.leader != p && w.now.Sub(p.looked) > 2*time.Second {
 		return // Bundle gives none
 	}
 	var ids []ID
@@ -225,7 +244,12 @@ func (w *world) probe(next ID) Probe {
 	if next == "" || !w.noProbes.Before(w.now) || !slices.ContainsFunc(w.pods, func(p *pod) bool { return p.endpoint }) {
 		return ProbeUnknown
 	}
-	for _, s := range w.servers {
+	reached := w.servers
+	if w.proxied {
+		at := w.random.IntN(len(w.servers))
+		reached = w.servers[at : at+1]
+	}
+	for _, s := range reached {
 		if !s.view.has(next) {
 			return ProbeRefused
 		}
@@ -240,6 +264,7 @@ func (p *pod) hold(w *world, looked bool) {
 	}
 	now, times := p.clock(w), w.times.Of(*p.memory)
 	p.active.Look(looked, string(p.memory.Active.ID), now, times.Stale)
+	p.serving.Look(looked && w.bundle.has(p.served.ca.ID), fmt.Sprint(p.served.ca.ID, w.bundle.version), now, times.Stale)
 	h := Holding{Served: Leaf{CA: p.served.ca.ID, Ends: p.served.ends}, Active: p.memory.Active.ID, Since: p.active.For(), Jitter: p.jitter}
 	could := p.could(w, now)
 	for _, l := range could {
@@ -255,6 +280,7 @@ func (p *pod) hold(w *world, looked bool) {
 	w.count["leaves: "+string(verdict)]++
 	if verdict != Renew {
 		p.forced = verdict == Forced && could[at].ca.ID != p.served.ca.ID
+		p.early = verdict == First && could[at].ca.ID != p.memory.Active.ID
 	}
 	p.served = could[at]
 	if p.leads(w) && p.bundleAt.IsZero() {
@@ -317,9 +343,8 @@ func (p *pod) judge(w *world) {
 	}
 	lasts := !p.served.ca.None() && p.served.ends.After(p.clock(w).Add(w.times.Spare))
 	ready := lasts && w.now.Sub(p.looked) <= w.times.Stale && (verified || p.ready && w.now.Sub(p.failing) < patience)
-	if !p.ready && ready && p.served.ca.ID == p.memory.Next.ID {
-		s := p.candidate[p.served.ca.ID]
-		ready = s != nil && s.For() >= w.times.Settle
+	if !p.ready && ready && p.served.ca.ID != p.memory.Active.ID {
+		ready = p.serving.For() >= w.times.ProbeOffSettle
 	}
 	p.ready = ready
 	if ready != p.endpoint && (w.chance(5) || w.busy.Before(w.now)) {

@@ -13,9 +13,10 @@ const (
 	caLife   = 365 * day
 	leafLife = day
 	pairLife = 30 * day
-	maxLag   = 50 * time.Second // of an API server that isn't stalled
-	patience = 30 * time.Second // of readiness with a bundle that doesn't verify
-	lapse    = 15 * time.Second // of the Lease
+	maxLag   = 50 * time.Second  // of an API server that isn't stalled
+	slowLag  = 110 * time.Second // of one that probes can tell of
+	patience = 30 * time.Second  // of readiness with a bundle that doesn't verify
+	lapse    = 15 * time.Second  // of the Lease
 	minute   = time.Minute
 	rescued  = 150 * time.Second // everything that could go wrong has; by then replicas serve again
 )
@@ -35,7 +36,7 @@ type server struct {
 	view    view
 	coming  []arrival
 	stalled time.Time // until then nothing arrives
-	blind   bool      // it has stalled and couldn't be probed: nobody knows
+	blind   bool      // it lags, and nobody can know: probes don't reach it
 }
 
 type arrival struct {
@@ -69,6 +70,9 @@ type world struct {
 	pair      *pair
 	noDials   time.Time // until then the leader can't look at endpoints
 	noProbes  time.Time
+	proxied   bool      // API servers are behind a load balancer: a probe reaches one of them
+	hurry     int       // CAs that the issuer of pairs still goes through in quick succession
+	doomed    time.Time // when a replica restarts; zero: none does
 	suspended time.Time // when all awoke
 	epoch     int
 
@@ -82,6 +86,7 @@ func newWorld(seed uint64) *world {
 	w := &world{random: rand.New(rand.NewPCG(seed, 1)), times: DefaultTimes(), count: map[string]int{},
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	w.suspended = w.now.Add(-day)
+	w.proxied = w.chance(2)
 	for range 1 + w.random.IntN(3) {
 		w.servers = append(w.servers, &server{})
 	}
@@ -146,6 +151,9 @@ func (w *world) store(s State, read *State) bool {
 		return false
 	}
 	s.Trusted = slices.Clone(s.Trusted)
+	if read != nil && read.Phase != s.Phase && w.chance(3) {
+		w.doomed = w.now.Add(w.upTo(20 * time.Second)) // each phase is a bad moment to start
+	}
 	w.secret = &s
 	w.stir()
 	return true
@@ -167,16 +175,22 @@ func (w *world) publish(ids []ID, foreign bool) {
 }
 
 func (w *world) lag() time.Duration {
-	if w.chance(3) {
+	switch {
+	case !w.chance(3):
+		return w.upTo(time.Second)
+	case w.proxied || w.chance(2):
 		return w.upTo(maxLag)
 	}
-	return w.upTo(time.Second)
+	return w.upTo(slowLag)
 }
+
+// unseen says that there may be API servers that no probe reaches.
+func (w *world) unseen() bool { return w.proxied && len(w.servers) > 1 || w.noProbes.After(w.now) }
 
 // deliver lets API servers learn, each in order.
 func (w *world) deliver() {
 	for _, s := range w.servers {
-		s.blind = s.blind && len(s.coming) > 0 || s.stalled.After(w.now) && w.noProbes.After(w.now)
+		s.blind = s.blind && len(s.coming) > 0 || s.stalled.After(w.now) && w.unseen()
 		for len(s.coming) > 0 && !w.now.Before(s.coming[0].at) && !w.now.Before(s.stalled) {
 			s.view, s.coming = s.coming[0].view, s.coming[1:]
 			w.check()
@@ -219,8 +233,10 @@ func (w *world) excused(s *server, p *pod) bool {
 		w.count["excused: not yet written again"]++
 	case p.forced && (len(s.coming) > 0 || w.now.Sub(w.suspended) < rescued):
 		w.count["excused: the leaf ended while all were suspended, and its issuer has another CA"]++
+	case p.early && s.stalled.Add(minute).After(w.now):
+		w.count["excused: an API server stalls, and a replica that starts has no other leaf"]++
 	case s.blind:
-		w.count["excused: an API server stalls and can't be reached"]++
+		w.count["excused: an API server lags and can't be probed"]++
 	default:
 		return false
 	}
