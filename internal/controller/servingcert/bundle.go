@@ -21,9 +21,13 @@ func pemOf(certificates []*x509.Certificate) []byte {
 }
 
 // Bundle is what every webhook entry's caBundle must be. It is nil before the Secret was first read, and when what this
-// replica knows is old: a process that was stopped must not write what it knew then.
+// replica knows is old: a process that was stopped must not write what it knew then, and neither must a new leader what
+// it knew when another one led.
 func (c *Controller) Bundle() []byte {
 	now := c.Now()
+	if c.Leader() && !c.leads.Load() {
+		return nil
+	}
 	if age(now, c.looked.Load()) > max(c.Times.Settle, 2*c.Times.Look) {
 		return nil
 	}

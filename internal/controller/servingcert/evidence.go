@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -15,35 +14,69 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
-// evidencePatience is how long all replicas, or all API servers, may take to answer.
-const evidencePatience = 15 * time.Second
+var (
+	errNoReplicas = errors.New("this operator can't look at its replicas")
+	errNotSeen    = errors.New("its replicas haven't been looked at yet")
+)
 
-var errNoReplicas = errors.New("this operator can't look at its replicas")
+// probeAnyway is how often API servers are asked when no phase needs it: their answers are a metric.
+const probeAnyway = time.Minute
 
-// lookAtReplicas asks ready replicas what they serve: often while they change over, now and then for the status.
-func (c *Controller) lookAtReplicas(ctx context.Context, s rotation.State, now time.Time) {
-	l, every := c.leading, c.Times.Look
+// ask has replicas looked at, and API servers asked, when it is time: often where a phase waits for it, now and then for
+// status and metrics.
+func (c *Controller) ask(s rotation.State, now time.Time) {
+	l, q, looks, probes := c.leading, question{next: s.Next.ID, bundle: c.bundle(now)}, c.Times.Look, probeAnyway
 	if s.Phase != rotation.Steady {
-		every = c.Times.ProbeEvery
+		looks = c.Times.ProbeEvery
 	}
-	if !l.looked.IsZero() && now.Sub(l.looked) < every && now.After(l.looked) {
+	if s.Phase == rotation.Propagate {
+		probes = c.Times.ProbeEvery
+	}
+	q.replicas = elapsed(l.asked, looks, now)
+	q.servers = c.Prober != nil && len(q.bundle) > 0 && elapsed(l.probed, probes, now)
+	if c.Settings().Probe == v1alpha1.ProbeOff {
+		q.bundle = nil
+	}
+	if !q.replicas && !q.servers || !c.eyes.ask(q) {
 		return
 	}
-	l.looked = now
-	if c.Replicas == nil {
-		l.replicas, l.blind = nil, errNoReplicas
-		return
+	if q.replicas {
+		l.asked = now
 	}
-	ctx, cancel := context.WithTimeout(ctx, evidencePatience)
-	defer cancel()
-	l.replicas, l.blind = c.Replicas.Look(ctx)
+	if q.servers {
+		l.probed = now
+	}
+}
+
+// elapsed is true at first, when that much time has passed, and when the clock went back.
+func elapsed(last time.Time, every time.Duration, now time.Time) bool {
+	return last.IsZero() || now.Sub(last) >= every || now.Before(last)
+}
+
+// heedReplicas takes over what replicas were seen to serve, if that isn't too long ago.
+func (c *Controller) heedReplicas(now time.Time) {
+	l := c.leading
+	if l.replicas = c.eyes.seen.Load(); l.replicas != nil && (l.replicas.at.Before(l.since) || age(now, &l.replicas.at) > c.Times.Stale) {
+		l.replicas = nil
+	}
+}
+
+// blind is why it isn't known what replicas serve.
+func (l *leading) blind() error {
+	if l.replicas == nil {
+		return errNotSeen
+	}
+	return l.replicas.fault
 }
 
 // seen is what replicas were seen to serve, and whether that is all of them.
 func (c *Controller) seen(s stored, now time.Time) ([]rotation.Endpoint, bool) {
+	if c.leading.replicas == nil {
+		return nil, false
+	}
 	var endpoints []rotation.Endpoint
-	complete := c.leading.blind == nil
-	for _, r := range c.leading.replicas {
+	complete := c.leading.replicas.fault == nil
+	for _, r := range c.leading.replicas.served {
 		if r.Leaf == nil {
 			complete = false
 			continue
@@ -112,55 +145,27 @@ func (c *Controller) sample(a *authority, now time.Time) (*leaf, error) {
 	return nil, fmt.Errorf("there is no certificate of CA %s any more", idOf(a.Cert))
 }
 
-// lookThroughServers asks each API server to call the webhook, where it is shown the leaf that is served next.
-func (c *Controller) lookThroughServers(ctx context.Context, s stored, now time.Time) {
-	l, every := c.leading, time.Minute
-	if s.Phase == rotation.Propagate {
-		every = c.Times.ProbeEvery
-	} else {
-		l.probe = rotation.ProbeUnknown
+// heedServers judges what API servers answered about the present next, each answer once.
+func (c *Controller) heedServers(s rotation.State, now time.Time) {
+	l, heard := c.leading, c.eyes.heard.Load()
+	fresh := heard != nil && heard != l.judged
+	l.judged = heard
+	if fresh {
+		c.logFault(heard.fault, "asking API servers")
 	}
-	if c.Prober == nil || now.Sub(l.probed) < every && now.After(l.probed) {
-		return
+	current := heard != nil && !heard.at.Before(l.since) && age(now, &heard.at) <= c.Times.Stale
+	switch {
+	case s.Phase != rotation.Propagate || !current || heard.about != s.Next.ID:
+		l.probe, l.distrust = rotation.ProbeUnknown, map[string]error{}
+	case fresh:
+		l.probe = l.judge(heard.answers, heard.fault, string(s.Next.ID), heard.replicas)
 	}
-	l.probed = now
-	ctx, cancel := context.WithTimeout(ctx, evidencePatience)
-	defer cancel()
-	if c.Settings().Probe == v1alpha1.ProbeOff {
-		l.probe = rotation.ProbeUnknown
-		c.logFault(c.Prober.Keep(ctx, nil), "removing the probe")
-		return
-	}
-	bundle := c.bundle(now)
-	if len(bundle) == 0 {
-		return // the Secret isn't written yet
-	}
-	if err := c.Prober.Keep(ctx, bundle); err != nil {
-		l.probe = rotation.ProbeUnknown
-		c.logFault(err, "keeping the probe")
-		return
-	}
-	answers, err := c.Prober.Cover(ctx, c.podNames())
-	c.logFault(err, "probing")
-	if result := l.judge(answers, err, string(s.Next.ID), c.podNames()); s.Phase == rotation.Propagate {
-		l.probe = result
-	}
-}
-
-// podNames are the replicas that have to answer. An address is no name: who answers there calls itself something else.
-func (c *Controller) podNames() []string {
-	var names []string
-	for _, r := range c.leading.replicas {
-		if _, _, err := net.SplitHostPort(r.Name); err != nil && net.ParseIP(r.Name) == nil {
-			names = append(names, r.Name)
-		}
-	}
-	return names
 }
 
 // judge is what answers prove. An API server that once didn't trust next has to say itself that it does now.
 func (l *leading) judge(answers []probe.Answer, err error, next string, names []string) rotation.Probe {
 	distrust := map[string]error{}
+	names = slices.Clone(names)
 	passed := err == nil && len(answers) > 0
 	for _, a := range answers {
 		switch {

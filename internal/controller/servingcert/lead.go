@@ -5,30 +5,30 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
-	"github.com/pillion-mesh/pillion/internal/controller/servingcert/replicas"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/rotation"
 )
 
 // leading is what this replica saw since it leads. It is lost with the Lease: dwell times that safety depends on are
 // measured by one clock, and only while somebody looks.
 type leading struct {
+	since    time.Time
 	trusted  rotation.Streak // next, by the bundles
 	changed  rotation.Streak // everybody serves active
 	why      error           // why next isn't trusted yet
+	asked    time.Time       // when replicas were last to be looked at
+	probed   time.Time       // when API servers were last to be asked
+	replicas *sighting       // what replicas were seen to serve; nil: they weren't looked at since this replica leads
+	judged   *hearing        // what of API servers' answers was judged last
 	probe    rotation.Probe
-	probed   time.Time // when last
 	distrust map[string]error
-	replicas []replicas.Served
-	looked   time.Time // at replicas, when last
-	blind    error     // why they aren't known
 }
 
 // lead is what the Secret should say, by everything that the leader sees.
 func (c *Controller) lead(ctx context.Context, f found, s stored) (stored, []rotation.Action, error) {
-	if c.leading == nil {
-		c.leading = &leading{distrust: map[string]error{}}
-	}
 	now := c.Now()
+	if c.leading == nil {
+		c.leading = &leading{since: now, distrust: map[string]error{}}
+	}
 	known := with(s.State, s)
 	o := c.observe(ctx, &known, now)
 	var fault error
@@ -61,11 +61,14 @@ func (c *Controller) observe(ctx context.Context, s *stored, now time.Time) rota
 		o.Wanted = s.add(&authority{Cert: c.pair.ca})
 		o.LeafLife = max(o.LeafLife, c.pair.ends.Sub(c.pair.crt.NotBefore))
 	}
-	c.lookAtReplicas(ctx, s.State, now)
-	o.Endpoints, o.Complete = c.seen(*s, now)
-	l.changed.Look(o.Complete && all(o.Endpoints, s.Active.ID), string(s.Active.ID), now, c.Times.Stale)
 	c.lookAtBundles(ctx, *s, now)
-	c.lookThroughServers(ctx, *s, now)
+	c.ask(s.State, now)
+	c.heedReplicas(now)
+	o.Endpoints, o.Complete = c.seen(*s, now)
+	if l.replicas != nil {
+		l.changed.Look(o.Complete && all(o.Endpoints, s.Active.ID), string(s.Active.ID), l.replicas.at, c.Times.Stale)
+	}
+	c.heedServers(s.State, now)
 	o.Trusted, o.Changed, o.Probe = l.trusted.For(), l.changed.For(), l.probe
 	return o
 }

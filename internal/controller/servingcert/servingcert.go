@@ -99,6 +99,8 @@ type Controller struct {
 	status    atomic.Pointer[report]
 	settled   atomic.Int64 // nanoseconds for which bundles are known to verify the served leaf
 	holding   atomic.Bool  // whether there is a leaf of active that isn't served yet
+	leads     atomic.Bool  // whether the last look was a leader's
+	eyes      eyes
 
 	mu     sync.Mutex
 	stored stored // what this replica took from the Secret
@@ -130,7 +132,7 @@ func New(o Options, d Deps) (*Controller, error) {
 		return nil, err
 	}
 	return &Controller{Options: o, Deps: d, metrics: m, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		told: told{}, prepared: map[rotation.ID]*leaf{}, held: map[rotation.ID]*rotation.Streak{}}, nil
+		eyes: newEyes(), told: told{}, prepared: map[rotation.ID]*leaf{}, held: map[rotation.ID]*rotation.Streak{}}, nil
 }
 
 func (d *Deps) complete() {
@@ -170,6 +172,9 @@ func (c *Controller) Wake() {
 
 // Start looks at Secret, clock and bundles until ctx ends.
 func (c *Controller) Start(ctx context.Context) error {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	wait.Go(func() { c.lookAround(ctx) })
 	for {
 		err := c.Step(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -209,7 +214,8 @@ func (c *Controller) step(ctx context.Context) error {
 		c.looked.Store(&began)
 	}
 	c.measure()
-	if told := c.report(); told || string(before) != string(c.bundle(c.Now())) {
+	led := c.leads.Swap(c.leading != nil)
+	if told := c.report(); told || led != c.leads.Load() || string(before) != string(c.bundle(c.Now())) {
 		c.Changed()
 	}
 	return err

@@ -55,8 +55,11 @@ func (w *world) replica(name string) *Controller {
 func (w *world) step(replicas ...*Controller) {
 	w.t.Helper()
 	for _, c := range replicas {
-		if err := c.Step(context.Background()); err != nil {
-			w.t.Fatal(err)
+		w.must(c.Step(context.Background()))
+		select {
+		case q := <-c.eyes.questions: // what Start does beside
+			c.answer(context.Background(), q)
+		default:
 		}
 	}
 }

@@ -97,11 +97,11 @@ func (c *Controller) nextRotation(s stored) *metav1.Time {
 }
 
 func (c *Controller) served(s stored, now time.Time) []v1alpha1.ReplicaCertificate {
-	if c.leading == nil {
+	if c.leading == nil || c.leading.replicas == nil {
 		return nil
 	}
 	var all []v1alpha1.ReplicaCertificate
-	for _, r := range c.leading.replicas {
+	for _, r := range c.leading.replicas.served {
 		one := v1alpha1.ReplicaCertificate{Name: r.Name, Address: r.Address}
 		if r.Leaf != nil {
 			one.CA, one.NotAfter = string(c.issuer(s, r, now)), &metav1.Time{Time: r.Leaf.NotAfter}

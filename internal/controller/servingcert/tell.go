@@ -83,10 +83,10 @@ func (l *leading) waitsFor(s rotation.State) []error {
 	if s.Phase != rotation.Promote && s.Phase != rotation.Retire {
 		return all
 	}
-	if l.blind != nil {
-		all = append(all, l.blind)
+	if fault := l.blind(); fault != nil {
+		return append(all, fault)
 	}
-	for _, r := range l.replicas {
+	for _, r := range l.replicas.served {
 		if r.Fault != nil {
 			all = append(all, fmt.Errorf("replica %s: %w", r.Name, r.Fault))
 		}

@@ -94,6 +94,7 @@ func TestNext(t *testing.T) {
 		{name: "next is lost", state: State{Phase: Introduce, Active: own("a"), Count: 1}, want: State{Phase: Introduce, Active: own("a"), Next: own("new"), Count: 2}, action: Started},
 		{name: "a clock before the CA", state: steady, edit: func(s *State) { s.Since = start.Add(-3 * time.Hour) }, after: -2 * time.Hour, want: steady, action: Skewed},
 		{name: "what we serve isn't known", state: steady, seen: Observed{Served: others("s"), Changed: Broken}, want: State{Phase: Promote, Active: own("a"), Trusted: cas("s"), Count: 1}},
+		{name: "what was active isn't known", state: steady, seen: Observed{Served: others("s"), Known: others("k"), Changed: Broken}, want: State{Phase: Promote, Active: own("a"), Trusted: cas("s", "k"), Count: 1}},
 
 		{name: "to somebody else's", state: steady, seen: Observed{Foreign: true, Wanted: others("x")}, want: State{Phase: Introduce, Active: own("a"), Next: others("x"), Count: 1}, action: Started},
 		{name: "to somebody else's, who hasn't issued", state: steady, seen: Observed{Foreign: true}, want: steady},
