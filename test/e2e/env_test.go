@@ -48,6 +48,7 @@ func TestNode(t *testing.T) {
 		{"BadInjectorIsRefusedThroughTheService", testBadInjector},
 		{"Documentation", testDocumentation},
 		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
+		{"CAReplacedUnderLoad", testCertificates},
 		{"OperatorReplacedUnderLoad", testOperatorReplaced},
 		{"ReplicaKilled", testReplicaKilled},
 		{"EverythingDownComesBack", testEverythingDown},

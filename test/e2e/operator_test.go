@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -167,9 +168,14 @@ func testReplicaKilled(t *testing.T, e *env) {
 	}
 }
 
-// rolledOut waits until two replicas are ready and none is left of before.
+// rolledOut waits until all replicas are ready and none is left of before.
 func (e *env) rolledOut(t *testing.T) {
 	t.Helper()
+	var deployment appsv1.Deployment
+	if err := e.kubectl.Get(deadline(t, time.Minute), &deployment, "deployment", "-n", install.Namespace, "pillion"); err != nil {
+		t.Fatal(err)
+	}
+	want := int(*deployment.Spec.Replicas)
 	e.must(t, "rollout", "status", "-n", install.Namespace, "deployment/pillion", "--timeout=300s")
 	eventually(t, 3*time.Minute, func() error { // a replica that ends waits for idle connections, up to 105 s
 		pods := e.allOperatorPods(t)
@@ -178,8 +184,8 @@ func (e *env) rolledOut(t *testing.T) {
 				return fmt.Errorf("pod %s is ending or not ready", pod.Name)
 			}
 		}
-		if len(pods) != 2 {
-			return fmt.Errorf("%d pods, want 2", len(pods))
+		if len(pods) != want {
+			return fmt.Errorf("%d pods, want %d", len(pods), want)
 		}
 		return nil
 	})

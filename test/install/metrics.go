@@ -18,7 +18,15 @@ type Metrics map[string]*dto.MetricFamily
 
 // ProxyMetrics scrapes the proxy of a pod (port 15090) through the API server.
 func (k Kubectl) ProxyMetrics(ctx context.Context, namespace, pod string) (Metrics, error) {
-	path := fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy%s", namespace, pod, istio.PortProxyStats, istio.PathPrometheus)
+	return k.scrape(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy%s", namespace, pod, istio.PortProxyStats, istio.PathPrometheus))
+}
+
+// OperatorMetrics scrapes a replica of the operator (port 15014), likewise.
+func (k Kubectl) OperatorMetrics(ctx context.Context, pod string) (Metrics, error) {
+	return k.scrape(ctx, fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:%d/proxy/metrics", Namespace, pod, istio.PortOperatorOps))
+}
+
+func (k Kubectl) scrape(ctx context.Context, path string) (Metrics, error) {
 	text, err := k.Run(ctx, "get", "--raw", path)
 	if err != nil {
 		return nil, err
@@ -26,7 +34,7 @@ func (k Kubectl) ProxyMetrics(ctx context.Context, namespace, pod string) (Metri
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	if err != nil {
-		return nil, fmt.Errorf("reading the metrics of pod %s/%s: %w", namespace, pod, err)
+		return nil, fmt.Errorf("reading the metrics at %s: %w", path, err)
 	}
 	return Metrics(maps.Clone(families)), nil
 }
