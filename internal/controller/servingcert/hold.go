@@ -17,7 +17,7 @@ func (c *Controller) syncPair(ctx context.Context) {
 		c.pair, c.refused, c.expiring = nil, nil, ""
 		return
 	}
-	p, err := c.Pairs.Candidate(ctx, settings, c.names())
+	p, err := c.Pairs.Candidate(ctx, settings, c.called())
 	c.refused = err
 	if err != nil {
 		c.tellRefused(err)
@@ -181,6 +181,11 @@ func (c *Controller) show(s stored, options []*leaf) {
 // names are the leaf's, the Service's own first.
 func (c *Controller) names() []string {
 	base := c.Service + "." + c.Namespace
-	names := []string{base + ".svc", base, c.Service, fmt.Sprintf("%s.svc.%s", base, c.ClusterDomain)}
-	return append(append(names, c.ProbeHost), c.Hosts...)
+	return append(c.called(), base, c.Service, fmt.Sprintf("%s.svc.%s", base, c.ClusterDomain))
+}
+
+// called are the names that API servers call us by. Who issues certificates elsewhere needn't be allowed more: a private
+// PKI refuses short names.
+func (c *Controller) called() []string {
+	return append([]string{c.Service + "." + c.Namespace + ".svc", c.ProbeHost}, c.Hosts...)
 }
