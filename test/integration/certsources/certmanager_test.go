@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/controller/certmanager"
 )
 
 // What the operator has cert-manager make.
@@ -55,9 +56,9 @@ func (e *env) issued(previous *corev1.Secret) *corev1.Secret {
 	return e.Cluster.WaitIssued(e.T, e.Namespace, servingSecret, previous)
 }
 
-// TestCertManager lives through all that happens with cert-manager, from the operator's own CA and back to one.
-func TestCertManager(t *testing.T) {
-	e := newEnv(t)
+// testIssuers lives through all that happens with cert-manager, from the operator's own CA and back to one.
+func testIssuers(t *testing.T) {
+	e := newEnv(t, withCertManager)
 	e.serve([]string{"a", "b", "c"})
 	e.changed(v1alpha1.CertificatesSelfManaged, e.active())
 
@@ -75,11 +76,14 @@ func TestCertManager(t *testing.T) {
 
 	e.rotates(v1alpha1.CertificatesCertManager, func() string { return e.renewCA(ownCA, ownCASecret) })
 
-	e.apply(meshCA)
+	own, pair := e.active(), e.issued(nil)
+	e.use(fromCertManager(&v1alpha1.IssuerRef{Name: "mesh-ca"}))
+	e.refused(certmanager.IssuerNotFound, "spec.certificates.certManager.issuerRef", "there is no Issuer "+e.Namespace+"/mesh-ca", "create it, or name another")
+	e.unchanged(own)
+	e.replicasServe(pair.Data)
 	e.rotates(v1alpha1.CertificatesCertManager, func() string {
-		before := e.issued(nil)
-		e.use(fromCertManager(&v1alpha1.IssuerRef{Name: "mesh-ca"}))
-		return e.ca(e.issued(before))
+		e.apply(meshCA)
+		return e.ca(e.issued(pair))
 	})
 	e.left("certificate/mesh-ca", "certificate/pillion-serving", "issuer/mesh-ca", "issuer/mesh-self")
 

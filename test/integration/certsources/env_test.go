@@ -27,14 +27,9 @@ type env struct {
 	creating *operatortest.Creations
 }
 
-func newEnv(t *testing.T) *env {
+func newEnv(t *testing.T, cluster testenv.Options) *env {
 	t.Helper()
-	return newEnvIn(t, testenv.Options{Name: clusterName, CertManager: true})
-}
-
-func newEnvIn(t *testing.T, o testenv.Options) *env {
-	t.Helper()
-	return &env{Env: operatortest.New(t, operatortest.Options{Cluster: o, Patience: 45 * time.Second})}
+	return &env{Env: operatortest.New(t, operatortest.Options{Cluster: cluster, Patience: 45 * time.Second})}
 }
 
 // serve starts replicas, of an Injector whose certificates are the operator's own, and a client.
@@ -49,10 +44,12 @@ func (e *env) serve(names []string, flags ...string) {
 func (e *env) run(names []string, flags ...string) {
 	e.T.Helper()
 	for _, name := range names {
-		e.replicas = append(e.replicas, e.Start(name, append(flags, e.ProbeFlag(), "--log-level=info")...))
+		e.replicas = append(e.replicas, e.Start(name, append(e.flags(), flags...)...))
 	}
 	e.Ready(e.replicas...)
 }
+
+func (e *env) flags() []string { return []string{e.ProbeFlag(), "--log-level=info"} }
 
 // done ends the client: nothing may have failed.
 func (e *env) done() {
@@ -94,6 +91,17 @@ func (e *env) certificates() (*v1alpha1.CertificatesStatus, error) {
 		return nil, fmt.Errorf("there is no status.certificates")
 	}
 	return inj.Status.Certificates, nil
+}
+
+// unchanged wants no rotation to have begun.
+func (e *env) unchanged(active string) {
+	e.T.Helper()
+	if now := e.active(); now != active {
+		e.T.Errorf("CA %s is active instead of %s", now, active)
+	}
+	if next, err := e.next(); err == nil {
+		e.T.Errorf("CA %s is next", next)
+	}
 }
 
 // active is the CA that the status says is.

@@ -27,9 +27,9 @@ func (e *env) put(data map[string][]byte) *corev1.Secret {
 	return s
 }
 
-// TestProvidedBySecret: the user's pair is served, exchanged for one of another CA, and kept whatever becomes of the Secret.
-func TestProvidedBySecret(t *testing.T) {
-	e := newEnv(t)
+// testProvidedBySecret: the user's pair is served, exchanged for one of another CA, and kept whatever becomes of the Secret.
+func testProvidedBySecret(t *testing.T) {
+	e := newEnv(t, bare)
 	first, second := newAuthority(t, "first"), newAuthority(t, "second")
 	e.serve([]string{"a", "b"})
 	e.changed(v1alpha1.CertificatesSelfManaged, e.active())
@@ -103,9 +103,9 @@ func (e *env) replicasServe(data map[string][]byte) {
 	}
 }
 
-// TestProvidedByFiles: files may be replaced one after the other.
-func TestProvidedByFiles(t *testing.T) {
-	e := newEnv(t)
+// testProvidedByFiles: files may be replaced one after the other.
+func testProvidedByFiles(t *testing.T) {
+	e := newEnv(t, bare)
 	folder := files(t.TempDir())
 	first, second := newAuthority(t, "first"), newAuthority(t, "second")
 	e.serve([]string{"a", "b"}, folder.flags()...)

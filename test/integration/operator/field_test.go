@@ -1,8 +1,6 @@
 package operator
 
 import (
-	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -13,32 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
-	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 func fieldMode(i *v1alpha1.Injector) { i.Spec.Webhook.Mode = v1alpha1.WebhookField }
-
-// chart is what a GitOps tool holds: the Injector's webhook configuration as rendered, without a caBundle.
-func (e *env) chart(change ...func(*admissionv1.MutatingWebhookConfiguration)) *unstructured.Unstructured {
-	e.T.Helper()
-	inj := &v1alpha1.Injector{}
-	must(e.T, e.Client.Get(e.Ctx(), client.ObjectKey{Name: "default"}, inj))
-	op := inject.Operator{Namespace: e.Namespace, Service: "pillion", ServicePort: 443}
-	c := inject.Webhooks(inj, []string{"default"}, op, nil)[0]
-	for _, do := range change {
-		do(&c)
-	}
-	text, err := json.Marshal(&c)
-	must(e.T, err)
-	u := &unstructured.Unstructured{}
-	must(e.T, json.Unmarshal(text, u))
-	return u
-}
-
-// sync is one round of the GitOps tool: it applies what it holds, and doesn't force.
-func (e *env) sync(ctx context.Context, held *unstructured.Unstructured) error {
-	return e.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(held.DeepCopy()), client.FieldOwner("gitops"))
-}
 
 func TestFieldModeWithGitOps(t *testing.T) {
 	e := newEnv(t)
@@ -54,26 +29,26 @@ func TestFieldModeWithGitOps(t *testing.T) {
 		t.Fatal("the operator made the webhook configuration, in mode Field")
 	}
 
-	held := e.chart()
-	must(t, e.sync(e.Ctx(), held))
+	held := e.Chart()
+	must(t, e.Sync(e.Ctx(), held))
 	e.Ready(r)
 	e.Serving("default")
 	meshed := e.Meshed()
 	e.Injected(meshed)
 	e.untouched(held)
 
-	must(t, e.sync(e.Ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[0].TimeoutSeconds = new(int32(7)) })))
+	must(t, e.Sync(e.Ctx(), e.Chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks[0].TimeoutSeconds = new(int32(7)) })))
 	drifted := e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Drift")
 	e.Event("Drift", "timeoutSeconds of rev.namespace.injector.pillion.dev is not as rendered")
 	if s := drifted.Status.Webhooks; len(s) != 1 || s[0].InSync || s[0].Mode != v1alpha1.WebhookField {
 		t.Errorf("status of the webhooks: %+v", s)
 	}
 	e.Injected(meshed)
-	must(t, e.sync(e.Ctx(), held))
+	must(t, e.Sync(e.Ctx(), held))
 	e.Serving("default")
 
 	// An entry that leaves the chart has to go, although a field of it is ours.
-	must(t, e.sync(e.Ctx(), e.chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks = c.Webhooks[1:] })))
+	must(t, e.Sync(e.Ctx(), e.Chart(func(c *admissionv1.MutatingWebhookConfiguration) { c.Webhooks = c.Webhooks[1:] })))
 	e.Event("Drift", "entry of rev.namespace.injector.pillion.dev is not as rendered")
 	live, err := e.Configuration(defaultConfiguration)
 	must(t, err)
@@ -89,7 +64,7 @@ func (e *env) untouched(held *unstructured.Unstructured) {
 	must(e.T, err)
 	seen := e.writes(live.ResourceVersion)
 	for range 20 {
-		must(e.T, e.sync(e.Ctx(), held))
+		must(e.T, e.Sync(e.Ctx(), held))
 		time.Sleep(time.Second)
 	}
 	if versions := seen(); len(versions) > 0 {
@@ -106,7 +81,7 @@ func (e *env) untouched(held *unstructured.Unstructured) {
 	live.Webhooks[1].ClientConfig.CABundle = nil // as a chart does that renders an empty one
 	must(e.T, e.Client.Update(e.Ctx(), live, client.FieldOwner("somebody")))
 	e.Event("BundleRepaired", "caBundle of rev.object.injector.pillion.dev")
-	must(e.T, e.sync(e.Ctx(), held))
+	must(e.T, e.Sync(e.Ctx(), held))
 	e.Serving("default")
 	if versions := seen(); len(versions) != 2 {
 		e.T.Errorf("%d writes, want somebody's and one of ours: %v", len(versions), versions)
@@ -147,7 +122,7 @@ func TestManagedToFieldAndBack(t *testing.T) {
 	e.UpdateInjector("default", fieldMode)
 	e.Condition("default", v1alpha1.ConditionWebhooksReady, metav1.ConditionFalse, "Handover")
 	e.Event("Handover", "only we own", "apply what `pillion webhooks render` prints")
-	must(t, e.sync(e.Ctx(), e.chart())) // without force: what is there is what we render
+	must(t, e.Sync(e.Ctx(), e.Chart())) // without force: what is there is what we render
 	e.Serving("default")
 	live, err := e.Configuration(defaultConfiguration)
 	must(t, err)
@@ -181,7 +156,7 @@ func TestDeletedInjectorLeavesTheChartsObject(t *testing.T) {
 	e := newEnv(t)
 	inj := e.Injector(fieldMode)
 	r := e.Start("a")
-	must(t, e.sync(e.Ctx(), e.chart()))
+	must(t, e.Sync(e.Ctx(), e.Chart()))
 	e.Ready(r)
 	e.Serving("default")
 	canary := e.Injector(canaryName)
