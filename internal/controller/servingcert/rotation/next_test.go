@@ -159,6 +159,14 @@ func TestSalvage(t *testing.T) {
 		if again := Salvage(c.found, got, start); c.memoryWins && !c.found.Active.None() && !again.Same(got) {
 			t.Errorf("%s: who remembers what was found contradicts: %+v", c.name, again)
 		}
+		kept := got // what the Secret says after that: no key but those of active and next
+		kept.Trusted = slices.Clone(got.Trusted)
+		for i := range kept.Trusted {
+			kept.Trusted[i].Key = false
+		}
+		if again := Salvage(got, kept, start); !again.Same(kept) {
+			t.Errorf("%s: who healed it heals it for ever: %+v", c.name, again)
+		}
 	}
 }
 

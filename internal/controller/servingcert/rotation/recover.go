@@ -50,6 +50,7 @@ func Salvage(memory, found State, now time.Time) State {
 		memory.Count = max(memory.Count, found.Count) + 1
 	}
 	if !found.Active.None() && !memory.Has(found.Active.ID) {
+		found.Active.Key = false // the Secret keeps none of it; to remember one would be to miss it at each look
 		memory.Trusted = append(memory.Trusted, found.Active)
 	}
 	return memory
