@@ -21,7 +21,10 @@ import (
 	"github.com/pillion-mesh/pillion/test/integration/operatortest"
 )
 
-const clusterName = "rotation" // webhook configurations aren't in a namespace
+const (
+	clusterName   = "rotation" // webhook configurations are not in a namespace
+	configuration = "pillion-injector-default"
+)
 
 // What replicas are told by environment.
 const (

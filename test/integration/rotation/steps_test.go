@@ -154,3 +154,10 @@ func (s *steps) times() string {
 	}
 	return strings.Join(text, ", ")
 }
+
+// now is the present phase.
+func (s *steps) now() rotation.Phase {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[len(s.all)-1].phase
+}

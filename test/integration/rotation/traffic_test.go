@@ -166,6 +166,11 @@ func (c *traffic) String() string {
 func (w *world) noLoss() {
 	w.T.Helper()
 	w.finish()
+	w.judge()
+}
+
+func (w *world) judge() {
+	w.T.Helper()
 	c := w.traffic
 	if len(c.refused) > 0 || len(c.lost) > c.forgiven {
 		w.T.Errorf("creations failed; phases: %s\n%s", w.steps.times(), texts(append(c.refused, c.lost...)))
@@ -199,4 +204,16 @@ func texts(all []failure) string {
 		fmt.Fprintf(&b, "%s %s\n", f.at.Format("05.000"), f.text)
 	}
 	return b.String()
+}
+
+// distrust is an error if an API server refused a certificate.
+func (c *traffic) distrust() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.refused {
+		if strings.Contains(f.text, "x509") || strings.Contains(f.text, "tls:") {
+			return errors.New(f.text)
+		}
+	}
+	return nil
 }

@@ -192,3 +192,15 @@ func (w *world) bundles() map[string][]byte {
 	}
 	return all
 }
+
+// during has a rotation go through something as soon as a phase has begun.
+func (w *world) during(phase rotation.Phase, happens func()) {
+	w.T.Helper()
+	w.leader()
+	mark := w.rotate("true")
+	w.reach(mark, phase)
+	w.T.Logf("in %s:", phase)
+	happens()
+	w.completed(mark)
+	w.Ready(w.replicas...)
+}
