@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,12 +145,9 @@ func (e *env) rotates(source v1alpha1.CertificatesSource, cause func() (ca strin
 	e.T.Helper()
 	before := e.active()
 	history := e.watch()
-	start := time.Now()
 	ca = cause()
-	e.T.Logf("to %s", ca)
 	e.Eventually("a metric tells of the hold", func() error { return e.someMetric(`pillion_serving_cert_phase{phase="Propagate"}`, "1") })
 	e.changed(source, ca)
-	e.T.Logf("rotation took %s", time.Since(start).Round(100*time.Millisecond))
 	e.judge(history(), before, ca)
 	return ca
 }
@@ -195,10 +193,17 @@ func (e *env) someMetric(sample, want string) error {
 	return fmt.Errorf("%s is %q", sample, seen)
 }
 
+// look is a status, and when it was seen.
+type look struct {
+	*v1alpha1.CertificatesStatus
+	after time.Duration
+}
+
 // watch keeps every status from now on. A watch of the API server's may end at any time; a look each 50 ms doesn't.
-func (e *env) watch() (end func() []*v1alpha1.CertificatesStatus) {
+func (e *env) watch() (end func() []look) {
 	ctx, cancel := context.WithCancel(e.Ctx())
-	var all []*v1alpha1.CertificatesStatus
+	start := time.Now()
+	var all []look
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -206,7 +211,7 @@ func (e *env) watch() (end func() []*v1alpha1.CertificatesStatus) {
 		defer ticker.Stop()
 		for ctx.Err() == nil {
 			if s, err := e.certificates(); err == nil {
-				all = append(all, s)
+				all = append(all, look{s, time.Since(start)})
 			}
 			select {
 			case <-ticker.C:
@@ -214,7 +219,7 @@ func (e *env) watch() (end func() []*v1alpha1.CertificatesStatus) {
 			}
 		}
 	}()
-	return func() []*v1alpha1.CertificatesStatus {
+	return func() []look {
 		cancel()
 		<-done
 		return all
@@ -222,12 +227,13 @@ func (e *env) watch() (end func() []*v1alpha1.CertificatesStatus) {
 }
 
 // judge wants the phases in order, and in those in which replicas hold on to the old CA nobody with the new one.
-func (e *env) judge(history []*v1alpha1.CertificatesStatus, before, after string) {
+func (e *env) judge(history []look, before, after string) {
 	e.T.Helper()
-	var phases []string
+	var phases, told []string
 	for _, s := range history {
 		if len(phases) == 0 || phases[len(phases)-1] != s.Phase {
 			phases = append(phases, s.Phase)
+			told = append(told, fmt.Sprintf("%s after %.1fs", s.Phase, s.after.Seconds()))
 		}
 		if s.Phase != v1alpha1.PhaseIntroduce && s.Phase != v1alpha1.PhasePropagate {
 			continue
@@ -244,6 +250,7 @@ func (e *env) judge(history []*v1alpha1.CertificatesStatus, before, after string
 			}
 		}
 	}
+	e.T.Logf("to %s: %s", after, strings.Join(told, ", "))
 	for _, phase := range []string{v1alpha1.PhasePropagate, v1alpha1.PhaseRetire, v1alpha1.PhaseSteady} {
 		if !slices.Contains(phases, phase) {
 			e.T.Errorf("the status told of phases %v only", phases)

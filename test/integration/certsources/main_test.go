@@ -25,13 +25,13 @@ func TestWithCertManager(t *testing.T) {
 	t.Parallel()
 	t.Run("FromOneIssuerToAnother", testIssuers)
 	t.Run("ExternalBundleByInjector", testExternalBundleByInjector)
+	t.Run("ProvidedByFiles", testProvidedByFiles) // here for want of time there
 }
 
 func TestWithoutCertManager(t *testing.T) {
 	t.Parallel()
 	testenv.Start(t, bare) // for all of them
 	t.Run("ProvidedBySecret", testProvidedBySecret)
-	t.Run("ProvidedByFiles", testProvidedByFiles)
 	t.Run("ReplicaStartsDuringHold", testReplicaStartsDuringHold)
 	t.Run("ReplicaStartsBeforeExternalBundle", testReplicaStartsBeforeExternalBundle)
 	t.Run("CertManagerIsInstalledLate", testCertManagerIsInstalledLate)

@@ -105,7 +105,7 @@ func (e *env) replicasServe(data map[string][]byte) {
 
 // testProvidedByFiles: files may be replaced one after the other.
 func testProvidedByFiles(t *testing.T) {
-	e := newEnv(t, bare)
+	e := newEnv(t, withCertManager)
 	folder := files(t.TempDir())
 	first, second := newAuthority(t, "first"), newAuthority(t, "second")
 	e.serve([]string{"a", "b"}, folder.flags()...)
