@@ -29,6 +29,7 @@ const (
 // What replicas are told by environment.
 const (
 	clockEnv   = "PILLION_TEST_CLOCK" // how far the clock is off
+	staleEnv   = "PILLION_TEST_STALE" // Times.Stale
 	versionEnv = "PILLION_TEST_VERSION"
 )
 
@@ -50,6 +51,9 @@ func configure(o *operator.Options) {
 	o.Times = times()
 	if off, err := time.ParseDuration(os.Getenv(clockEnv)); err == nil {
 		o.Now = func() time.Time { return time.Now().Add(off) }
+	}
+	if stale, err := time.ParseDuration(os.Getenv(staleEnv)); err == nil {
+		o.Times.Stale = stale
 	}
 	if v := os.Getenv(versionEnv); v != "" {
 		version.Version = v

@@ -41,13 +41,13 @@ func newWorld(t *testing.T, cluster string) *world {
 }
 
 // begin starts n replicas, the first of which leads, and then the client.
-func begin(t *testing.T, n int) *world {
+func begin(t *testing.T, n int, env ...string) *world {
 	t.Helper()
 	w := newWorld(t, clusterName)
-	w.start()
+	w.start(env...)
 	w.lead(w.replicas[0])
 	for range n - 1 {
-		w.start()
+		w.start(env...)
 	}
 	w.watch()
 	return w
