@@ -58,8 +58,9 @@ func Salvage(memory, found State, now time.Time) State {
 
 // lacks says that o has a CA or a key that s doesn't have.
 func (s State) lacks(o State) bool {
+	all := s.All()
 	lost := func(c CA) bool {
-		return !slices.ContainsFunc(s.All(), func(have CA) bool { return have.ID == c.ID && (have.Key || !c.Key) })
+		return !slices.ContainsFunc(all, func(have CA) bool { return have.ID == c.ID && (have.Key || !c.Key) })
 	}
 	return slices.ContainsFunc(o.All(), lost)
 }

@@ -137,7 +137,7 @@ func TestFiftyYears(t *testing.T) {
 	total := map[string]int{}
 	for seed := range seeds {
 		w := newWorld(uint64(seed))
-		longest := w.live(50, 10*day)
+		longest := w.live(50, 20*day)
 		if w.fault != "" {
 			t.Fatalf("seed %d: %s\n%s", seed, w.fault, strings.Join(w.log[max(0, len(w.log)-60):], "\n"))
 		}

@@ -87,7 +87,7 @@ func newWorld(seed uint64) *world {
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	w.suspended = w.now.Add(-day)
 	w.proxied = w.chance(2)
-	for range 1 + w.random.IntN(3) {
+	for range 2 + w.random.IntN(2) {
 		w.servers = append(w.servers, &server{})
 	}
 	w.scale(3)
@@ -151,7 +151,7 @@ func (w *world) store(s State, read *State) bool {
 		return false
 	}
 	s.Trusted = slices.Clone(s.Trusted)
-	if read != nil && read.Phase != s.Phase && w.chance(3) {
+	if read != nil && read.Phase != s.Phase && w.chance(6) {
 		w.doomed = w.now.Add(w.upTo(20 * time.Second)) // each phase is a bad moment to start
 	}
 	w.secret = &s
