@@ -125,8 +125,8 @@ func (c *Controller) lookAtBundles(ctx context.Context, s stored, now time.Time)
 	}
 	trusted, _ := weigh(entries, c.leaf.Load(), candidate, now)
 	for _, e := range entries {
-		if err := e.verify(candidate, now); err != nil && !trusted {
-			l.why = err
+		if !trusted && l.why == nil && e.verify(candidate, now) != nil {
+			l.why = fmt.Errorf("webhook %s of %s: its caBundle doesn't have CA %s", e.name, e.configuration, s.Next.ID)
 		}
 	}
 	l.trusted.Look(trusted, string(s.Next.ID)+versionOf(entries), now, c.Times.Stale)

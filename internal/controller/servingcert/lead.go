@@ -2,6 +2,7 @@ package servingcert
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
@@ -21,6 +22,7 @@ type leading struct {
 	judged   *hearing        // what of API servers' answers was judged last
 	probe    rotation.Probe
 	distrust map[string]error
+	stuck    bool // the phase lasts longer than it must
 }
 
 // lead is what the Secret should say, by everything that the leader sees.
@@ -37,6 +39,7 @@ func (c *Controller) lead(ctx context.Context, f found, s stored) (stored, []rot
 	if fault != nil {
 		return s, nil, fault
 	}
+	c.leading.stuck = slices.Contains(actions, rotation.Stuck)
 	if next.Phase != s.Phase {
 		c.leading.probed = time.Time{} // the probe's bundle changes too, and must not keep a CA that is gone for a minute
 	}

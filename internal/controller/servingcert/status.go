@@ -49,23 +49,24 @@ func (c *Controller) report() bool {
 	if !s.Since.IsZero() {
 		r.status.Since = &metav1.Time{Time: s.Since.Truncate(time.Second)}
 	}
-	r.reason, r.message = c.fault()
+	r.reason, r.message = c.fault(s)
 	return !reflect.DeepEqual(c.status.Swap(r), r)
 }
 
-// fault is the first of what is wrong.
-func (c *Controller) fault() (reason, message string) {
-	switch {
-	case c.refused == nil && c.expiring == "":
-		return "", ""
-	case c.refused == nil:
-		return "Expiring", c.expiring
-	}
+// fault is the first of what is wrong: what others issued before what we wait for.
+func (c *Controller) fault(s stored) (reason, message string) {
 	var refused *pairs.Refused
-	if errors.As(c.refused, &refused) {
+	switch {
+	case errors.As(c.refused, &refused):
 		return refused.Reason, refused.Message
+	case c.refused != nil:
+		return "Unreadable", c.refused.Error()
+	case c.expiring != "":
+		return "Expiring", c.expiring
+	case c.leading != nil && c.leading.stuck:
+		return "RotationStuck", c.stuck(s)
 	}
-	return "Unreadable", c.refused.Error()
+	return "", ""
 }
 
 func (c *Controller) authorities(s stored) []v1alpha1.CertificateAuthority {

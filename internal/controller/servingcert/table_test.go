@@ -97,9 +97,15 @@ func TestReadinessHasPatience(t *testing.T) {
 		{"a start that never verified", []look{{0, wiped, false}, {time.Second, wiped, false}, {40 * time.Second, nil, true}}},
 	} {
 		var r readiness
+		if early := errors.New("too early"); r.judge(early, nil, start) == nil {
+			t.Error("ready too early")
+		}
 		for _, l := range c.looks {
 			if got := r.judge(nil, l.fault, start.Add(l.after)) == nil; got != l.ready {
 				t.Errorf("%s: after %s ready is %t", c.name, l.after, got)
+			}
+			if was := r.was; was && r.judge(errors.New("too early"), l.fault, start.Add(l.after)) != nil {
+				t.Errorf("%s: after %s, who was ready is told that it is too early", c.name, l.after)
 			}
 		}
 	}

@@ -2,6 +2,8 @@ package servingcert
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,34 +63,45 @@ func (c *Controller) tellAction(a rotation.Action, s stored) {
 	}
 }
 
-// stuck says what a phase waits for.
+// stuck says what a phase waits for. It says the same as long as it waits for the same.
 func (c *Controller) stuck(s stored) string {
 	text := fmt.Sprintf("the change of the webhook's CA is in phase %s since %s", s.Phase, s.Since.UTC().Format(time.RFC3339))
-	if l := c.leading; l != nil {
-		for _, why := range l.waitsFor(s.State) {
-			text += "; " + why.Error()
-		}
+	for _, what := range c.waitsFor(s) {
+		text += "; " + what
 	}
 	return text
 }
 
-func (l *leading) waitsFor(s rotation.State) []error {
-	var all []error
+func (c *Controller) waitsFor(s stored) []string {
+	l := c.leading
+	switch {
+	case l == nil:
+		return nil
+	case s.Phase == rotation.Promote, s.Phase == rotation.Retire:
+		return c.waitsForReplicas(s)
+	}
+	var all []string
 	if l.why != nil {
-		all = append(all, l.why)
+		all = append(all, l.why.Error())
 	}
-	for _, fault := range l.distrust {
-		all = append(all, fault)
+	for _, server := range slices.Sorted(maps.Keys(l.distrust)) {
+		all = append(all, fmt.Sprintf("API server %s doesn't trust CA %s yet", server, short(s.Next)))
 	}
-	if s.Phase != rotation.Promote && s.Phase != rotation.Retire {
-		return all
+	return all
+}
+
+// waitsForReplicas names those that serve something else, or can't be looked at: why, is in their place in the status.
+func (c *Controller) waitsForReplicas(s stored) []string {
+	if fault := c.leading.blind(); fault != nil {
+		return []string{fault.Error()}
 	}
-	if fault := l.blind(); fault != nil {
-		return append(all, fault)
-	}
-	for _, r := range l.replicas.served {
-		if r.Fault != nil {
-			all = append(all, fmt.Errorf("replica %s: %w", r.Name, r.Fault))
+	var all []string
+	for _, r := range c.leading.replicas.served {
+		switch {
+		case r.Leaf == nil:
+			all = append(all, fmt.Sprintf("replica %s can't be looked at", r.Name))
+		case c.issuer(s, r, c.Now()) != s.Active.ID:
+			all = append(all, fmt.Sprintf("replica %s serves a certificate of another CA than %s", r.Name, short(s.Active)))
 		}
 	}
 	return all
