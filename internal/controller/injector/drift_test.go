@@ -160,3 +160,17 @@ func TestRepairsAreASecondApart(t *testing.T) {
 		t.Errorf("waits %s", w)
 	}
 }
+
+func TestBundlesWipedEachSecondAreRepairedEachTime(t *testing.T) {
+	l, now := newLimiter(), time.Unix(0, 0)
+	for i := range 2 * repairsPerMinute {
+		if w := l.waitForBundle("c", now); w != 0 {
+			t.Fatalf("repair %d waits %s", i, w)
+		}
+		l.repaired("c", now)
+		now = now.Add(repairSpacing - 100*time.Millisecond) // the one before took that long
+	}
+	if !l.contested("c", now) {
+		t.Error("nobody is told")
+	}
+}

@@ -8,6 +8,7 @@ const (
 	repairsPerMinute = 10
 	repairSpacing    = time.Second
 	contestedSpacing = time.Minute
+	bundleSpacing    = repairSpacing / 2
 )
 
 // limiter counts repairs by object. It is used by one goroutine.
@@ -26,6 +27,16 @@ func (l *limiter) wait(name string, now time.Time) time.Duration {
 		spacing = contestedSpacing
 	}
 	return max(0, recent[len(recent)-1].Add(spacing).Sub(now))
+}
+
+// waitForBundle is that for a repair of nothing but caBundles, which is put off neither for a minute nor until a full
+// second has passed: without them no pod is created, and who wipes them each second is answered each time at once.
+func (l *limiter) waitForBundle(name string, now time.Time) time.Duration {
+	recent := l.recent(name, now)
+	if len(recent) == 0 {
+		return 0
+	}
+	return max(0, recent[len(recent)-1].Add(bundleSpacing).Sub(now))
 }
 
 func (l *limiter) repaired(name string, now time.Time) {

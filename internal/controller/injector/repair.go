@@ -24,7 +24,11 @@ func (c *Controller) put(ctx context.Context, p *pass, ch change, w *webhookPass
 	culprit, caught := blame(ch.live.ManagedFields, ch.differs[0])
 	repair := caught || c.isRepair(p, ch)
 	if repair {
-		if wait := c.limiter.wait(ch.want.Name, now); wait > 0 {
+		wait := c.limiter.wait(ch.want.Name, now)
+		if _, rest := divideBundle(ch.differs); len(rest) == 0 {
+			wait = c.limiter.waitForBundle(ch.want.Name, now)
+		}
+		if wait > 0 {
 			p.lookAgainIn(wait)
 			if c.limiter.contested(ch.want.Name, now) {
 				w.say(reasonContested, "%s: %s keeps changing %s; it is put back once a minute", ch.want.Name, culprit, describe(ch.differs))
