@@ -5,7 +5,7 @@ import "testing"
 // TestClockIsOff by half an hour, of the leader or of a follower, fast or slow.
 func TestClockIsOff(t *testing.T) {
 	const fast, slow = clockEnv + "=30m", clockEnv + "=-30m"
-	w := newWorld(t, clusterName)
+	w := newWorld(t)
 	a := w.start(fast)
 	w.lead(a)
 	b := w.start()

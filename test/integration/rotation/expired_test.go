@@ -8,7 +8,7 @@ import (
 // TestExpiredWhileScaledToZero: the first life was four hundred days ago, for an API server's clock can't be moved, and
 // its CA lived for a year. All of it, Secret and bundles, is still there.
 func TestExpiredWhileScaledToZero(t *testing.T) {
-	w := newWorld(t, clusterName)
+	w := newWorld(t)
 	old := w.start(clockEnv + "=-9600h")
 	w.Eventually("the CA of back then is in the bundle", func() error {
 		_, err := w.Configuration(configuration)

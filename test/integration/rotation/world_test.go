@@ -32,9 +32,17 @@ type world struct {
 	started int
 }
 
+// clusters are those that no test uses now: tests wait more than they work, so two at a time.
+var clusters = make(chan string, 2)
+
+func init() { clusters <- clusterName; clusters <- clusterName + "-2" }
+
 // newWorld has no replicas yet.
-func newWorld(t *testing.T, cluster string) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
+	cluster := <-clusters
+	t.Cleanup(func() { clusters <- cluster })
 	w := &world{Env: operatortest.New(t, operatortest.Options{Cluster: testenv.Options{Name: cluster}, Patience: time.Minute})}
 	w.Injector()
 	return w
@@ -43,7 +51,7 @@ func newWorld(t *testing.T, cluster string) *world {
 // begin starts n replicas, the first of which leads, and then the client.
 func begin(t *testing.T, n int, env ...string) *world {
 	t.Helper()
-	w := newWorld(t, clusterName)
+	w := newWorld(t)
 	w.start(env...)
 	w.lead(w.replicas[0])
 	for range n - 1 {
