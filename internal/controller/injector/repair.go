@@ -24,14 +24,14 @@ func (c *Controller) put(ctx context.Context, p *pass, ch change, w *webhookPass
 	culprit, caught := blame(ch.live.ManagedFields, ch.differs[0])
 	repair := caught || c.isRepair(p, ch)
 	if repair {
-		wait := c.limiter.wait(ch.want.Name, now)
+		wait, often := c.limiter.wait(ch.want.Name, now), "once a minute"
 		if _, rest := divideBundle(ch.differs); len(rest) == 0 {
-			wait = c.limiter.waitForBundle(ch.want.Name, now)
+			wait, often = c.limiter.waitForBundle(ch.want.Name, now), "each time"
 		}
 		if wait > 0 {
 			p.lookAgainIn(wait)
 			if c.limiter.contested(ch.want.Name, now) {
-				w.say(reasonContested, "%s: %s keeps changing %s; it is put back once a minute", ch.want.Name, culprit, describe(ch.differs))
+				w.say(reasonContested, "%s: %s keeps changing %s; it is put back %s", ch.want.Name, culprit, describe(ch.differs), often)
 			}
 			return false, nil
 		}
