@@ -1,6 +1,7 @@
 package operatortest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,10 +29,20 @@ func (e *Env) RestartAPIServer(down time.Duration) {
 		e.T.Skipf("skipped, another process's command line can't be read: %v", err)
 	}
 	Must(e.T, syscall.Kill(components[i].Process.PID, syscall.SIGKILL))
+	e.Eventually("the API server is gone", func() error { // and so is its hold on the port
+		if components[i].Process.Alive() {
+			return errors.New("it runs")
+		}
+		return nil
+	})
 	time.Sleep(down)
 	command := strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00")
 	server := exec.Command(command[0], command[1:]...)
 	server.SysProcAttr = ownGroup()
+	log, err := os.OpenFile(e.Cluster.Dir.Log("kube-apiserver"), os.O_APPEND|os.O_WRONLY, 0)
+	Must(e.T, err)
+	defer log.Close()
+	server.Stdout, server.Stderr = log, log
 	Must(e.T, server.Start())
 	go func() { _ = server.Wait() }()
 	components[i].Process, err = state.Identify(server.Process.Pid)

@@ -38,8 +38,9 @@ func TestBundleIsWiped(t *testing.T) {
 	slices.Sort(wait)
 	t.Logf("%d wipes, %d repaired within their second; in %v", wipes, len(wait), wait)
 	t.Logf("%d of %d creations failed", len(w.traffic.refused)+len(w.traffic.lost), w.traffic.tried)
-	if len(wait) < wipes {
-		t.Errorf("%d wipes weren't repaired before the next one", wipes-len(wait))
+	const contest = 10 // repairs of other fields, after which there is one a minute
+	if len(wait) <= contest {
+		t.Errorf("only %d of %d wipes were repaired before the next one", len(wait), wipes)
 	}
 }
 

@@ -76,11 +76,11 @@ func (w *world) watch() {
 	w.traffic = w.create(w.Meshed())
 }
 
-// start runs another replica.
+// start runs another replica. On a slow machine the relay takes long to hear that one ends, which isn't what this is about.
 func (w *world) start(env ...string) *replica {
 	w.T.Helper()
 	w.started++
-	r := w.Run(operatortest.Process{Name: fmt.Sprintf("r%d", w.started), Flags: []string{w.ProbeFlag()}, Env: env})
+	r := w.Run(operatortest.Process{Name: fmt.Sprintf("r%d", w.started), Flags: []string{w.ProbeFlag(), "--drain=10s"}, Env: env})
 	w.replicas = append(w.replicas, r)
 	return r
 }
