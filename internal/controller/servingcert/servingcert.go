@@ -96,6 +96,7 @@ type Controller struct {
 	alarm     atomic.Pointer[time.Time] // when a handshake called for a look last
 	attempted atomic.Pointer[time.Time] // when a look last began
 	looked    atomic.Pointer[time.Time] // when one last succeeded
+	asleep    atomic.Bool               // this process was stopped, and no look has succeeded since
 	status    atomic.Pointer[report]
 	settled   atomic.Int64 // nanoseconds for which bundles are known to verify the served leaf
 	holding   atomic.Bool  // whether there is a leaf of active that isn't served yet
@@ -205,13 +206,16 @@ func (c *Controller) Step(ctx context.Context) error {
 
 func (c *Controller) step(ctx context.Context) error {
 	began := c.Now()
-	c.attempted.Store(&began)
+	if age(began, c.attempted.Swap(&began)) > c.Times.Stale {
+		c.asleep.Store(true)
+	}
 	before := c.bundle(began)
 	c.syncPair(ctx)
 	failed := c.syncSecret(ctx)
 	err := errors.Join(failed, c.syncLeaf(ctx, failed == nil))
 	if failed == nil {
 		c.looked.Store(&began)
+		c.asleep.Store(false)
 	}
 	c.measure()
 	led := c.leads.Swap(c.leading != nil)
