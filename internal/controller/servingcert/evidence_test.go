@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/pairs"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/probe"
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert/replicas"
@@ -170,4 +171,35 @@ func TestANewLeaderLooksBeforeItWrites(t *testing.T) {
 	if b.Bundle() == nil || changed == 0 {
 		t.Errorf("it has looked, and nobody was told: %d", changed)
 	}
+}
+
+// TestComplete: a change of source isn't, while somebody serves what the other source issued or might have to.
+func TestComplete(t *testing.T) {
+	w := newWorld(t)
+	a := w.replica("a")
+	seen := looks{a}
+	a.Replicas = seen
+	w.step(a)
+	if _, complete := a.Complete(); complete {
+		t.Error("nobody was looked at yet")
+	}
+	w.now = w.now.Add(time.Second)
+	w.step(a)
+	if source, complete := a.Complete(); !complete || source != v1alpha1.CertificatesSelfManaged {
+		t.Errorf("all serve what is meant: %s %t", source, complete)
+	}
+	a.Settings = func() v1alpha1.Certificates { return v1alpha1.Certificates{Source: v1alpha1.CertificatesProvided} }
+	a.Pairs = refusing{}
+	w.now = w.now.Add(time.Second)
+	w.step(a)
+	if source, complete := a.Complete(); complete || source != v1alpha1.CertificatesProvided {
+		t.Errorf("what is provided can't be served: %s %t", source, complete)
+	}
+}
+
+// refusing is a source whose certificate can't be served.
+type refusing struct{}
+
+func (refusing) Candidate(context.Context, v1alpha1.Certificates, []string) (*pairs.Pair, error) {
+	return nil, &pairs.Refused{Reason: pairs.KeyMismatch, Message: "the key is another's"}
 }

@@ -21,6 +21,7 @@ const maxReplicas = 16
 type report struct {
 	status          *v1alpha1.CertificatesStatus
 	reason, message string
+	complete        bool
 }
 
 // Status is status.certificates; nil before the first look.
@@ -50,6 +51,7 @@ func (c *Controller) report() bool {
 		r.status.Since = &metav1.Time{Time: s.Since.Truncate(time.Second)}
 	}
 	r.reason, r.message = c.fault(s)
+	r.complete = c.complete(s)
 	return !reflect.DeepEqual(c.status.Swap(r), r)
 }
 
@@ -67,6 +69,23 @@ func (c *Controller) fault(s stored) (reason, message string) {
 		return "RotationStuck", c.stuck(s)
 	}
 	return "", ""
+}
+
+// Complete says of what source certificates are meant to be, and whether the leader has seen that nobody serves any
+// other: what was asked of another source isn't needed any more.
+func (c *Controller) Complete() (v1alpha1.CertificatesSource, bool) {
+	if r := c.status.Load(); r != nil {
+		return r.status.Source, r.complete
+	}
+	return "", false
+}
+
+func (c *Controller) complete(s stored) bool {
+	meant := s.Active.Key
+	if c.foreign(c.Settings()) {
+		meant = c.refused == nil && c.pair != nil && c.pair.id == s.Active.ID
+	}
+	return meant && c.leading != nil && s.Phase == rotation.Steady && c.leading.changed.For() >= 0
 }
 
 func (c *Controller) authorities(s stored) []v1alpha1.CertificateAuthority {

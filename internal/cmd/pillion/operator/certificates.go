@@ -51,7 +51,7 @@ func (o Options) newCertificate(ctx context.Context, mgr manager.Manager, to clu
 	if err != nil {
 		return nil, err
 	}
-	issued.watches.Changed, issued.status, issued.known = certificate.Wake, certificate.Status, d.Known
+	issued.watches.Changed, issued.complete = certificate.Wake, certificate.Complete
 	elected := manager.RunnableFunc(func(ctx context.Context) error { // the manager runs it when it holds the Lease
 		certificate.Wake()
 		<-ctx.Done()

@@ -32,8 +32,7 @@ type issued struct {
 	now                func() time.Time
 	running            context.Context // of the process: what is watched outlives a look
 	every              time.Duration   // between two looks at what isn't needed any more
-	status             func() *v1alpha1.CertificatesStatus
-	known              func() bool // whether the status is of settings that were read
+	complete           func() (v1alpha1.CertificatesSource, bool)
 	log                logr.Logger
 
 	mu      sync.Mutex
@@ -73,12 +72,12 @@ func (i *issued) Start(ctx context.Context) error {
 	}
 }
 
-// tidy waits for the rotation's end: until then somebody may want to go back.
+// tidy waits until nobody is seen to serve what cert-manager issued. With settings that can't be fulfilled, that is never.
 func (i *issued) tidy(ctx context.Context) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s := i.status()
-	if i.tidied || !i.leader() || !i.known() || s == nil || s.Source == v1alpha1.CertificatesCertManager || s.Phase != v1alpha1.PhaseSteady {
+	source, complete := i.complete()
+	if i.tidied || !complete || source == v1alpha1.CertificatesCertManager || !i.leader() {
 		return
 	}
 	i.tidied = i.remove(ctx, nil)
