@@ -1,6 +1,9 @@
 package rotation
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // disturb does something to the world.
 func (w *world) disturb() {
@@ -44,7 +47,7 @@ func (w *world) disturb() {
 		{"pair is lost", func() { w.pair = nil }},
 		{"endpoints can't be reached", func() { w.noDials = w.now.Add(w.upTo(3 * day)) }},
 		{"API servers can't be probed", func() { w.noProbes = w.now.Add(w.upTo(day)) }},
-		{"a load balancer comes, or goes", func() { w.proxied = !w.proxied }},
+		{"a load balancer comes, or goes", w.reroute},
 	}
 	f := all[w.random.IntN(len(all))]
 	w.note("fault: %s", f.name)
@@ -82,13 +85,22 @@ func (w *world) request(r Request) {
 	}
 }
 
-// restore brings back what the Secret said some time ago.
-func (w *world) restore() {
-	w.secret, w.old = w.old, w.secret
-	if !w.leader.leads(w) {
-		w.epoch++ // who starts before somebody who remembers looks can serve no other
+// reroute is done while API servers are up to date: how late they may be depends on who can ask them.
+func (w *world) reroute() {
+	if !slices.ContainsFunc(w.servers, func(s *server) bool { return len(s.coming) > 0 }) {
+		w.proxied = !w.proxied
 	}
+}
+
+// restore brings back what the Secret said some time ago, or another installation's did.
+func (w *world) restore() {
+	before := w.secret
+	w.secret, w.old = w.old, w.secret
+	led := w.leader.leads(w)
 	w.heed()
+	if !led || before == nil || w.secret == nil || w.secret.Active.ID != before.Active.ID {
+		w.epoch++ // who starts now can serve no other
+	}
 }
 
 // supplant puts a Secret there that is good, and of which nobody here knows.

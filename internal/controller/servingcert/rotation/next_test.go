@@ -109,6 +109,10 @@ func TestNext(t *testing.T) {
 		{name: "their pair is lost", state: State{Phase: Steady, Active: others("x")}, seen: Observed{Foreign: true}, want: State{Phase: Steady, Active: others("x")}},
 		{name: "too many CAs", state: State{Phase: Steady, Active: own("a"), Trusted: cas("1", "2", "3", "4", "5", "6", "7", "8", "9")}, seen: Observed{Endpoints: serving("2", "a"), Complete: true, Changed: Broken},
 			want: State{Phase: Promote, Active: own("a"), Trusted: cas("2", "8", "9"), Count: 1}},
+		{name: "too many CAs, and nobody serves prev", state: State{Phase: Promote, Active: own("a"), Prev: others("p"), Trusted: cas("1", "2", "3"), Count: 1},
+			seen: Observed{Endpoints: serving("1", "2", "3", "a"), Complete: true, Changed: Broken}, want: State{Phase: Promote, Active: own("a"), Trusted: cas("1", "2", "3"), Count: 1}},
+		{name: "too many CAs, and somebody serves each", state: State{Phase: Promote, Active: own("a"), Prev: others("p"), Trusted: cas("1", "2", "3"), Count: 1},
+			seen: Observed{Endpoints: serving("1", "2", "3", "p"), Complete: true, Changed: Broken}, want: State{Phase: Promote, Active: own("a"), Prev: others("p"), Trusted: cas("2", "3"), Count: 1}},
 	} {
 		if c.state.Since = start; c.edit != nil {
 			c.edit(&c.state)

@@ -143,18 +143,29 @@ func (m *machine) bound() {
 		return drop
 	})
 	for len(m.All()) > Most {
-		m.Trusted = slices.Delete(m.Trusted, m.leastMissed(), m.leastMissed()+1)
+		m.drop()
 	}
 	if len(m.Trusted) == 0 {
 		m.Trusted = nil
 	}
 }
 
-// leastMissed is the oldest of Trusted that nobody is seen to serve.
-func (m *machine) leastMissed() int {
-	return max(0, slices.IndexFunc(m.Trusted, func(c CA) bool {
-		return c.ID != m.seen.Served.ID && !slices.ContainsFunc(m.seen.Endpoints, func(e Endpoint) bool { return e.CA == c.ID })
-	}))
+// drop gives up what is missed least: the oldest of Trusted that nobody is seen to serve, or else prev if nobody does, or
+// else the oldest.
+func (m *machine) drop() {
+	switch at := slices.IndexFunc(m.Trusted, func(c CA) bool { return !m.served(c) }); {
+	case at >= 0:
+		m.Trusted = slices.Delete(m.Trusted, at, at+1)
+	case !m.Prev.None() && !m.served(m.Prev):
+		m.Prev = CA{}
+	default:
+		m.Trusted = slices.Delete(m.Trusted, 0, 1)
+	}
+}
+
+// served says that somebody is seen to serve a leaf of it.
+func (m *machine) served(c CA) bool {
+	return c.ID == m.seen.Served.ID || slices.ContainsFunc(m.seen.Endpoints, func(e Endpoint) bool { return e.CA == c.ID })
 }
 
 // Bundle are the CAs that API servers must trust, at most Most, those of them first that are served for certain. One is
