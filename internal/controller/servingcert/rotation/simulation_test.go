@@ -137,12 +137,12 @@ func TestFiftyYears(t *testing.T) {
 	total := map[string]int{}
 	for seed := range seeds {
 		w := newWorld(uint64(seed))
-		longest := w.live(50, 20*day)
+		longest := w.live(years, 20*day)
 		if w.fault != "" {
 			t.Fatalf("seed %d: %s\n%s", seed, w.fault, strings.Join(w.log[max(0, len(w.log)-60):], "\n"))
 		}
-		if w.count["Completed"] < 100 {
-			t.Errorf("seed %d: %d rotations were completed, want 100 or more", seed, w.count["Completed"])
+		if w.count["Completed"] < 2*years {
+			t.Errorf("seed %d: %d rotations were completed, want %d or more", seed, w.count["Completed"], 2*years)
 		}
 		t.Logf("seed %d: %d rotations complete, never without one for more than %s", seed, w.count["Completed"], longest)
 		for name, n := range w.count {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package rotation
+
+// years are what the simulation lives through.
+const years = 50
