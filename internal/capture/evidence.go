@@ -44,7 +44,7 @@ type Evidence struct {
 // Describe fills in what the plan says.
 func (e *Evidence) Describe(p *plan.Plan) {
 	e.Mode, e.Families = string(p.Mode), p.Families.String()
-	e.In, e.Out, e.DNS = p.In.String(), p.Out.String(), "off"
+	e.In, e.Out, e.DNS = p.In.String(), p.Out.String(), p.DNS.String()
 	e.Plan = p.Fingerprint()
 	for _, chain := range p.Rules().Chains {
 		e.Rules += len(chain.Rules)

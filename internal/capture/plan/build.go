@@ -14,7 +14,7 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	if err := validate(o); err != nil {
 		return nil, nil, err
 	}
-	p = &Plan{Mode: All, Families: families, Loopback: o.Loopback, Proxy: identity(o)}
+	p = &Plan{Mode: o.Mode, Families: families, Loopback: o.Loopback, Proxy: identity(o)}
 	p.In = Inbound{Via: None, Port: o.InboundPort, Tunnel: o.TunnelPort}
 	p.Out = Outbound{Via: None, Port: o.OutboundPort}
 	if o.Interception == ModeNone {
@@ -30,7 +30,7 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 }
 
 func identity(o Options) Identity {
-	id := Identity{UIDs: o.ProxyUIDs, GIDs: o.ProxyGIDs}
+	id := Identity{UIDs: o.ProxyUIDs, GIDs: o.ProxyGIDs, Mark: o.ProxyMark}
 	if len(id.GIDs) == 0 {
 		id.GIDs = id.UIDs
 	}

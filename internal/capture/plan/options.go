@@ -9,9 +9,11 @@ import (
 // Interception is the value of -m.
 type Interception string
 
-// ModeRedirect captures by REDIRECT; ModeNone leaves or makes the namespace clean.
+// ModeRedirect captures by REDIRECT; ModeTProxy hands inbound connections over with the client's address, and captures
+// outbound ones by REDIRECT; ModeNone leaves or makes the namespace clean.
 const (
 	ModeRedirect Interception = "REDIRECT"
+	ModeTProxy   Interception = "TPROXY"
 	ModeNone     Interception = "NONE"
 )
 
@@ -29,14 +31,19 @@ const (
 // Options are the flags that shape a plan. Start from Defaults.
 type Options struct {
 	Interception Interception
+	Mode         Mode // --mode
 
 	OutboundPort uint16 // -p
 	InboundPort  uint16 // -z
 	TunnelPort   uint16 // -e
-	DNSPort      uint16 // --dns-port; only its difference from the others matters yet
+	DNSPort      uint16 // --dns-port
+
+	TProxyMark  uint32 // -t
+	TProxyTable uint32 // -r
 
 	ProxyUIDs []uint32 // -u
 	ProxyGIDs []uint32 // -g; empty: as ProxyUIDs
+	ProxyMark *Mark    // --proxy-mark; nil: none
 
 	InboundPorts        Ports          // -b
 	ExcludeInboundPorts []Range        // -d, only with -b '*'
@@ -49,18 +56,42 @@ type Options struct {
 	ExcludeOutboundPorts []Range        // -o
 	ExcludeOutboundUIDs  []Range        // --exclude-outbound-uids
 
+	VirtualInterfaces []string // -k
+	OwnerGroups       Owners   // ISTIO_OUTBOUND_OWNER_GROUPS and …_EXCLUDE
+	Bypass            []Bypass // --bypass
+
+	RedirectDNS   bool         // --redirect-dns
+	CaptureAllDNS bool         // --capture-all-dns
+	Resolvers     []netip.Addr // the servers of /etc/resolv.conf
+
+	PodIPs    []netip.Addr     // --pod-ips; Listed mode: where captured connections go
+	ListedIn  []netip.AddrPort // --listed-inbound
+	ListedOut []netip.Addr     // --listed-outbound
+
+	DropInvalid bool // --drop-invalid
+	LateArming  bool // --arming late
+
 	Loopback netip.Prefix // ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR
 	Families FamilyChoice // --ip-families
 }
+
+// What TPROXY uses unless told otherwise; the proxy's configuration has the mark too.
+const (
+	defaultTProxyMark  = 1337
+	defaultTProxyTable = 133
+)
 
 // Defaults are the values of flags nobody sets.
 func Defaults() Options {
 	return Options{
 		Interception: ModeRedirect,
+		Mode:         All,
 		OutboundPort: istio.PortOutbound,
 		InboundPort:  istio.PortInbound,
 		TunnelPort:   istio.PortTunnel,
 		DNSPort:      istio.PortDNS,
+		TProxyMark:   defaultTProxyMark,
+		TProxyTable:  defaultTProxyTable,
 		ProxyUIDs:    []uint32{istio.ProxyUID},
 		Loopback:     netip.MustParsePrefix("127.0.0.1/32"),
 		Families:     FamilyAuto,

@@ -99,7 +99,7 @@ func TestFlags(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := parse(t, "", nil)
 	want := &Command{Name: "apply", Record: RecordDefault, Why: "default", Output: "text", Options: Options{
-		Interception: ModeRedirect, OutboundPort: 15001, InboundPort: 15006, TunnelPort: 15008, DNSPort: 15053,
+		Interception: ModeRedirect, Mode: All, TProxyMark: 1337, TProxyTable: 133, OutboundPort: 15001, InboundPort: 15006, TunnelPort: 15008, DNSPort: 15053,
 		ProxyUIDs: []uint32{1337}, Loopback: netip.MustParsePrefix("127.0.0.1/32"), Families: FamilyAuto,
 	}}
 	if d := cmp.Diff(want, c, compare()); d != "" {

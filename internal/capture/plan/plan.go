@@ -16,15 +16,21 @@ import (
 // Mode says what happens to a connection no rule speaks of.
 type Mode string
 
-// All captures everything that isn't bypassed.
-const All Mode = "all"
+// All captures everything that isn't bypassed. Listed leaves everything alone that isn't in a live set.
+const (
+	All    Mode = "all"
+	Listed Mode = "listed"
+)
 
 // Via is how captured connections reach the proxy.
 type Via string
 
-// Redirect rewrites the destination to a local port; None captures nothing.
+// Redirect rewrites the destination to a local port, DNAT to an address and port; TProxy hands the packet to the proxy's
+// socket as it is. None captures nothing.
 const (
 	Redirect Via = "redirect"
+	DNAT     Via = "dnat"
+	TProxy   Via = "tproxy"
 	None     Via = "none"
 )
 
@@ -53,8 +59,14 @@ type Plan struct {
 	Proxy    Identity     `json:"proxy"`
 	In       Inbound      `json:"in"`
 	Out      Outbound     `json:"out"`
+	DNS      DNS          `json:"dns,omitzero"`
 	Loopback netip.Prefix `json:"loopback"` // IPv4 destinations never captured, 127.0.0.1/32
 	Bypass   []Bypass     `json:"bypass,omitempty"`
+
+	DropInvalid bool `json:"dropInvalid,omitempty"` // drop what conntrack calls INVALID, of every protocol
+	LateArming  bool `json:"lateArming,omitempty"`  // nothing is captured but the protocols in live set "armed"
+
+	First Contents `json:"first,omitzero"` // of the live sets when they're made; not part of the fingerprint
 }
 
 // Identity tells the proxy's own packets: any of the lists makes a packet the proxy's. The owner of a packet is the
@@ -62,6 +74,13 @@ type Plan struct {
 type Identity struct {
 	UIDs []uint32 `json:"uids"`
 	GIDs []uint32 `json:"gids"`
+	Mark *Mark    `json:"mark,omitempty"`
+}
+
+// Mark is a packet mark and the bits of it that count.
+type Mark struct {
+	Value uint32 `json:"value"`
+	Mask  uint32 `json:"mask"`
 }
 
 // Inbound is what happens to connections that arrive.
@@ -70,6 +89,8 @@ type Inbound struct {
 	Port   uint16 `json:"port"`
 	Tunnel uint16 `json:"tunnel"` // HBONE: never captured, never hairpinned
 	Ports  Ports  `json:"ports"`
+	Mark   uint32 `json:"mark,omitempty"`  // TProxy: of packets that are diverted to the proxy
+	Table  uint32 `json:"table,omitempty"` // TProxy: the routing table packets with that mark use
 }
 
 // Outbound is what happens to connections made here.
@@ -78,6 +99,32 @@ type Outbound struct {
 	Port  uint16   `json:"port"`
 	CIDRs Prefixes `json:"cidrs"`
 	Ports []Range  `json:"ports,omitempty"` // captured whatever the address
+
+	To4     netip.Addr `json:"to4,omitzero"`      // DNAT: the proxy's address, valid if the family is the plan's
+	To6     netip.Addr `json:"to6,omitzero"`      // the same
+	Owners  Owners     `json:"owners,omitzero"`   // whose connections are captured at all
+	Virtual []string   `json:"virtual,omitempty"` // interfaces; what arrives on them counts as outbound
+}
+
+// Owners narrows down whose connections are captured, by the group of the socket.
+type Owners struct {
+	Groups  []uint32 `json:"groups,omitempty"`  // only these; empty: everybody's
+	Exclude []uint32 `json:"exclude,omitempty"` // not these
+}
+
+// DNS is what happens to queries to port 53, over UDP and TCP.
+type DNS struct {
+	Via     Via          `json:"via,omitempty"` // Redirect or DNAT; "" or None: they aren't captured
+	Port    uint16       `json:"port,omitempty"`
+	All     bool         `json:"all,omitempty"`     // to any server, else to Servers
+	Servers []netip.Addr `json:"servers,omitempty"` // sorted
+	Zones   bool         `json:"zones,omitempty"`   // the proxy's queries and the application's are tracked apart
+}
+
+// Contents are the first elements of the live sets.
+type Contents struct {
+	In  []netip.AddrPort `json:"in,omitempty"`  // of in4 and in6
+	Out []netip.Addr     `json:"out,omitempty"` // of vip4 and vip6
 }
 
 // Stage is a step on a packet's way; stages are passed in this order, and the first rule that decides ends it.
@@ -89,6 +136,7 @@ const (
 	StageExempt      Stage = "exempt"
 	StagePassthrough Stage = "passthrough"
 	StageIdentity    Stage = "identity"
+	StageDNS         Stage = "dns"
 	StageLoopback    Stage = "loopback"
 	StageBypass      Stage = "bypass"
 	StageCapture     Stage = "capture"
@@ -111,16 +159,31 @@ type Bypass struct {
 	Ports      []Range        `json:"ports,omitempty"`
 	From       []netip.Prefix `json:"from,omitempty"`
 	To         []netip.Prefix `json:"to,omitempty"`
+	Proto      uint8          `json:"proto,omitempty"` // TCP or UDP; 0: both
 	UIDs       []Range        `json:"uids,omitempty"`
+	GIDs       []Range        `json:"gids,omitempty"`
 	Reason     string         `json:"reason"` // the flag behind it
 }
 
 // Empty says that nothing at all is to be programmed.
 func (p *Plan) Empty() bool { return p.In.Via == None && p.Out.Via == None }
 
-// Fingerprint identifies a plan: 16 hex digits of SHA-256 over its canonical JSON.
+// On says whether queries are captured.
+func (d DNS) On() bool { return d.Via == Redirect || d.Via == DNAT }
+
+// String is the form of the evidence line: "redirect:15053" or "off".
+func (d DNS) String() string {
+	if !d.On() {
+		return "off"
+	}
+	return describe(d.Via, d.Port)
+}
+
+// Fingerprint identifies a plan: 16 hex digits of SHA-256 over its canonical JSON without the live sets' contents.
 func (p *Plan) Fingerprint() string {
-	text, err := json.Marshal(p)
+	without := *p
+	without.First = Contents{}
+	text, err := json.Marshal(without)
 	if err != nil { // a Plan holds nothing that JSON can't say
 		return "unknown"
 	}
