@@ -14,7 +14,7 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	if err := validate(o); err != nil {
 		return nil, nil, err
 	}
-	p = &Plan{Mode: o.Mode, Families: families, Loopback: o.Loopback, Proxy: identity(o)}
+	p = &Plan{Mode: o.Mode, Families: families, Loopback: o.Loopback, Proxy: identity(o), Given: o.Given}
 	p.In = Inbound{Via: None, Port: o.InboundPort, Tunnel: o.TunnelPort}
 	p.Out = Outbound{Via: None, Port: o.OutboundPort}
 	if o.Interception == ModeNone {

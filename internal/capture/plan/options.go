@@ -73,6 +73,8 @@ type Options struct {
 
 	Loopback netip.Prefix // ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR
 	Families FamilyChoice // --ip-families
+
+	Given Given // lists as they were written, for the dialects that keep their order
 }
 
 // What TPROXY uses unless told otherwise; the proxy's configuration has the mark too.

@@ -58,7 +58,9 @@ func (c *Command) assign(f option, given map[string][]string, env Environment) e
 	for _, value := range values {
 		if err := f.set(c, value); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %q: %w", source, value, err))
+			continue
 		}
+		c.Options.Given.note(f.short, value)
 	}
 	return errors.Join(errs...)
 }

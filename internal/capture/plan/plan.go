@@ -67,6 +67,7 @@ type Plan struct {
 	LateArming  bool `json:"lateArming,omitempty"`  // nothing is captured but the protocols in live set "armed"
 
 	First Contents `json:"first,omitzero"` // of the live sets when they're made; not part of the fingerprint
+	Given Given    `json:"-"`              // lists as the user wrote them; not part of the fingerprint either
 }
 
 // Identity tells the proxy's own packets: any of the lists makes a packet the proxy's. The owner of a packet is the

@@ -33,7 +33,7 @@ func (p *Plan) Rules() *Ruleset {
 	b.inbound()
 	b.outbound()
 	b.fromProxy()
-	return &Ruleset{Chains: b.chains, Sets: b.sets}
+	return &Ruleset{Plan: p, Chains: b.chains, Sets: b.sets}
 }
 
 // builder collects chains and sets; rules go to the chain opened last.

@@ -4,6 +4,7 @@ import "net/netip"
 
 // Ruleset is what backends program: chains of rules and the lists they refer to.
 type Ruleset struct {
+	Plan   *Plan // it came from: iptables' dialects are written from it; nil for a clean namespace
 	Chains []Chain
 	Sets   []*Set
 }
