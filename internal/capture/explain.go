@@ -4,22 +4,46 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
-// ExplainPlan writes the plan stage by stage. counters may be nil: they can't be read without NET_ADMIN.
-func ExplainPlan(w io.Writer, p *plan.Plan, counters map[string]nft.Counter) error {
-	fmt.Fprintf(w, "plan %s  mode %s  families %s  in %s  out %s\n", p.Fingerprint(), p.Mode, p.Families, p.In, p.Out)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, chain := range p.Rules().Chains {
-		for _, r := range chain.Rules {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s%s\n", r.ID, orAll(r.Match()), r.Do, r.Reason, counted(counters, r.ID))
-		}
+// Live is what explain knows of the namespace beside the plan.
+type Live struct {
+	Source      string                 `json:"source"`             // of the plan: "flags", or the record's path
+	Read        bool                   `json:"read"`               // the kernel let us read its rules
+	Differences []plan.Difference      `json:"differences"`        // of its rules from the plan
+	Counters    map[string]nft.Counter `json:"counters,omitempty"` // by rule id
+}
+
+// stages in the order packets pass them; the place is the number explain prints.
+var stages = []plan.Stage{plan.StageScope, plan.StageExempt, plan.StagePassthrough, plan.StageIdentity, plan.StageDNS,
+	plan.StageLoopback, plan.StageBypass, plan.StageCapture}
+
+func number(s plan.Stage) int { return slices.Index(stages, s) }
+
+// line is a rule as explain prints it. Matched is nil where no packet was asked about.
+type line struct {
+	Number  int        `json:"number"` // of the stage
+	Stage   plan.Stage `json:"stage"`
+	Rule    string     `json:"rule"`
+	Matched *bool      `json:"matched,omitempty"`
+	Match   string     `json:"match"`
+	Do      string     `json:"do"`
+	Reason  string     `json:"reason"`
+	Packets *uint64    `json:"packets,omitempty"` // nil: they can't be read
+}
+
+func (l Live) line(r plan.Rule, matched *bool) line {
+	out := line{Number: number(r.Stage), Stage: r.Stage, Rule: r.ID, Matched: matched, Match: orAll(r.Match()), Do: r.Do.String(), Reason: r.Reason}
+	if l.Counters != nil {
+		packets := l.Counters[r.ID].Packets
+		out.Packets = &packets
 	}
-	return table.Flush()
+	return out
 }
 
 func orAll(match string) string {
@@ -29,71 +53,141 @@ func orAll(match string) string {
 	return match
 }
 
-func counted(counters map[string]nft.Counter, id string) string {
-	if counters == nil {
+func (l line) counted() string {
+	if l.Packets == nil {
 		return ""
 	}
-	return fmt.Sprintf("\t%d connections", counters[id].Packets)
+	return fmt.Sprintf("\t%d connections", *l.Packets)
 }
 
-// ExplainPacket writes a packet's way through the rules and ends with what becomes of it.
-func ExplainPacket(w io.Writer, trace plan.Trace, counters map[string]nft.Counter) error {
+// PlanText is the whole plan as explain shows it.
+type PlanText struct {
+	head
+	Rules []line `json:"rules"`
+}
+
+// head says which plan is spoken of.
+type head struct {
+	Plan     string `json:"plan"` // fingerprint
+	Mode     string `json:"mode"`
+	Families string `json:"families"`
+	In       string `json:"in"`
+	Out      string `json:"out"`
+	DNS      string `json:"dns"`
+	Live     Live   `json:"live"`
+}
+
+func describePlan(p *plan.Plan, live Live) head {
+	return head{Plan: p.Fingerprint(), Mode: string(p.Mode), Families: p.Families.String(), In: p.In.String(), Out: p.Out.String(), DNS: p.DNS.String(), Live: live}
+}
+
+func (h head) write(w io.Writer) {
+	fmt.Fprintf(w, "plan %s of %s  mode %s  families %s  in %s  out %s  dns %s\n", h.Plan, h.Live.Source, h.Mode, h.Families, h.In, h.Out, h.DNS)
+	switch {
+	case !h.Live.Read:
+		fmt.Fprintln(w, "what is in the kernel couldn't be read (it wants NET_ADMIN): this is what the plan says")
+	case len(h.Live.Differences) > 0:
+		fmt.Fprintf(w, "the kernel holds something else, so the plan is not what happens: %d differences, first: %s\n", len(h.Live.Differences), h.Live.Differences[0])
+	}
+}
+
+// ExplainPlan describes the plan stage by stage.
+func ExplainPlan(p *plan.Plan, live Live) PlanText {
+	text := PlanText{head: describePlan(p, live), Rules: []line{}}
+	for _, chain := range p.Rules().Chains {
+		for _, r := range chain.Rules {
+			text.Rules = append(text.Rules, live.line(r, nil))
+		}
+	}
+	return text
+}
+
+// Write prints it for people.
+func (t PlanText) Write(w io.Writer) error {
+	t.write(w)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range t.Rules {
+		fmt.Fprintf(table, "%d %s\t%s\t%s\t%s\t%s%s\n", l.Number, l.Stage, l.Rule, l.Match, l.Do, l.Reason, l.counted())
+	}
+	return table.Flush()
+}
+
+// PacketText is a packet's way through the plan as explain shows it.
+type PacketText struct {
+	head
+	Packet   string         `json:"packet"`
+	Verdict  plan.Verdict   `json:"verdict"`
+	Port     uint16         `json:"port"` // where the connection arrives
+	Original netip.AddrPort `json:"originalDestination"`
+	Decided  string         `json:"decided"` // the rule's id, "" if none speaks of it
+	Steps    []line         `json:"steps"`
+}
+
+// ExplainPacket follows a packet through the plan.
+func ExplainPacket(p *plan.Plan, packet plan.Packet, live Live) PacketText {
+	trace := p.Eval(packet)
+	text := PacketText{head: describePlan(p, live), Packet: describePacket(packet), Verdict: trace.Verdict, Port: trace.Port,
+		Original: trace.OrigDst, Decided: trace.Decided, Steps: []line{}}
 	for _, step := range trace.Steps {
+		text.Steps = append(text.Steps, live.line(step.Rule, &step.Matched))
+	}
+	return text
+}
+
+func describePacket(p plan.Packet) string {
+	proto := map[uint8]string{plan.TCP: "tcp", plan.UDP: "udp"}[p.Proto]
+	if p.Hook == plan.Prerouting {
+		return fmt.Sprintf("%s from %s arrives for %s on %s", proto, endpoint(p.Src), p.Dst, p.In)
+	}
+	owner := "no socket of this pod"
+	if p.Owner != nil {
+		owner = fmt.Sprintf("uid %d gid %d", p.Owner.UID, p.Owner.GID)
+	}
+	return fmt.Sprintf("%s of %s from %s to %s over %s", proto, owner, endpoint(p.Src), p.Dst, p.Out)
+}
+
+// endpoint leaves out what nobody said.
+func endpoint(a netip.AddrPort) string {
+	switch {
+	case a.Addr().IsUnspecified():
+		return "anywhere"
+	case a.Port() == 0:
+		return a.Addr().String()
+	default:
+		return a.String()
+	}
+}
+
+// Write prints it for people; the last line says what becomes of the packet.
+func (t PacketText) Write(w io.Writer) error {
+	t.write(w)
+	fmt.Fprintln(w, t.Packet)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, l := range t.Steps {
 		mark := "-"
-		if step.Matched {
+		if *l.Matched {
 			mark = "MATCH"
 		}
-		r := step.Rule
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s%s\n", r.Stage, mark, r.ID, orAll(r.Match()), r.Reason, counted(counters, r.ID))
+		fmt.Fprintf(table, "%d %s\t%s\t%s\t%s\t%s%s\n", l.Number, l.Stage, mark, l.Rule, l.Match, l.Reason, l.counted())
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, verdict(trace))
+	_, err := fmt.Fprintln(w, t.verdict())
 	return err
 }
 
-func verdict(trace plan.Trace) string {
-	by := trace.Decided
+func (t PacketText) verdict() string {
+	by := t.Decided
 	if by == "" {
 		by = "no rule speaks of it"
 	}
-	if trace.Verdict == plan.VerdictLeft {
+	switch {
+	case t.Verdict == plan.VerdictLeft:
 		return fmt.Sprintf("direct: the proxy never sees this connection (%s)", by)
+	case t.Port == 0:
+		return fmt.Sprintf("%s (%s)", t.Verdict, by)
+	default:
+		return fmt.Sprintf("%s: goes to the proxy's port %d, original destination %s (%s)", t.Verdict, t.Port, t.Original, by)
 	}
-	return fmt.Sprintf("%s: goes to the proxy's port %d, original destination %s (%s)", trace.Verdict, trace.Port, trace.OrigDst, by)
-}
-
-// Packet makes the packet explain was asked about: positional "tcp SRC DST" and flags. An application's connection
-// takes lo if it stays within the pod, else eth0; --iface says otherwise.
-func Packet(args []string, q plan.Query) (plan.Packet, error) {
-	if len(args) != 3 || (args[0] != "tcp" && args[0] != "udp") {
-		return plan.Packet{}, fmt.Errorf("arguments %q: want tcp|udp SOURCE:PORT DESTINATION:PORT", args)
-	}
-	src, err := netip.ParseAddrPort(args[1])
-	if err != nil {
-		return plan.Packet{}, fmt.Errorf("source %q: want ADDRESS:PORT", args[1])
-	}
-	dst, err := netip.ParseAddrPort(args[2])
-	if err != nil || dst.Addr().Is4() != src.Addr().Is4() {
-		return plan.Packet{}, fmt.Errorf("destination %q: want ADDRESS:PORT of the source's family", args[2])
-	}
-	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: src, Dst: dst}
-	if args[0] == "udp" {
-		packet.Proto = plan.UDP
-	}
-	iface := q.Interface
-	if iface == "" {
-		iface = "eth0"
-		if src.Addr() == dst.Addr() || dst.Addr().IsLoopback() {
-			iface = "lo"
-		}
-	}
-	if q.Inbound {
-		packet.Hook, packet.In = plan.Prerouting, iface
-		return packet, nil
-	}
-	packet.Out, packet.Owner = iface, &plan.Owner{UID: q.UID, GID: q.GID}
-	return packet, nil
 }

@@ -23,16 +23,9 @@ type Command struct {
 	RecordAsk  bool   // Record was asked for: not writing it is an error
 	Why        string // what chose the backend
 	As, Output string // of explain
-	Query      Query  // of explain: identity and interface of the packet
+	Query      Query  // of explain: the packet
 	Positional []string
 	Warnings   []string
-}
-
-// Query is what explain's flags say about a packet; its addresses are positional.
-type Query struct {
-	Inbound   bool
-	Interface string
-	UID, GID  uint32
 }
 
 // RecordDefault is where the agent looks for what capture did.

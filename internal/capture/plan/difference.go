@@ -15,10 +15,10 @@ const (
 
 // Difference is one thing in the kernel that isn't as the plan wants it.
 type Difference struct {
-	Kind DifferenceKind
-	What string // "rule output.capture.all", "set skip4", "address ::6/128"
-	Want string // as nftables would write it; "" for what is surplus
-	Have string // what is there, as far as it can be said
+	Kind DifferenceKind `json:"kind"`
+	What string         `json:"what"`           // "rule output.capture.all", "set skip4", "address ::6/128"
+	Want string         `json:"want,omitempty"` // as nftables would write it; "" for what is surplus
+	Have string         `json:"have,omitempty"` // what is there, as far as it can be said
 }
 
 // String is one line for the user.

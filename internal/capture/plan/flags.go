@@ -31,7 +31,7 @@ func istioFlags() []option {
 		{"istio-service-cidr", "i", "", "CIDRS", "outbound destinations to capture: * for all, a list, or empty for none", setOutbound},
 		{"istio-service-exclude-cidr", "x", "", "CIDRS", "outbound destinations left alone", prefixes(func(c *Command) *prefixList { return &c.Options.ExcludeOutboundCIDRs })},
 		{"istio-outbound-ports", "q", "", "PORTS", "outbound ports captured whatever the address", ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.OutboundPorts })},
-		{"istio-local-outbound-ports-exclude", "o", "", "PORTS", "outbound ports left alone before anything else", ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.ExcludeOutboundPorts })},
+		{"istio-local-outbound-ports-exclude", "o", "", "PORTS", "outbound ports left alone before anything else", orOutput(ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.ExcludeOutboundPorts }))},
 		{"dry-run", "n", "", "", "print the rules and change nothing", boolean(func(c *Command) *bool { return &c.DryRun })},
 		{"skip-rule-apply", "", "", "", "with --run-validation: only verify", boolean(func(c *Command) *bool { return &c.SkipApply })},
 		{"run-validation", "", "", "", "verify after applying; failure exits 126", boolean(func(c *Command) *bool { return &c.Validate })},
@@ -76,18 +76,6 @@ func ownFlags() []option {
 		{"pod-ips", "", ownEnv("POD_IPS"), "IPS", unbuiltUsage, unbuilt("")},
 		{"listed-inbound", "", ownEnv("LISTED_INBOUND"), "LIST", unbuiltUsage, unbuilt("")},
 		{"listed-outbound", "", ownEnv("LISTED_OUTBOUND"), "LIST", unbuiltUsage, unbuilt("")},
-	}
-}
-
-// explainFlags describe the packet explain follows.
-func explainFlags() []option {
-	return []option{
-		{"as", "", "-", "FORM", "explain: nftables or plan", oneOf(func(c *Command) *string { return &c.As }, "nftables", "plan")},
-		{"output", "", "-", "FORM", "explain a packet: text or json", oneOf(func(c *Command) *string { return &c.Output }, "text", "json")},
-		{"uid", "", "-", "UID", "explain: owner of the packet", id(func(c *Command) *uint32 { return &c.Query.UID })},
-		{"gid", "", "-", "GID", "explain: its group", id(func(c *Command) *uint32 { return &c.Query.GID })},
-		{"iface", "", "-", "NAME", "explain: interface it takes", text(func(c *Command) *string { return &c.Query.Interface })},
-		{"in", "", "-", "", "explain: it arrives", boolean(func(c *Command) *bool { return &c.Query.Inbound })},
 	}
 }
 

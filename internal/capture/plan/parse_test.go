@@ -12,7 +12,7 @@ import (
 
 func compare() cmp.Options {
 	// How lists were written isn't what they mean: TestGiven looks at that.
-	return cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(Given{})}
+	return cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(Given{})}
 }
 
 func parse(t *testing.T, line string, vars map[string]string) *Command {

@@ -1,13 +1,11 @@
 package capture
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
-	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
@@ -173,47 +171,15 @@ func (r *run) diff(system capture.System, p *plan.Plan) error {
 	return nil
 }
 
+// list prints one line a difference, or all of them as JSON.
 func (r *run) list(differences []plan.Difference) error {
+	if r.command.Output == "json" {
+		return r.json(append([]plan.Difference{}, differences...))
+	}
 	for _, d := range differences {
 		if _, err := fmt.Fprintln(r.stdout, d); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (r *run) explain(system capture.System, p *plan.Plan) error {
-	switch {
-	case r.command.As == "nftables":
-		_, err := io.WriteString(r.stdout, p.Rules().Text("plan="+p.Fingerprint()))
-		return err
-	case r.command.As == "plan":
-		return r.json(p)
-	case len(r.command.Positional) == 0:
-		return capture.ExplainPlan(r.stdout, p, r.counters(system, p))
-	}
-	packet, err := capture.Packet(r.command.Positional, r.command.Query)
-	if err != nil {
-		return err
-	}
-	trace := p.Eval(packet)
-	if r.command.Output == "json" {
-		return r.json(trace)
-	}
-	return capture.ExplainPacket(r.stdout, trace, r.counters(system, p))
-}
-
-// counters are nil where the kernel doesn't let us read them: what the rules mean can be said without.
-func (r *run) counters(system capture.System, p *plan.Plan) map[string]nft.Counter {
-	_, result, err := system.Diff(p)
-	if err != nil {
-		return nil
-	}
-	return result.Counters
-}
-
-func (r *run) json(v any) error {
-	encoder := json.NewEncoder(r.stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

@@ -1,0 +1,110 @@
+//go:build linux
+
+package capture
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pillion-mesh/pillion/internal/capture"
+	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+)
+
+func TestExplainAPacketByFlags(t *testing.T) {
+	pod := nstest.NewPod(t)
+	pod.Must(t, func() error {
+		call("-x 10.9.0.0/16 "+line).expect(t, "apply", 0, "applied")
+		for question, want := range map[string]string{
+			"--from uid:1000 --to 10.0.0.5:3306":                  "outbound: goes to the proxy's port 15001, original destination 10.0.0.5:3306 (output.capture.all)",
+			"--from uid:1000 --to 10.9.3.4:443":                   "direct: the proxy never sees this connection (output.bypass.dst4)",
+			"--from uid:1000 --to 10.0.0.5:53 --proto udp":        "udp of uid 1000 gid 0 from 10.77.0.2 to 10.0.0.5:53 over eth0",
+			"--from uid:1337 --to 10.0.0.5:3306":                  "(output.identity.leave)",
+			"--from uid:1000,gid:1337 --to 10.0.0.5:3306":         "(output.identity.leave)",
+			"--from uid:1337 --to 10.77.0.2:8080":                 "inbound: goes to the proxy's port 15006",
+			"--from uid:1337,127.0.0.6 --to 10.77.0.2:8080":       "(output.passthrough.lo4)",
+			"--from uid:1337,[::6]:4000 --to :8080":               "uid 1337 gid 0 from [::6]:4000 to [fd77::2]:8080 over lo",
+			"--from 10.77.0.1 --to :8080 --in":                    "tcp from 10.77.0.1 arrives for 10.77.0.2:8080 on eth0",
+			"--to 10.77.0.2:8080 --in":                            "tcp from anywhere arrives for 10.77.0.2:8080 on eth0",
+			"--to [fd77::2]:15020 --in":                           "(prerouting.bypass.port)",
+			"--from iface:eth1 --to 10.78.0.9:1":                  "over eth1",
+			"--from uid:1000 --to 127.0.0.1:80":                   "(output.loopback.lo)",
+			"--from uid:1000 --to 10.0.0.5:3306 --proto tcp --in": "arrives for 10.0.0.5:3306",
+			"tcp 10.77.0.2:41000 10.9.3.4:443 --uid 1000":         "MATCH  output.bypass.dst4",
+		} {
+			call("explain "+line+" -x 10.9.0.0/16 "+question).expect(t, question, 0, "", want)
+		}
+		for question, want := range map[string]string{
+			"--to 10.0.0.5":                      "want ADDRESS:PORT, or :PORT for this pod's own address",
+			"--to nowhere:80":                    `"nowhere:80" is not ADDRESS:PORT`,
+			"--to 10.0.0.5:80 --from joe":        "want uid:N, gid:N, iface:NAME, ADDRESS or ADDRESS:PORT",
+			"--to 10.0.0.5:80 --from uid:-1":     `"-1" is not a number`,
+			"--to 10.0.0.5:80 --from iface:a/b":  "is not an interface name",
+			"--to 10.0.0.5:80 --from fd00::1":    "of different IP families",
+			"--to 10.0.0.5:80 --proto sctp":      "want one of tcp, udp",
+			"--to [::ffff:1.2.3.4]:80":           "is not ADDRESS:PORT",
+			"tcp 10.0.0.5:1 --to 10.0.0.5:80":    "want tcp|udp SOURCE:PORT DESTINATION:PORT, or --from and --to",
+			"--to 10.0.0.5:80 --from uid:1,,2":   "item 2 is empty",
+			"--to :0 --from uid:1":               `"0" is not a number from 1 to 65535`,
+			"--from uid:1000 --to [fe80::1%a]:1": "is not ADDRESS:PORT",
+		} {
+			if got := call("explain " + line + " " + question); got.code != 64 || !strings.Contains(got.stderr, want) || got.stdout != "" {
+				t.Errorf("%s: exit %d, want 64 and %s; got\n%s%s", question, got.code, want, got.stdout, got.stderr)
+			}
+		}
+		return nil
+	})
+}
+
+// What a script reads: the same as the text, and what the kernel counted.
+func TestExplainAsJSON(t *testing.T) {
+	ns := nstest.New(t)
+	ns.Must(t, func() error {
+		call(line).expect(t, "apply", 0, "applied")
+		var got struct {
+			Verdict, Decided, OriginalDestination string
+			Port                                  int
+			Live                                  struct {
+				Source      string
+				Read        bool
+				Differences []struct{ What string }
+			}
+			Steps []struct {
+				Number  int
+				Rule    string
+				Matched bool
+				Packets *int
+			}
+		}
+		if err := json.Unmarshal([]byte(call("explain -o json --from uid:1 --to 10.0.0.5:80 -o 90 "+line).stdout), &got); err != nil {
+			return err
+		}
+		last := got.Steps[len(got.Steps)-1]
+		if got.Verdict != "outbound" || got.Port != 15001 || got.OriginalDestination != "10.0.0.5:80" || got.Decided != "output.capture.all" ||
+			last.Rule != got.Decided || last.Number != 7 || !last.Matched || last.Packets == nil {
+			t.Errorf("%+v", got)
+		}
+		if !got.Live.Read || got.Live.Source != "flags" || len(got.Live.Differences) == 0 || !strings.HasPrefix(got.Live.Differences[0].What, "rule output.exempt.port") {
+			t.Errorf("the question has -o 90, the kernel hasn't: %+v", got.Live)
+		}
+		return nil
+	})
+}
+
+// A question without flags of a plan is about the one that was applied.
+func TestExplainSpeaksOfWhatWasApplied(t *testing.T) {
+	ns, path := nstest.New(t), filepath.Join(t.TempDir(), "capture.json")
+	ns.Must(t, func() error {
+		call("-i * -b * -x 10.9.0.0/16 --record "+path).expect(t, "apply", 0, "applied")
+		call("explain --from uid:1000 --to 10.9.0.5:3306 --record "+path).expect(t, "by record", 0, "", "of "+path, "(output.bypass.dst4)")
+		call("explain -i * --from uid:1000 --to 10.9.0.5:3306 --record "+path).expect(t, "by flags", 0, "", "of flags", "(output.capture.all)", "the kernel holds something else")
+		call("explain --from uid:1000 --to 10.9.0.5:3306 --record=").expect(t, "no record", 0, "", "of flags", "no rule speaks of it")
+		call("clean --record "+path).expect(t, "clean", 0, "cleaned")
+		call("explain --to 10.9.0.5:3306 --record "+path).expect(t, "by record", 0, "", "no rule speaks of it")
+		if record, err := capture.Load(path); err != nil || !record.Plan.Empty() {
+			t.Errorf("record after clean: %+v, %v", record, err)
+		}
+		return nil
+	})
+}
