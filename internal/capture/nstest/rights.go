@@ -28,16 +28,20 @@ func DropNetAdmin() error {
 // DenyNetfilterSockets makes socket(AF_NETLINK, _, NETLINK_NETFILTER) fail on the calling thread, for good: to capture
 // the kernel looks like one without nftables.
 func DenyNetfilterSockets(errno syscall.Errno) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
-	}
 	// struct seccomp_data: nr at 0, arguments of 64 bits from 16 on.
-	filter := []unix.SockFilter{
+	return deny([]unix.SockFilter{
 		load(0), unless(unix.SYS_SOCKET, 5),
 		load(argument(0)), unless(unix.AF_NETLINK, 3),
 		load(argument(2)), unless(unix.NETLINK_NETFILTER, 1),
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	})
+}
+
+// deny installs a seccomp filter.
+func deny(filter []unix.SockFilter) error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	_, _, failed := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
