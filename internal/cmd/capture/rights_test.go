@@ -157,8 +157,8 @@ func TestNothingButTheBinary(t *testing.T) {
 		if err := errors.Join(nstest.Chroot(empty), nstest.DenyPrograms()); err != nil {
 			return err
 		}
-		if err := exec.Command("/proc/self/exe").Run(); err == nil {
-			t.Error("a program could be started: this proves nothing")
+		if err := syscall.Exec("/any", nil, nil); !errors.Is(err, syscall.EACCES) {
+			t.Errorf("starting a program: %v, want the filter's refusal", err)
 		}
 		life(t, func(line string) outcome { return call(line) })
 		return nil
