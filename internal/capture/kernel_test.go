@@ -3,7 +3,6 @@
 package capture_test
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -237,54 +236,4 @@ func (f flow) packet(local netip.AddrPort) plan.Packet {
 	}
 	packet.Out, packet.Owner = iface, &plan.Owner{UID: uint32(f.uid), GID: uint32(f.gid)}
 	return packet
-}
-
-// Clients connect without pause while the plan is written again and again: what both plans capture never escapes.
-func TestNoConnectionEscapesWhileReapplying(t *testing.T) {
-	pod := servedPod(t)
-	lines := [2]string{injected, injected + " -x 10.99.0.0/16 -o 9000 --exclude-outbound-uids 5"}
-	pod.Must(t, func() error {
-		_, _, err := apply(lines[0])
-		return err
-	})
-	stop, connected := make(chan struct{}), make(chan int, 2)
-	var clients []<-chan error
-	for _, dst := range []string{"10.77.0.1:80", "[fd77::1]:80"} {
-		clients = append(clients, pod.Thread(func() error { return hammer(dst, stop, connected) }))
-	}
-	for i := range 50 {
-		pod.Must(t, func() error {
-			_, _, err := apply(lines[(i+1)%2])
-			return err
-		})
-	}
-	close(stop)
-	for _, client := range clients {
-		if err := <-client; err != nil {
-			t.Error(err)
-		}
-		if n := <-connected; n == 0 {
-			t.Error("a client never connected: the test proves nothing")
-		}
-	}
-}
-
-func hammer(dst string, stop <-chan struct{}, connected chan<- int) error {
-	n := 0
-	defer func() { connected <- n }()
-	for {
-		select {
-		case <-stop:
-			return nil
-		default:
-		}
-		got, err := nstest.Connect(nstest.Dial{UID: 1000, GID: 1000, Dst: netip.MustParseAddrPort(dst)})
-		if err != nil {
-			return fmt.Errorf("connection %d: %w", n, err)
-		}
-		if got.Port != 15001 {
-			return fmt.Errorf("connection %d to %s escaped to port %d", n, dst, got.Port)
-		}
-		n++
-	}
 }
