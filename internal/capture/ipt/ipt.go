@@ -1,0 +1,132 @@
+// Package ipt programs a plan's rules with iptables-restore and reads them back with iptables-save, for kernels without
+// nftables and for people who want rules other tools can list. A plan.Ruleset comes in, differences and counters come
+// out; others' rules are never mentioned. It works in the network namespace of the thread that calls it. Read ipt.go,
+// then save.go, compare.go and write.go; programs.go finds the programs and run.go runs them.
+package ipt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/text"
+)
+
+// Backend is one variant of iptables. Not safe for concurrent use.
+type Backend struct {
+	programs Programs
+	dialect  text.Dialect
+	outside  Outside
+	have     map[bool]*state // by family (true: IPv6), as of the last Compare
+	differs  map[bool]bool   // the same
+}
+
+// Outside is what the backend asks of the world.
+type Outside struct {
+	Run     Runner
+	Present Presence
+}
+
+// Presence says which tables of a family may hold chains of ours, without running anything: most namespaces have none,
+// and then no iptables-save is needed to know it.
+type Presence func(variant Variant, v6 bool) (tables []string, err error)
+
+// New makes a backend of a variant's programs.
+func New(programs Programs, dialect text.Dialect, outside Outside) *Backend {
+	return &Backend{programs: programs, dialect: dialect, outside: outside}
+}
+
+// Name is the backend's name in evidence.
+func (b *Backend) Name() string { return "iptables-" + string(b.programs.Variant) }
+
+// Compare reads our chains back and holds them against want, in order. It writes nothing.
+func (b *Backend) Compare(want *plan.Ruleset, _ string) (nft.Report, error) {
+	report := nft.Report{Counters: map[string]nft.Counter{}}
+	files, err := b.files(want)
+	if err != nil {
+		return report, err
+	}
+	b.have, b.differs = map[bool]*state{}, map[bool]bool{}
+	for _, v6 := range []bool{false, true} {
+		s, err := b.read(v6, files[v6])
+		if err != nil {
+			return report, err
+		}
+		report.Foreign = append(report.Foreign, s.foreign()...)
+		c := &comparison{program: program(v6), have: s, counters: report.Counters}
+		c.file(files[v6])
+		report.Differences = append(report.Differences, c.list...)
+		b.have[v6], b.differs[v6] = s, len(c.list) > 0
+	}
+	return report, nil
+}
+
+// Replace makes our chains what want says, in one transaction a table and family. Counters of rules that stay go on from
+// where they were read. Compare must have been called.
+func (b *Backend) Replace(want *plan.Ruleset, _ string) error {
+	files, err := b.files(want)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	all := !b.differs[false] && !b.differs[true]
+	for _, v6 := range []bool{false, true} {
+		if !b.differs[v6] && !all {
+			continue
+		}
+		if input := b.have[v6].restore(files[v6]); input != "" {
+			errs = append(errs, b.restore(v6, input))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// files are the wanted rules by family; a family without any has an empty file.
+func (b *Backend) files(want *plan.Ruleset) (map[bool]text.File, error) {
+	files := map[bool]text.File{false: {}, true: {V6: true}}
+	list, err := text.Files(want.Plan, b.dialect)
+	for _, f := range list {
+		files[f.V6] = f
+	}
+	return files, err
+}
+
+// read lists what is ours in a family.
+func (b *Backend) read(v6 bool, want text.File) (*state, error) {
+	present, err := b.outside.Present(b.programs.Variant, v6)
+	if err != nil {
+		return nil, fmt.Errorf("looking for rules of %s: %w", b.Name(), err)
+	}
+	if len(present) == 0 {
+		return &state{program: program(v6)}, nil
+	}
+	args := []string{"-c"}
+	if len(present) == 1 && !slices.ContainsFunc(want.Tables, func(t text.Table) bool { return t.Name != present[0] }) {
+		args = append(args, "-t", present[0])
+	}
+	out, err := b.outside.Run(b.programs.save(v6), args, "")
+	if err != nil {
+		return nil, b.classify("reading the rules of "+b.Name(), err)
+	}
+	s := parse(out)
+	s.program = program(v6)
+	return s, nil
+}
+
+// restore gives a file to iptables-restore.
+func (b *Backend) restore(v6 bool, input string) error {
+	_, err := b.outside.Run(b.programs.restore(v6), []string{"--noflush", "--counters", "--wait", "5"}, input)
+	if err != nil {
+		return b.classify("writing the rules of "+b.Name(), err)
+	}
+	return nil
+}
+
+func program(v6 bool) string {
+	if v6 {
+		return "ip6tables"
+	}
+	return "iptables"
+}

@@ -1,0 +1,312 @@
+//go:build linux
+
+package ipt
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/text"
+)
+
+// each runs a test on both variants.
+func each(t *testing.T, test func(t *testing.T, variant Variant)) {
+	for _, variant := range []Variant{NFT, Legacy} {
+		t.Run(string(variant), func(t *testing.T) {
+			if _, err := Find(variant, Dirs()); err != nil {
+				if os.Getenv("PILLION_REQUIRE_NETNS") != "" {
+					t.Fatalf("PILLION_REQUIRE_NETNS is set, but: %v", err)
+				}
+				t.Skip(err)
+			}
+			test(t, variant)
+		})
+	}
+}
+
+func backend(variant Variant, dialect text.Dialect) *Backend {
+	programs, err := Find(variant, Dirs())
+	if err != nil {
+		panic(err)
+	}
+	return New(programs, dialect, Outside{Run: Exec(LockFile(false)), Present: Present})
+}
+
+// tool runs iptables or ip6tables of the variant in the calling thread's namespace.
+func tool(variant Variant, v6 bool, args ...string) (string, error) {
+	out, err := exec.Command(program(v6)+"-"+string(variant), args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %v: %w: %s", program(v6), args, err, out)
+	}
+	return string(out), nil
+}
+
+func listing(variant Variant, v6 bool) (string, error) { return tool(variant, v6, "-t", "nat", "-S") }
+
+// converge compares and replaces until nothing differs, and says how often it wrote.
+func converge(b *Backend, want *plan.Ruleset) (writes int, err error) {
+	for {
+		report, err := b.Compare(want, "")
+		if err != nil || len(report.Differences) == 0 {
+			return writes, err
+		}
+		if writes == 3 {
+			return writes, fmt.Errorf("still %v", report.Differences)
+		}
+		if err := b.Replace(want, ""); err != nil {
+			return writes, err
+		}
+		writes++
+	}
+}
+
+func rules(t *testing.T, line string, families plan.Families) *plan.Ruleset {
+	t.Helper()
+	c, err := plan.Parse(strings.Fields(line), plan.Environment{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, err := plan.New(c.Options, families)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Rules()
+}
+
+const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
+
+// what others put there: rules of a network plugin.
+var foreign = [][]string{
+	{"-t", "nat", "-A", "PREROUTING", "-s", "169.254.1.1/32", "-i", "veth1", "-m", "comment", "--comment", "yangtse PREROUTING rules", "-j", "RETURN"},
+	{"-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-m", "comment", "--comment", "yangtse SNAT rules", "-j", "MASQUERADE", "--random"},
+}
+
+func addForeign(variant Variant) error {
+	for _, args := range foreign {
+		if _, err := tool(variant, false, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The listing of an Istio 1.8 sidecar with a network plugin's rules is reproduced byte for byte, run after run.
+func TestIstio18Listing(t *testing.T) {
+	want, err := os.ReadFile("testdata/istio-1.8.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, variant Variant) {
+		ns := nstest.New(t)
+		ns.Must(t, func() error {
+			if err := addForeign(variant); err != nil {
+				return err
+			}
+			before, err := listing(variant, false)
+			if err != nil {
+				return err
+			}
+			r := rules(t, "-i * -b * -u 1337 -d 22,15090,15021,15020", plan.Families{V4: true})
+			for run := range 10 {
+				writes, err := converge(backend(variant, text.Istio18), r)
+				if err != nil {
+					return err
+				}
+				if (run == 0) != (writes == 1) {
+					t.Errorf("run %d wrote %d times", run+1, writes)
+				}
+				got, err := listing(variant, false)
+				if err != nil {
+					return err
+				}
+				if d := cmp.Diff(string(want), got); d != "" {
+					t.Fatalf("run %d: %s", run+1, d)
+				}
+			}
+			if _, err := converge(backend(variant, text.Istio18), &plan.Ruleset{}); err != nil {
+				return err
+			}
+			after, err := listing(variant, false)
+			if d := cmp.Diff(before, after); d != "" {
+				t.Errorf("after clean: %s", d)
+			}
+			return err
+		})
+	})
+}
+
+// What every dialect writes comes back from the kernel as it was said, in both families.
+func TestListingsSurviveTheKernel(t *testing.T) {
+	lines := map[string]text.Dialect{
+		injected: text.Istio,
+		"-u 1337 -g 1338 -i 10.9.0.0/16,10.2.0.0/16 -x 10.9.1.0/24,10.2.3.4 -q 443,80 -o 7,6 -b 9001,80": text.Istio,
+		injected + " ": text.Pillion,
+		injected + " -x 10.99.0.0/16,10.98.0.1,fd99::/64 -o 9000-9010,53 -c eth1,eth7 --exclude-outbound-uids 0,106-108 --exclude-inbound-ip-ranges 10.78.0.0/24,fd78::/64": text.Pillion,
+		"-u 1337,1338,2000 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443,8443 -b 1,3,5,7,9,11,13,15,17,19,21,23,25,27-28,30":                                                     text.Pillion,
+		"-i 127.0.0.0/8,10.0.0.0/8": text.Pillion,
+	}
+	each(t, func(t *testing.T, variant Variant) {
+		for line, dialect := range lines {
+			ns := nstest.New(t)
+			ns.Must(t, func() error {
+				r := rules(t, line, plan.Families{V4: true, V6: true})
+				if _, err := converge(backend(variant, dialect), r); err != nil {
+					return err
+				}
+				files, err := text.Files(r.Plan, dialect)
+				if err != nil {
+					return err
+				}
+				for _, f := range files {
+					got, err := listing(variant, f.V6)
+					if err != nil {
+						return err
+					}
+					if d := cmp.Diff(f.Tables[0].List(), got); d != "" {
+						t.Errorf("%s, %s: %s", dialect, line, d)
+					}
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// From any plan and dialect to any other: the end is what a fresh namespace would hold.
+func TestConvergesFromAnyOther(t *testing.T) {
+	type step struct {
+		line    string
+		dialect text.Dialect
+		v4, v6  bool
+	}
+	steps := []step{
+		{injected, text.Istio18, true, true}, {injected, text.Istio, true, true}, {injected, text.Pillion, true, false},
+		{"-i 10.0.0.0/8 -b 80", text.Pillion, false, true}, {injected, text.Pillion, true, true}, {"-b 80", text.Istio, true, false},
+		{injected + " -x 10.1.0.0/16", text.Pillion, true, true}, {"-m NONE", text.Pillion, true, true}, {injected, text.Istio18, true, true},
+	}
+	each(t, func(t *testing.T, variant Variant) {
+		used := nstest.New(t)
+		for _, s := range steps {
+			r := rules(t, s.line, plan.Families{V4: s.v4, V6: s.v6})
+			lists := func() (list string, err error) {
+				_, err = converge(backend(variant, s.dialect), r)
+				for _, v6 := range []bool{false, true} {
+					part, failed := listing(variant, v6)
+					if failed != nil {
+						return "", failed
+					}
+					list += part
+				}
+				return list, err
+			}
+			var want string
+			nstest.New(t).Must(t, func() (err error) { want, err = lists(); return err })
+			used.Must(t, func() error {
+				got, err := lists()
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%+v: %s", s, d)
+				}
+				return err
+			})
+		}
+	})
+}
+
+// Counters go on from where they were when rules are written again.
+func TestCountersAreCarriedOver(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		pod := nstest.NewPod(t)
+		pod.Serve(t, 15001)
+		pod.Must(t, func() error {
+			r := rules(t, injected, plan.Families{V4: true})
+			b := backend(variant, text.Pillion)
+			if _, err := converge(b, r); err != nil {
+				return err
+			}
+			for range 3 {
+				if _, err := nstest.Connect(nstest.Dial{UID: 1000, GID: 1000, Dst: addrPort("10.77.0.1:80")}); err != nil {
+					return err
+				}
+			}
+			r = rules(t, injected+" -x 10.99.0.0/16 -o 9000", plan.Families{V4: true})
+			if writes, err := converge(b, r); err != nil || writes != 1 {
+				return fmt.Errorf("%d writes: %w", writes, err)
+			}
+			report, err := b.Compare(r, "")
+			if n := report.Counters["output.capture.all"].Packets; n != 3 {
+				t.Errorf("%d connections counted, want 3: %v", n, report.Counters)
+			}
+			if n := report.Counters["output.jump"].Packets; n != 3 {
+				t.Errorf("%d connections counted at the jump, want 3", n)
+			}
+			return err
+		})
+	})
+}
+
+// Every single rule is missed, every surplus one seen, whatever chain it is in; and one more run repairs it.
+func TestEveryMutationIsSeen(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		for _, dialect := range []text.Dialect{text.Pillion, text.Istio, text.Istio18} {
+			ns := nstest.New(t)
+			ns.Must(t, func() error {
+				r := rules(t, injected, plan.Families{V4: true})
+				if _, err := converge(backend(variant, dialect), r); err != nil {
+					return err
+				}
+				files, err := text.Files(r.Plan, dialect)
+				if err != nil {
+					return err
+				}
+				for _, c := range files[0].Tables[0].Chains {
+					for i, rule := range c.Rules {
+						if err := mutate(t, variant, dialect, r, c.Name, i+1, rule); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// mutate deletes a rule, doubles it, and puts another in its place.
+func mutate(t *testing.T, variant Variant, dialect text.Dialect, r *plan.Ruleset, chain string, place int, rule text.Rule) error {
+	at, target := fmt.Sprint(place), "ISTIO_REDIRECT"
+	if chain == target {
+		target = "RETURN" // no loops
+	}
+	for _, change := range [][]string{
+		{"-D", chain, at}, {"-I", chain, at, "-p", "tcp", "-m", "tcp", "--dport", "1", "-j", target}, {"-R", chain, at, "-p", "udp", "-j", target},
+	} {
+		if _, err := tool(variant, false, append([]string{"-t", "nat"}, change...)...); err != nil {
+			return err
+		}
+		b := backend(variant, dialect)
+		report, err := b.Compare(r, "")
+		if err != nil {
+			return err
+		}
+		if len(report.Differences) == 0 {
+			t.Errorf("%s: %v in %s wasn't seen", dialect, change, rule.Spec)
+		}
+		if change[0] != "-I" && !strings.Contains(fmt.Sprint(report.Differences), "rule "+rule.ID) {
+			t.Errorf("%s: %v: %s isn't named: %v", dialect, change, rule.ID, report.Differences)
+		}
+		if writes, err := converge(b, r); err != nil || writes != 1 {
+			return fmt.Errorf("%v: %d writes: %w", change, writes, err)
+		}
+	}
+	return nil
+}
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }

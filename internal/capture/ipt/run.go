@@ -1,0 +1,109 @@
+package ipt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
+)
+
+// Runner runs a program with input and gives back what it printed. The child is in the network namespace of the calling
+// thread.
+type Runner func(program string, args []string, input string) (output string, err error)
+
+// Bounds of one run: iptables itself waits up to 5 seconds for its lock.
+const (
+	runTime   = 30 * time.Second
+	maxOutput = 64 << 20
+)
+
+// PrivateLock is a lock file that nobody outside the network namespace can hold: the namespace itself, as the child
+// sees it. It is there on a read-only root too.
+const PrivateLock = "/proc/self/ns/net"
+
+const sharedLock = "/run/xtables.lock"
+
+// LockFile is the lock iptables-legacy takes: the machine's, for others may change the namespace's rules too; its own
+// where asked for or where that one can't be opened.
+func LockFile(private bool) string {
+	if !private {
+		if f, err := os.OpenFile(sharedLock, os.O_CREATE|os.O_RDONLY, 0o600); err == nil {
+			f.Close()
+			return sharedLock
+		}
+	}
+	return PrivateLock
+}
+
+// Exec runs programs for real.
+func Exec(lockFile string) Runner {
+	return func(program string, args []string, input string) (string, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), runTime)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, program, args...)
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "XTABLES_LOCKFILE=" + lockFile}
+		cmd.Stdin = strings.NewReader(input)
+		var out, complaint limited
+		cmd.Stdout, cmd.Stderr = &out, &complaint
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, firstLines(complaint.String()))
+		}
+		return out.String(), nil
+	}
+}
+
+// limited keeps a program that never stops talking from filling the memory.
+type limited struct{ bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > maxOutput {
+		return 0, fmt.Errorf("more than %d bytes of output", maxOutput)
+	}
+	return l.Buffer.Write(p)
+}
+
+// firstLines is enough of a complaint to act on.
+func firstLines(s string) string {
+	const enough = 500
+	s = strings.Join(strings.Fields(s), " ")
+	return s[:min(len(s), enough)]
+}
+
+// versionProblem is the exit status by which iptables says that it and the kernel don't fit.
+const versionProblem = 3
+
+// classify sorts a failed run. What iptables prints isn't looked at: our own capabilities say whether it may.
+func (b *Backend) classify(doing string, err error) error {
+	if lacking := b.lacking(); lacking != "" {
+		return fmt.Errorf("%s: %w: this process lacks %s (%w)", doing, nft.ErrPermission, lacking, err)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() != versionProblem {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w (%w)", doing, nft.ErrUnsupported, err)
+}
+
+// lacking is the first capability the variant needs and the calling thread hasn't.
+func (b *Backend) lacking() string {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return ""
+	}
+	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return "CAP_NET_ADMIN"
+	}
+	if b.programs.Variant == Legacy && data[0].Effective&(1<<unix.CAP_NET_RAW) == 0 {
+		return "CAP_NET_RAW, which iptables-legacy needs"
+	}
+	return ""
+}
