@@ -56,7 +56,7 @@ func load(text string) error {
 // What we program by netlink, what our text says, and what nft makes of either are the same rules.
 func TestNftListsAndLoadsWhatWeProgram(t *testing.T) {
 	needNft(t)
-	for _, line := range []string{injected, everything, listed, injected + " --ip-families ipv4", injected + " --ip-families ipv6", "-i 127.0.0.0/8,10.0.0.0/8 -b 80"} {
+	for _, line := range []string{injected, everything, listed, marked, owned, injected + " --ip-families ipv4", injected + " --ip-families ipv6", "-i 127.0.0.0/8,10.0.0.0/8 -b 80"} {
 		t.Run(line, func(t *testing.T) {
 			ours, theirs, again := nstest.New(t), nstest.New(t), nstest.New(t)
 			var p *plan.Plan
@@ -145,7 +145,7 @@ func TestSecondRunWritesNothingAndCountersSurvive(t *testing.T) {
 // However a namespace came to a plan, it ends in what a fresh one would hold.
 func TestEveryHistoryEndsAsAFreshApply(t *testing.T) {
 	needNft(t)
-	lines := []string{injected, everything, listed, injected + " --ip-families ipv4", "-m NONE -i * -b *"}
+	lines := []string{injected, everything, listed, marked, owned, injected + " --ip-families ipv4", "-m NONE -i * -b *"}
 	for _, last := range lines {
 		fresh, used := nstest.NewPod(t), nstest.NewPod(t)
 		state := func(pod *nstest.Pod, before ...string) (text string) {

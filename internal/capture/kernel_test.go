@@ -30,7 +30,15 @@ func with(work func(capture.System) error) error {
 
 // planOf is the plan of a command line in the namespace of the calling thread.
 func planOf(line string, links capture.Links) (*plan.Plan, error) {
-	command, err := plan.Parse(strings.Fields(line), plan.Environment{})
+	args, environment := []string{}, plan.Environment{Vars: map[string]string{}}
+	for _, word := range strings.Fields(line) {
+		if name, value, ok := strings.Cut(word, "="); ok && name[0] == '$' {
+			environment.Vars[name[1:]] = value
+			continue
+		}
+		args = append(args, strings.ReplaceAll(word, "_", " "))
+	}
+	command, err := plan.Parse(args, environment)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +67,7 @@ type flow struct {
 	name     string
 	in       bool // made by the peer
 	uid, gid int
+	mark     int
 	src, dst string
 	want     plan.Verdict
 }
@@ -72,9 +81,40 @@ const (
 // injected is the command line of an injected pod.
 const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
 
+// marked and owned tell the proxy and the captured by more than UIDs; "_" is a space, "$" starts a variable.
+const (
+	marked = injected + " --proxy-mark 0x100/0xff00 --drop-invalid"
+	owned  = injected + " $ISTIO_OUTBOUND_OWNER_GROUPS=3000,3001 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3001" +
+		" --bypass out_tcp_port_80_to_10.99.0.0/16,fd99::/64_uid_106-108_because_it_must --bypass in_from_10.77.0.1_port_8080"
+)
+
 // scenarios hold what users rely on, by hand; Eval must say the same, and the kernel do it.
 func scenarios() map[string][]flow {
 	return map[string][]flow{
+		marked: {
+			{name: "by its mark", uid: 1000, mark: 0x1ff, dst: "10.77.0.1:80", want: left},
+			{name: "another mark", uid: 1000, mark: 0x2ff, dst: "10.77.0.1:80", want: outbound},
+			{name: "by its UID", uid: 1337, dst: "10.77.0.1:80", want: left},
+			{name: "hairpin by its mark", uid: 1000, mark: 0x100, dst: "10.77.0.2:8080", want: inbound},
+			{name: "hairpin by its mark v6", uid: 1000, mark: 0x100, dst: "[fd77::2]:8080", want: inbound},
+			{name: "in", in: true, dst: "10.77.0.2:8080", want: inbound},
+		},
+		owned: {
+			{name: "captured group", uid: 1000, gid: 3000, dst: "10.77.0.1:80", want: outbound},
+			{name: "captured group v6", uid: 1000, gid: 3000, dst: "[fd77::1]:80", want: outbound},
+			{name: "captured group within the pod", uid: 1000, gid: 3000, dst: "10.77.0.2:8080", want: left},
+			{name: "group captured and excluded", uid: 1000, gid: 3001, dst: "10.77.0.1:80", want: left},
+			{name: "other group", uid: 1000, gid: 1000, dst: "10.77.0.1:80", want: left},
+			{name: "hairpin", uid: 1337, gid: 1337, dst: "10.77.0.2:8080", want: inbound},
+			{name: "bypassed for its owner", uid: 107, gid: 3000, dst: "10.99.0.1:80", want: left},
+			{name: "bypassed, another owner", uid: 109, gid: 3000, dst: "10.99.0.1:80", want: outbound},
+			{name: "bypassed, another port", uid: 107, gid: 3000, dst: "10.99.0.1:443", want: outbound},
+			{name: "bypassed, another destination", uid: 107, gid: 3000, dst: "10.77.0.1:80", want: outbound},
+			{name: "bypassed v6", uid: 107, gid: 3000, dst: "[fd99::1]:80", want: left},
+			{name: "bypassed source", in: true, dst: "10.77.0.2:8080", want: left},
+			{name: "bypassed source, another port", in: true, dst: "10.77.0.2:8081", want: inbound},
+			{name: "other source", in: true, dst: "[fd77::2]:8080", want: inbound},
+		},
 		injected: {
 			{name: "out", uid: 1000, gid: 1000, dst: "10.77.0.1:80", want: outbound},
 			{name: "out v6", uid: 1000, gid: 1000, dst: "[fd77::1]:80", want: outbound},
@@ -191,7 +231,7 @@ func TestKernelDoesWhatEvalSays(t *testing.T) {
 }
 
 func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
-	dial := nstest.Dial{UID: f.uid, GID: f.gid, Dst: netip.MustParseAddrPort(f.dst)}
+	dial := nstest.Dial{UID: f.uid, GID: f.gid, Mark: f.mark, Dst: netip.MustParseAddrPort(f.dst)}
 	if f.src != "" {
 		dial.Src = netip.MustParseAddr(f.src)
 	}
@@ -229,7 +269,7 @@ func (f flow) packet(local netip.AddrPort) plan.Packet {
 	case !f.in && (dst.Addr().IsLoopback() || dst.Addr().String() == nstest.PodV4 || dst.Addr().String() == nstest.PodV6):
 		iface = "lo"
 	}
-	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: local, Dst: dst}
+	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: local, Dst: dst, Mark: uint32(f.mark)}
 	if f.in {
 		packet.Hook, packet.In = plan.Prerouting, iface
 		return packet

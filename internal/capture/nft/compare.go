@@ -158,10 +158,14 @@ func (c *comparison) sets(want *plan.Ruleset) {
 	}
 }
 
+// sameSet holds a live set's declaration against the plan, another one's contents too.
 func sameSet(have knownSet, want *plan.Set) bool {
+	return sameType(have, want) && (want.Live || sameSpans(have.spans, spans(want)))
+}
+
+func sameType(have knownSet, want *plan.Set) bool {
 	w := set(have.set.Table, want, 1)
-	return have.set.Interval == w.Interval && have.set.KeyType.GetNFTMagic() == w.KeyType.GetNFTMagic() &&
-		!have.set.IsMap && sameSpans(have.spans, spans(want))
+	return have.set.Interval == w.Interval && have.set.KeyType.GetNFTMagic() == w.KeyType.GetNFTMagic() && !have.set.IsMap
 }
 
 func (c *comparison) counters(want *plan.Ruleset) {

@@ -7,9 +7,53 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
+	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
+
+// set is the kernel's declaration of a list. The id ties the elements of the same transaction to it.
+func set(table *nftables.Table, s *plan.Set, id int) *nftables.Set {
+	order := binaryutil.BigEndian
+	if (s.Kind == plan.KindUID || s.Kind == plan.KindGID || s.Kind == plan.KindInterface) && !s.Interval() {
+		order = binaryutil.NativeEndian
+	}
+	return &nftables.Set{
+		Table: table, ID: uint32(id), Name: s.Name, KeyType: keyType(s.Kind), Interval: s.Interval(), KeyByteOrder: order,
+		Concatenation: s.Kind == plan.KindIPv4Port || s.Kind == plan.KindIPv6Port,
+	}
+}
+
+func keyType(kind plan.Kind) nftables.SetDatatype {
+	switch kind {
+	case plan.KindIPv4Port:
+		return nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	case plan.KindIPv6Port:
+		return nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetService)
+	}
+	return [...]nftables.SetDatatype{
+		nftables.TypeInetService, nftables.TypeInetProto, nftables.TypeUID, nftables.TypeGID, nftables.TypeIPAddr,
+		nftables.TypeIP6Addr, nftables.TypeIFName,
+	}[kind]
+}
+
+// key is a live set's entry in the kernel's terms; parts of a concatenation fill up to 4 bytes.
+func key(e plan.Element) []byte {
+	switch {
+	case e.Proto != 0:
+		return []byte{e.Proto}
+	case e.Port != 0:
+		return append(e.Addr.AsSlice(), byte(e.Port>>8), byte(e.Port), 0, 0)
+	default:
+		return e.Addr.AsSlice()
+	}
+}
+
+func interfaceKey(name string) []byte {
+	key := make([]byte, unix.IFNAMSIZ)
+	copy(key, name)
+	return key
+}
 
 // span is an inclusive range of a set's keys, as the kernel orders them.
 type span struct{ lo, hi []byte }
@@ -30,6 +74,9 @@ func spans(s *plan.Set) []span {
 	}
 	for _, name := range s.Names {
 		list = append(list, span{interfaceKey(name), interfaceKey(name)})
+	}
+	for _, e := range s.First {
+		list = append(list, span{key(e), key(e)})
 	}
 	return list
 }

@@ -1,10 +1,10 @@
 package nft
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -15,14 +15,11 @@ import (
 // reg is the one register our expressions use.
 const reg = 1
 
-// commentType is the tag of a rule's comment in its user data, as nft writes it.
-const commentType = 0
-
 // encoder turns conditions into expressions. nft wants to see the protocol before a protocol's field, once.
 type encoder struct {
 	exprs  []expr.Any
 	family byte // the family asked for already, 0 = none
-	tcp    bool // the protocol asked for already
+	proto  byte // the protocol asked for already, 0 = none
 }
 
 // encode is a rule as the kernel takes it.
@@ -55,19 +52,67 @@ func (e *encoder) cond(c plan.Cond) {
 		e.compare(c, interfaceKey(c.Text))
 	case plan.FieldSrc, plan.FieldDst:
 		e.address(c)
-	case plan.FieldTCPPort:
-		e.dependTCP()
-		e.port(c)
-	case plan.FieldPort:
-		e.port(c)
 	case plan.FieldUID, plan.FieldGID:
 		e.owner(c)
+	case plan.FieldMark, plan.FieldConnMark, plan.FieldConnState:
+		e.bits(c)
+	case plan.FieldDstAndTCPPort:
+		e.addressAndPort(c)
+	default:
+		e.port(c)
 	}
 }
 
 func (e *encoder) port(c plan.Cond) {
-	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2})
+	offset := uint32(destinationPort)
+	switch c.Field {
+	case plan.FieldTCPPort:
+		e.dependProto(unix.IPPROTO_TCP)
+	case plan.FieldUDPPort:
+		e.dependProto(unix.IPPROTO_UDP)
+	case plan.FieldUDPSource:
+		e.dependProto(unix.IPPROTO_UDP)
+		offset = 0
+	}
+	e.add(portAt(offset, reg))
 	e.compare(c, binary.BigEndian.AppendUint16(nil, uint16(c.Number)))
+}
+
+// destinationPort is its offset in TCP's and UDP's header.
+const destinationPort = 2
+
+func portAt(offset, register uint32) expr.Any {
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2}
+}
+
+// bits compares marks and states, of which only some bits may count.
+func (e *encoder) bits(c plan.Cond) {
+	value, mask := binaryutil.NativeEndian.PutUint32(c.Number), binaryutil.NativeEndian.PutUint32(c.Mask)
+	switch c.Field {
+	case plan.FieldMark:
+		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg})
+	case plan.FieldConnMark:
+		e.add(&expr.Ct{Key: expr.CtKeyMARK, Register: reg})
+	default:
+		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: reg})
+		c.Not, value = !c.Not, make([]byte, 4) // any bit: what the mask leaves isn't zero
+	}
+	if !bytes.Equal(mask, []byte{0xff, 0xff, 0xff, 0xff}) {
+		e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: mask, Xor: make([]byte, 4)})
+	}
+	e.compare(c, value)
+}
+
+// addressAndPort looks both up together. The kernel wants them side by side: registers of 4 bytes start at 8, where
+// register 1 begins too.
+func (e *encoder) addressAndPort(c plan.Cond) {
+	e.dependProto(unix.IPPROTO_TCP)
+	v4 := c.Set.Kind == plan.KindIPv4Port
+	e.dependFamily(family(v4))
+	offset, length := addressOf(v4, true)
+	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		portAt(destinationPort, unix.NFT_REG32_00+length/4))
+	e.compare(c, nil)
 }
 
 // owner compares a number the kernel keeps in host order; ranges need it in network order.
@@ -89,19 +134,32 @@ func (e *encoder) address(c plan.Cond) {
 	if c.Set != nil {
 		v4 = c.Set.Kind == plan.KindIPv4
 	}
-	family, offset, length := byte(unix.NFPROTO_IPV6), uint32(8), uint32(16)
-	if v4 {
-		family, offset, length = unix.NFPROTO_IPV4, 12, 4
-	}
-	if c.Field == plan.FieldDst {
-		offset += length
-	}
-	e.dependFamily(family)
+	offset, length := addressOf(v4, c.Field == plan.FieldDst)
+	e.dependFamily(family(v4))
 	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length})
 	if c.Set == nil && !c.Prefix.IsSingleIP() {
 		e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: length, Mask: mask(c.Prefix), Xor: make([]byte, length)})
 	}
 	e.compare(c, c.Prefix.Addr().AsSlice())
+}
+
+func family(v4 bool) byte {
+	if v4 {
+		return unix.NFPROTO_IPV4
+	}
+	return unix.NFPROTO_IPV6
+}
+
+// addressOf says where in the network header an address is.
+func addressOf(v4, destination bool) (offset, length uint32) {
+	offset, length = 8, 16
+	if v4 {
+		offset, length = 12, 4
+	}
+	if destination {
+		offset += length
+	}
+	return offset, length
 }
 
 func mask(p netip.Prefix) []byte {
@@ -119,10 +177,10 @@ func (e *encoder) dependFamily(family byte) {
 	}
 }
 
-func (e *encoder) dependTCP() {
-	if !e.tcp {
-		e.tcp = true
-		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}, equal([]byte{unix.IPPROTO_TCP}))
+func (e *encoder) dependProto(proto byte) {
+	if e.proto != proto {
+		e.proto = proto
+		e.add(&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg}, equal([]byte{proto}))
 	}
 }
 
@@ -139,53 +197,4 @@ func (e *encoder) compare(c plan.Cond, value []byte) {
 		op = expr.CmpOpNeq
 	}
 	e.add(&expr.Cmp{Op: op, Register: reg, Data: value})
-}
-
-func (e *encoder) action(a plan.Action) {
-	switch a.Kind {
-	case plan.DoGoto:
-		e.add(&expr.Verdict{Kind: expr.VerdictGoto, Chain: a.Chain})
-	case plan.DoRedirect:
-		e.add(&expr.Immediate{Register: reg, Data: binary.BigEndian.AppendUint16(nil, a.Port)},
-			&expr.Redir{RegisterProtoMin: reg, Flags: unix.NF_NAT_RANGE_PROTO_SPECIFIED})
-	case plan.DoReturn:
-		e.add(&expr.Verdict{Kind: expr.VerdictReturn})
-	}
-}
-
-// comment is the user data that carries a rule's comment.
-func comment(text string) []byte {
-	data := append([]byte(text), 0)
-	return append([]byte{commentType, byte(len(data))}, data...)
-}
-
-// commentOf reads it back; user data may be anybody's.
-func commentOf(data []byte) string {
-	for len(data) >= 2 {
-		kind, length := data[0], int(data[1])
-		if len(data) < 2+length {
-			return ""
-		}
-		if kind == commentType && length > 0 {
-			return string(data[2 : 1+length])
-		}
-		data = data[2+length:]
-	}
-	return ""
-}
-
-func interfaceKey(name string) []byte {
-	key := make([]byte, unix.IFNAMSIZ)
-	copy(key, name)
-	return key
-}
-
-// set is the kernel's declaration of a list. The id ties the elements of the same transaction to it.
-func set(table *nftables.Table, s *plan.Set, id int) *nftables.Set {
-	types := [...]nftables.SetDatatype{nftables.TypeInetService, nftables.TypeInetProto, nftables.TypeUID, nftables.TypeGID, nftables.TypeIPAddr, nftables.TypeIP6Addr, nftables.TypeIFName}
-	order := binaryutil.BigEndian
-	if (s.Kind == plan.KindUID || s.Kind == plan.KindGID || s.Kind == plan.KindInterface) && !s.Interval() {
-		order = binaryutil.NativeEndian
-	}
-	return &nftables.Set{Table: table, ID: uint32(id), Name: s.Name, KeyType: types[s.Kind], Interval: s.Interval(), KeyByteOrder: order}
 }

@@ -111,6 +111,6 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		sameExprs(r.exprs, aboutExprs())
-		sameAttributes(data, data, 0)
+		sameAttributes(data, data, nil)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -113,17 +114,20 @@ func sameExprs(have []attribute, want []expr.Any) bool {
 	return true
 }
 
-// derived is the attribute the kernel adds by itself, 0 for none: a single port comes back as a range of ports.
-func derived(e expr.Any) uint16 {
-	if _, is := e.(*expr.Redir); is {
-		return unix.NFTA_REDIR_REG_PROTO_MAX
+// derived are the attributes the kernel adds by itself: a single port or address comes back as a range.
+func derived(e expr.Any) []uint16 {
+	switch e.(type) {
+	case *expr.Redir:
+		return []uint16{unix.NFTA_REDIR_REG_PROTO_MAX}
+	case *expr.NAT:
+		return []uint16{unix.NFTA_NAT_REG_ADDR_MAX, unix.NFTA_NAT_REG_PROTO_MAX, unix.NFTA_NAT_FLAGS}
 	}
-	return 0
+	return nil
 }
 
 // sameAttributes compares encoded attributes. What one side has and the other doesn't must be zero, which is what the
 // kernel takes for something left out. It lists nested attributes without the flag that says so: ours tell.
-func sameAttributes(have, want []byte, derived uint16) bool {
+func sameAttributes(have, want []byte, derived []uint16) bool {
 	h, errH := decode(have)
 	w, errW := decode(want)
 	if errH != nil || errW != nil {
@@ -136,7 +140,7 @@ func sameAttributes(have, want []byte, derived uint16) bool {
 		}
 	}
 	for _, a := range h {
-		if find(w, a.kind) == nil && a.kind != derived && !zero(a.data) {
+		if find(w, a.kind) == nil && !slices.Contains(derived, a.kind) && !zero(a.data) {
 			return false
 		}
 	}

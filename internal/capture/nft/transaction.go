@@ -32,6 +32,9 @@ func (t *transaction) fill(have *state, want *plan.Ruleset, about string) error 
 		t.addCounters(have, c)
 	}
 	for i, s := range want.Sets {
+		if slices.ContainsFunc(have.sets, func(h knownSet) bool { return h.set.Name == s.Name && h.stays(want) }) {
+			continue
+		}
 		if err := t.addSet(s, i+1); err != nil {
 			return err
 		}
@@ -43,6 +46,11 @@ func (t *transaction) fill(have *state, want *plan.Ruleset, about string) error 
 	return nil
 }
 
+// stays says that a set is a live one of the plan's: what it holds was put there since, and isn't apply's to touch.
+func (h knownSet) stays(want *plan.Ruleset) bool {
+	return slices.ContainsFunc(want.Sets, func(w *plan.Set) bool { return w.Live && w.Name == h.set.Name && sameType(h, w) })
+}
+
 // removeStale takes away what the new rules don't need, and all static lists: they're part of the plan.
 func (t *transaction) removeStale(have *state, want *plan.Ruleset) {
 	for _, c := range have.chains {
@@ -52,7 +60,9 @@ func (t *transaction) removeStale(have *state, want *plan.Ruleset) {
 		}
 	}
 	for _, s := range have.sets {
-		t.conn.DelSet(s.set)
+		if !s.stays(want) {
+			t.conn.DelSet(s.set)
+		}
 	}
 	for name := range have.counters {
 		if !wantsCounter(want, name) {
@@ -108,7 +118,7 @@ func chain(table *nftables.Table, c plan.Chain) *nftables.Chain {
 		return k
 	}
 	accept := nftables.ChainPolicyAccept
-	k.Type, k.Policy = nftables.ChainTypeNAT, &accept
+	k.Type, k.Policy = nftables.ChainType(c.Type), &accept
 	k.Priority = nftables.ChainPriorityRef(nftables.ChainPriority(c.Priority))
 	k.Hooknum = nftables.ChainHookPrerouting
 	if c.Hook == plan.Output {

@@ -91,6 +91,7 @@ func socketOriginalDst(fd int, v4 bool) (netip.AddrPort, error) {
 // Dial is one connection to make.
 type Dial struct {
 	UID, GID int
+	Mark     int        // of its packets; 0 = none
 	Src      netip.Addr // zero: the kernel's choice
 	Dst      netip.AddrPort
 }
@@ -145,6 +146,9 @@ func (d Dial) socket() (fd int, err error) {
 	timeout := unix.NsecToTimeval(wait.Nanoseconds())
 	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout))
+	if err == nil && d.Mark != 0 {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, d.Mark)
+	}
 	if err == nil && d.Src.IsValid() {
 		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(d.Src, 0)))
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // New makes the plan for options in a namespace with these families. Warnings are sentences for the user about what
@@ -25,7 +24,9 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	if !o.OutboundCIDRs.All {
 		p.Out.Ports = o.OutboundPorts
 	}
+	p.Out.Owners = o.OwnerGroups
 	p.Bypass = bypasses(o)
+	p.DropInvalid = o.DropInvalid
 	return p, warn(o), nil
 }
 
@@ -48,9 +49,14 @@ func bypasses(o Options) []Bypass {
 		{Stage: StageBypass, Hook: Prerouting, Ports: inboundSkips(o), Reason: "-e, -d, excludeInboundPorts"},
 		{Stage: StageBypass, Hook: Prerouting, From: o.ExcludeInboundFrom, Reason: "--exclude-inbound-ip-ranges"},
 	}
-	return slices.DeleteFunc(all, func(b Bypass) bool {
+	all = slices.DeleteFunc(all, func(b Bypass) bool {
 		return len(b.Interfaces)+len(b.Ports)+len(b.From)+len(b.To)+len(b.UIDs) == 0
 	})
+	for i, b := range o.Bypass {
+		b.Name, b.Stage = fmt.Sprintf("rule%d", i+1), StageBypass
+		all = append(all, b)
+	}
+	return all
 }
 
 // inboundSkips are the ports left alone on the way in: the tunnel's always, the excluded ones if all are captured.
@@ -96,39 +102,4 @@ func warn(o Options) []string {
 	add(len(o.OutboundPorts) > 0 && o.OutboundCIDRs.All, "-q --istio-outbound-ports adds nothing to -i '*'")
 	add(o.InboundPorts.None() && o.OutboundCIDRs.None() && len(o.OutboundPorts) == 0, "nothing is captured: neither -b nor -i is set")
 	return warnings
-}
-
-// Args turns options back into the flags that make them, for the command line of an init container. Defaults are left
-// out, except those users look for in a pod.
-func Args(o Options) []string {
-	args := []string{
-		"-p", fmt.Sprint(o.OutboundPort), "-z", fmt.Sprint(o.InboundPort), "-u", ids(o.ProxyUIDs),
-		"-m", string(o.Interception), "-i", o.OutboundCIDRs.String(), "-x", join(o.ExcludeOutboundCIDRs),
-		"-b", o.InboundPorts.String(), "-d", join(o.ExcludeInboundPorts),
-	}
-	standard := Defaults()
-	for _, f := range []struct{ flag, value, standard string }{
-		{"-g", ids(o.ProxyGIDs), ""},
-		{"-e", fmt.Sprint(o.TunnelPort), fmt.Sprint(standard.TunnelPort)},
-		{"-c", strings.Join(o.ExcludeInterfaces, ","), ""},
-		{"-q", join(o.OutboundPorts), ""},
-		{"-o", join(o.ExcludeOutboundPorts), ""},
-		{"--dns-port", fmt.Sprint(o.DNSPort), fmt.Sprint(standard.DNSPort)},
-		{"--exclude-outbound-uids", join(o.ExcludeOutboundUIDs), ""},
-		{"--exclude-inbound-ip-ranges", join(o.ExcludeInboundFrom), ""},
-		{"--ip-families", string(o.Families), string(FamilyAuto)},
-	} {
-		if f.value != f.standard {
-			args = append(args, f.flag, f.value)
-		}
-	}
-	return args
-}
-
-func ids(list []uint32) string {
-	texts := make([]string, len(list))
-	for i, id := range list {
-		texts[i] = fmt.Sprint(id)
-	}
-	return strings.Join(texts, ",")
 }

@@ -39,14 +39,6 @@ func checkPort(value string) error {
 	return err
 }
 
-func checkNumber(value string) error {
-	_, err := strconv.ParseUint(value, 0, 32)
-	if err != nil {
-		return errors.New("want a number below 4294967296")
-	}
-	return nil
-}
-
 func checkBool(value string) error {
 	_, err := parseBool(value)
 	return err

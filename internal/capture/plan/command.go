@@ -25,7 +25,9 @@ type Command struct {
 	As, Output string // of explain
 	Query      Query  // of explain: the packet
 	Positional []string
-	Warnings   []string
+
+	OwnerGroups, OwnerGroupsExclude []string // as written; Options has their numbers
+	Warnings                        []string
 }
 
 // RecordDefault is where the agent looks for what capture did.
@@ -35,6 +37,8 @@ const RecordDefault = "/etc/istio/proxy/capture.json"
 type Environment struct {
 	Vars      map[string]string
 	LookupUID func(user string) (uid uint32, ok bool) // for $ENVOY_USER
+
+	LookupGroup func(group string) (gid uint32, ok bool) // for the owner groups
 }
 
 // defaultUIDs are the proxy's UIDs if nobody sets them.

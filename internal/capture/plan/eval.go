@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -8,23 +9,28 @@ import (
 // Verdict is what becomes of a connection.
 type Verdict string
 
-// Left means the proxy never sees it.
+// Left means the proxy never sees it, Dropped that nobody does.
 const (
 	VerdictLeft     Verdict = "left"
 	VerdictInbound  Verdict = "inbound"
 	VerdictOutbound Verdict = "outbound"
+	VerdictDNS      Verdict = "dns"
+	VerdictDropped  Verdict = "dropped"
 )
 
 // Owner is the identity of the socket a packet comes from.
 type Owner struct{ UID, GID uint32 }
 
-// Packet is the first packet of a connection. Owner is nil if no socket of this namespace sent it.
+// Packet is the first packet of a connection, unless State says otherwise. Owner is nil if no socket of this namespace
+// sent it.
 type Packet struct {
-	Hook     Hook
-	Proto    uint8
-	Src, Dst netip.AddrPort
-	In, Out  string // interfaces
-	Owner    *Owner
+	Hook           Hook
+	Proto          uint8
+	Src, Dst       netip.AddrPort
+	In, Out        string // interfaces
+	Owner          *Owner
+	Mark, ConnMark uint32 // of the packet and its connection
+	State          uint32 // StateNew if 0
 }
 
 // Step is one rule a packet was held against.
@@ -36,22 +42,48 @@ type Step struct {
 // Trace is a packet's way: every rule it met, and what they decided.
 type Trace struct {
 	Verdict Verdict
+	To      netip.Addr     // where DNAT sends the connection; not valid if it isn't DNAT that captures
 	Port    uint16         // where the connection goes: the proxy's port, or its own if left
 	OrigDst netip.AddrPort // what SO_ORIGINAL_DST says at the proxy's port
 	Decided string         // id of the rule that decided; "" if none did
+	Zone    uint16         // of conntrack
+	Mark    uint32         // of the packet, at the end
 	Steps   []Step
 }
 
 // Eval follows a packet through the rules. It alone knows what they mean: explain and every behavioural test use it.
+// Live sets hold what p.First says.
 func (p *Plan) Eval(packet Packet) Trace {
-	trace := Trace{Verdict: VerdictLeft, Port: packet.Dst.Port(), OrigDst: packet.Dst}
+	trace := Trace{Verdict: VerdictLeft, Port: packet.Dst.Port(), OrigDst: packet.Dst, Mark: packet.Mark}
 	rules := p.Rules()
-	chain := slices.IndexFunc(rules.Chains, func(c Chain) bool { return c.Base && c.Hook == packet.Hook })
-	for chain >= 0 {
-		next := trace.walk(rules.Chains[chain], packet)
-		chain = slices.IndexFunc(rules.Chains, func(c Chain) bool { return c.Name == next })
+	for _, chain := range rules.at(packet.Hook) {
+		packet.Mark = trace.Mark
+		for chain != nil && trace.Verdict != VerdictDropped {
+			chain = rules.chain(trace.walk(*chain, packet))
+		}
 	}
 	return trace
+}
+
+// at are the base chains of a hook in the order packets pass them.
+func (r *Ruleset) at(hook Hook) []*Chain {
+	var bases []*Chain
+	for i, c := range r.Chains {
+		if c.Base && c.Hook == hook {
+			bases = append(bases, &r.Chains[i])
+		}
+	}
+	slices.SortStableFunc(bases, func(a, b *Chain) int { return cmp.Compare(a.Priority, b.Priority) })
+	return bases
+}
+
+func (r *Ruleset) chain(name string) *Chain {
+	for i, c := range r.Chains {
+		if c.Name == name {
+			return &r.Chains[i]
+		}
+	}
+	return nil
 }
 
 // walk goes through one chain and names the one to continue in, "" at the end.
@@ -65,76 +97,30 @@ func (t *Trace) walk(chain Chain, packet Packet) (next string) {
 		if rule.Do.Kind == DoGoto {
 			return rule.Do.Chain
 		}
-		t.Decided = rule.ID
-		if rule.Do.Kind == DoRedirect {
-			t.Verdict, t.Port = rule.Do.To, rule.Do.Port
+		if !chain.Aside || rule.Do.Kind == DoDrop {
+			t.Decided = rule.ID
 		}
+		t.do(rule.Do, packet)
 		return ""
 	}
 	return ""
 }
 
-func (r Rule) matches(p Packet) bool {
-	return !slices.ContainsFunc(r.Conds, func(c Cond) bool { return !c.holds(p) })
-}
-
-func (c Cond) holds(p Packet) bool {
-	switch c.Field {
-	case FieldFamily:
-		return c.number(p.family())
-	case FieldProto:
-		return c.number(uint32(p.Proto))
-	case FieldInIface:
-		return c.text(p.In)
-	case FieldOutIface:
-		return c.text(p.Out)
-	case FieldSrc:
-		return c.address(p.Src.Addr())
-	case FieldDst:
-		return c.address(p.Dst.Addr())
-	case FieldTCPPort:
-		return p.Proto == TCP && c.number(uint32(p.Dst.Port()))
-	case FieldPort:
-		return c.number(uint32(p.Dst.Port()))
-	case FieldUID:
-		return p.Owner != nil && c.number(p.Owner.UID)
-	case FieldGID:
-		return p.Owner != nil && c.number(p.Owner.GID)
+func (t *Trace) do(a Action, packet Packet) {
+	switch a.Kind {
+	case DoRedirect, DoDNAT, DoTProxy:
+		t.Verdict, t.Port, t.To = a.To, a.Port, a.Addr
+		if a.Kind == DoTProxy {
+			t.Mark = a.Mark
+		}
+	case DoDrop:
+		t.Verdict = VerdictDropped
+	case DoZone:
+		t.Zone = a.Zone
+	case DoMark:
+		t.Mark = a.Mark
+	case DoRestoreMark:
+		t.Mark = packet.ConnMark
+	case DoReturn, DoGoto, DoSaveMark:
 	}
-	return false
-}
-
-func (p Packet) family() uint32 {
-	if p.Dst.Addr().Is4() {
-		return NFProtoIPv4
-	}
-	return NFProtoIPv6
-}
-
-func (c Cond) number(n uint32) bool {
-	is := n == c.Number
-	if c.Set != nil {
-		is = slices.ContainsFunc(c.Set.Ranges, func(r Range) bool { return r.Lo <= n && n <= r.Hi })
-	}
-	return is != c.Not
-}
-
-func (c Cond) text(s string) bool {
-	is := s == c.Text
-	if c.Set != nil {
-		is = slices.Contains(c.Set.Names, s)
-	}
-	return is != c.Not
-}
-
-func (c Cond) address(a netip.Addr) bool {
-	prefixes := []netip.Prefix{c.Prefix}
-	if c.Set != nil {
-		prefixes = c.Set.Prefixes
-	}
-	if len(prefixes) == 0 || prefixes[0].Addr().Is4() != a.Is4() {
-		return false
-	}
-	is := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
-	return is != c.Not
 }

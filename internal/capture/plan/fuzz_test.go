@@ -70,7 +70,7 @@ func FuzzCIDRs(f *testing.F) {
 func FuzzFlags(f *testing.F) {
 	for _, s := range []string{
 		"-i * -b * -d 15090,15021,15020", "explain tcp 1.1.1.1:1 2.2.2.2:2 --uid 3", "-m NONE", "verify -x 10.0.0.0/8 -c eth0 -o 1-2",
-		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
+		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "--proxy-mark 5/7 --drop-invalid -i *", "$ISTIO_OUTBOUND_OWNER_GROUPS=1,2 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3 -i *", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
 	} {
 		f.Add(s)
 	}
@@ -98,6 +98,38 @@ func FuzzFlags(f *testing.F) {
 	})
 }
 
+func FuzzBypass(f *testing.F) {
+	for _, s := range []string{
+		"out tcp port 9000-9100 to 10.0.0.0/8 uid 106-108 because backups", "in from 10.0.0.0/8,fd00::/8 udp", "out gid 5 iface eth0,eth1",
+		"out", "in uid 5", "because", "out port", "out to *", "out tcp because a;b", "out tcp tcp",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		by, err := parseBypass(s)
+		if err != nil {
+			return
+		}
+		again, err := parseBypass(by.text())
+		if err != nil || again.text() != by.text() {
+			t.Errorf("%q: %q reads back as %q, %v", s, by.text(), again.text(), err)
+		}
+		o := Defaults()
+		o.OutboundCIDRs.All, o.Bypass = true, []Bypass{by}
+		p, _, err := New(o, Families{V4: true, V6: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range p.Rules().Chains {
+			for _, r := range c.Rules {
+				if strings.ContainsAny(r.Comment(), "\"\n") {
+					t.Errorf("%q: comment %q", s, r.Comment())
+				}
+			}
+		}
+	})
+}
+
 func holds(t *testing.T, c *Command, p *Plan) {
 	if text := p.Rules().Text("fuzz"); !p.Empty() && !strings.HasPrefix(text, "table inet pillion {") {
 		t.Errorf("text %q", text)
@@ -112,7 +144,7 @@ func holds(t *testing.T, c *Command, p *Plan) {
 	if err != nil {
 		t.Fatalf("%v: %v", Args(c.Options), err)
 	}
-	again.Options.Loopback = c.Options.Loopback // has a variable only
+	again.Options.Loopback, again.Options.OwnerGroups = c.Options.Loopback, c.Options.OwnerGroups // have variables only
 	if q, _, err := New(again.Options, p.Families); err != nil || q.Fingerprint() != p.Fingerprint() {
 		t.Errorf("%v: another plan, %v", Args(c.Options), err)
 	}

@@ -21,6 +21,7 @@ func Parse(args []string, env Environment) (*Command, error) {
 	for _, f := range flags() {
 		errs = append(errs, c.assign(f, given, env))
 	}
+	errs = append(errs, c.lookUpGroups(env))
 	if len(c.Positional) > 0 && c.Name != "explain" {
 		errs = append(errs, fmt.Errorf("argument %q: %s takes none", c.Positional[0], c.Name))
 	}

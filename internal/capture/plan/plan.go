@@ -141,6 +141,7 @@ const (
 	StageLoopback    Stage = "loopback"
 	StageBypass      Stage = "bypass"
 	StageCapture     Stage = "capture"
+	StageInvalid     Stage = "invalid" // between exempt and passthrough, if packets are to be dropped there
 )
 
 // Hook is where packets meet the rules.
@@ -154,6 +155,7 @@ const (
 
 // Bypass is one reason not to capture. Of the lists, those that aren't empty must all match.
 type Bypass struct {
+	Name       string         `json:"name,omitempty"` // of a rule the user wrote: "rule1"
 	Stage      Stage          `json:"stage"`
 	Hook       Hook           `json:"hook"`
 	Interfaces []string       `json:"interfaces,omitempty"`

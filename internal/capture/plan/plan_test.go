@@ -37,6 +37,7 @@ func TestGolden(t *testing.T) {
 		"listed":   {"-u 1337,1338 -g 2000 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-9010", dual()},
 		"loopback": {"-i 127.0.0.0/8,10.0.0.0/8", dual()},
 		"none":     {"-m NONE -i * -b *", dual()},
+		"marked":   {"-i * -b * -c eth1 --proxy-mark 0x100/0xff00 --drop-invalid", dual()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := mustPlan(t, c.line, c.families)
@@ -129,7 +130,7 @@ func TestWarnings(t *testing.T) {
 func TestArgsMakeTheSamePlan(t *testing.T) {
 	for _, line := range []string{
 		"", "-i * -b * -d 15090,15021,15020", "-m NONE",
-		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual",
+		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual --proxy-mark 5/7 --drop-invalid -t 9 -r 8",
 	} {
 		options := parse(t, line, nil).Options
 		again, err := Parse(Args(options), Environment{})

@@ -13,12 +13,18 @@ const (
 	UDP = 17
 )
 
-// Names of the chains. Both base chains are of type nat, at the priority of destination NAT: only the first packet of
-// a connection meets them.
+// Names of the chains.
 const (
 	chainIn        = "nat_in"
 	chainOut       = "nat_out"
 	chainFromProxy = "from_proxy"
+	chainOwned     = "owned"
+	chainMangleIn  = "mangle_in"
+)
+
+// Priorities of base chains, as the kernel's own tables have them.
+const (
+	priorityMangle = -150
 	priorityDNAT   = -100
 )
 
@@ -30,6 +36,7 @@ func (p *Plan) Rules() *Ruleset {
 		return &Ruleset{}
 	}
 	b := &builder{plan: p}
+	b.invalid()
 	b.inbound()
 	b.outbound()
 	b.fromProxy()
@@ -42,16 +49,26 @@ type builder struct {
 	chains []Chain
 	sets   []*Set
 	hook   Hook
+	prefix string // of the last part of the rules' ids, in chains that repeat stages
 }
 
-func (b *builder) open(name string, hook Hook, base bool) {
-	b.hook = hook
-	b.chains = append(b.chains, Chain{Name: name, Hook: hook, Base: base, Priority: priorityDNAT})
+func (b *builder) open(c Chain) {
+	b.hook = c.Hook
+	b.chains = append(b.chains, c)
 }
+
+// nat opens a base chain that decides about connections.
+func (b *builder) nat(name string, hook Hook) {
+	b.prefix = ""
+	b.open(Chain{Name: name, Hook: hook, Base: true, Type: TypeNAT, Priority: priorityDNAT})
+}
+
+// branch opens a chain that rules go to.
+func (b *builder) branch(name string) { b.open(Chain{Name: name, Hook: b.hook}) }
 
 func (b *builder) rule(stage Stage, what, reason string, do Action, conds ...Cond) {
 	chain := &b.chains[len(b.chains)-1]
-	id := string(b.hook) + "." + string(stage) + "." + what
+	id := string(b.hook) + "." + string(stage) + "." + b.prefix + what
 	chain.Rules = append(chain.Rules, Rule{ID: id, Stage: stage, Conds: conds, Do: do, Reason: reason})
 }
 
@@ -72,7 +89,7 @@ func (b *builder) set(s Set) *Set {
 }
 
 func (b *builder) inbound() {
-	b.open(chainIn, Prerouting, true)
+	b.nat(chainIn, Prerouting)
 	b.scope()
 	b.exempt()
 	b.bypass()
@@ -88,7 +105,7 @@ func (b *builder) inbound() {
 }
 
 func (b *builder) outbound() {
-	b.open(chainOut, Output, true)
+	b.nat(chainOut, Output)
 	b.scope()
 	b.exempt()
 	b.passthrough()

@@ -29,11 +29,28 @@ func (b *builder) exempt() {
 			b.leave(StageExempt, "iface", by.Reason, Cond{Field: field, Set: set})
 		}
 		if len(by.Ports) > 0 {
-			protos := b.set(Set{Name: "tcp_udp", Kind: KindProto, Ranges: []Range{{TCP, TCP}, {UDP, UDP}}})
 			ports := b.set(Set{Name: "out_skip", Kind: KindPort, Ranges: by.Ports})
-			b.leave(StageExempt, "port", by.Reason, Cond{Field: FieldProto, Set: protos}, Cond{Field: FieldPort, Set: ports})
+			b.leave(StageExempt, "port", by.Reason, b.tcpAndUDP(), Cond{Field: FieldPort, Set: ports})
 		}
 	}
+}
+
+// invalid drops what conntrack can make nothing of, before anybody looks at it. It's a chain of its own: no such packet
+// meets a chain of type nat.
+func (b *builder) invalid() {
+	if !b.plan.DropInvalid {
+		return
+	}
+	b.prefix = "invalid_"
+	b.open(Chain{Name: chainMangleIn, Hook: Prerouting, Base: true, Type: TypeFilter, Priority: priorityMangle, Aside: true})
+	b.scope()
+	b.exempt()
+	b.prefix = ""
+	b.drop()
+}
+
+func (b *builder) drop() {
+	b.rule(StageInvalid, "drop", "--drop-invalid", Action{Kind: DoDrop}, Cond{Field: FieldConnState, Mask: StateInvalid})
 }
 
 // passthrough lets the proxy deliver to the application: it binds an address nobody else uses.
@@ -43,32 +60,6 @@ func (b *builder) passthrough() {
 		source := Cond{Field: FieldSrc, Prefix: f.passthrough}
 		b.leave(StagePassthrough, "lo"+f.suffix, "the proxy delivers to the application", lo, source)
 	}
-}
-
-func (b *builder) identity() {
-	uids := b.set(Set{Name: "proxy_uids", Kind: KindUID, Ranges: singles(b.plan.Proxy.UIDs)})
-	gids := b.set(Set{Name: "proxy_gids", Kind: KindGID, Ranges: singles(b.plan.Proxy.GIDs)})
-	goTo := Action{Kind: DoGoto, Chain: chainFromProxy}
-	b.rule(StageIdentity, "uid", "-u, the proxy's", goTo, Cond{Field: FieldUID, Set: uids})
-	b.rule(StageIdentity, "gid", "-g, the proxy's", goTo, Cond{Field: FieldGID, Set: gids})
-	for _, by := range b.of(StageIdentity) {
-		set := b.set(Set{Name: "skip_uids", Kind: KindUID, Ranges: by.UIDs})
-		b.leave(StageIdentity, "skip_uid", by.Reason, Cond{Field: FieldUID, Set: set})
-	}
-}
-
-// fromProxy decides about the proxy's own connections: on lo it chose this very pod, so the connection is inbound;
-// everything else leaves, or it would loop.
-func (b *builder) fromProxy() {
-	b.open(chainFromProxy, Output, false)
-	lo := Cond{Field: FieldOutIface, Text: loopbackInterface}
-	tunnel := Cond{Field: FieldTCPPort, Not: true, Number: uint32(b.plan.In.Tunnel)}
-	do := Action{Kind: DoRedirect, To: VerdictInbound, Port: b.plan.In.Port}
-	for _, f := range b.families() {
-		away := Cond{Field: FieldDst, Not: true, Prefix: f.loopback}
-		b.rule(StageIdentity, "hairpin"+f.suffix, "the proxy calls its own pod", do, lo, away, tunnel)
-	}
-	b.leave(StageIdentity, "leave", "the proxy's own connections")
 }
 
 // loopback leaves the pod's talk with itself alone. A loopback prefix in -i lifts that for its family.
@@ -91,17 +82,6 @@ func (b *builder) lifted(f family) bool {
 	return slices.ContainsFunc(ofFamily(b.plan.Out.CIDRs.List, f.v4), func(p netip.Prefix) bool {
 		return p.Addr().IsLoopback()
 	})
-}
-
-func (b *builder) bypass() {
-	for _, by := range b.of(StageBypass) {
-		if len(by.Ports) > 0 {
-			set := b.set(Set{Name: "in_skip", Kind: KindPort, Ranges: by.Ports})
-			b.leave(StageBypass, "port", by.Reason, Cond{Field: FieldTCPPort, Set: set})
-		}
-		b.prefixes(StageBypass, "dst", "skip", by.Reason, FieldDst, by.To, Action{})
-		b.prefixes(StageBypass, "src", "in_src", by.Reason, FieldSrc, by.From, Action{})
-	}
 }
 
 func (b *builder) capture() {

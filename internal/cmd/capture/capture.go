@@ -32,7 +32,7 @@ const (
 // code of the process.
 func Run(args, environ []string, stdout, stderr io.Writer) int {
 	started := time.Now()
-	command, err := plan.Parse(args, plan.Environment{Vars: variables(environ), LookupUID: lookupUID})
+	command, err := plan.Parse(args, plan.Environment{Vars: variables(environ), LookupUID: lookupUID, LookupGroup: lookupGroup})
 	if err == nil && command.Name == "help" {
 		fmt.Fprint(stdout, plan.Usage())
 		return exitDone
@@ -64,6 +64,15 @@ func lookupUID(name string) (uint32, bool) {
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	return uint32(uid), err == nil
+}
+
+func lookupGroup(name string) (uint32, bool) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, false
+	}
+	gid, err := strconv.ParseUint(g.Gid, 10, 32)
+	return uint32(gid), err == nil
 }
 
 // open connects to the namespace of the calling thread.

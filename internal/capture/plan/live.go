@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Names of the live sets.
+const (
+	SetIn4   = "in4"   // Listed: addresses and ports whose connections are inbound
+	SetIn6   = "in6"   // the same
+	SetVIP4  = "vip4"  // Listed: addresses whose connections are outbound
+	SetVIP6  = "vip6"  // the same
+	SetArmed = "armed" // late arming: protocols that are captured
+)
+
+// Element is one entry of a live set: an address, an address and a port, or a protocol.
+type Element struct {
+	Addr  netip.Addr
+	Port  uint16
+	Proto uint8
+}
+
+// String is the form ParseElement reads: "240.0.0.10", "10.0.0.7:8080", "[fd00::7]:8080" or "tcp".
+func (e Element) String() string {
+	switch {
+	case e.Proto != 0:
+		return protoText(uint32(e.Proto))
+	case e.Port != 0:
+		return netip.AddrPortFrom(e.Addr, e.Port).String()
+	default:
+		return e.Addr.String()
+	}
+}
+
+// ParseElement reads an entry for a set of a kind.
+func ParseElement(kind Kind, text string) (Element, error) {
+	var e Element
+	switch kind {
+	case KindProto:
+		i := slices.Index(protocols(), text)
+		if i < 0 {
+			return e, fmt.Errorf("%q is no protocol; want tcp or udp", text)
+		}
+		e.Proto = [...]uint8{TCP, UDP}[i]
+	case KindIPv4Port, KindIPv6Port:
+		both, err := netip.ParseAddrPort(text)
+		if err != nil || both.Port() == 0 || !plain(both.Addr()) {
+			return e, fmt.Errorf("%q is no address and port; want 10.0.0.7:8080 or [fd00::7]:8080", text)
+		}
+		e.Addr, e.Port = both.Addr(), both.Port()
+	default:
+		addr, err := netip.ParseAddr(text)
+		if err != nil || !plain(addr) {
+			return e, fmt.Errorf("%q is no IP address", text)
+		}
+		e.Addr = addr
+	}
+	if !e.suits(kind) {
+		return e, fmt.Errorf("%q is of the other IP family", text)
+	}
+	return e, nil
+}
+
+func protocols() []string { return []string{"tcp", "udp"} }
+
+// plain keeps out what packets never carry.
+func plain(a netip.Addr) bool { return a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() }
+
+func (e Element) suits(kind Kind) bool {
+	switch kind {
+	case KindIPv4, KindIPv4Port:
+		return e.Addr.Is4()
+	case KindIPv6, KindIPv6Port:
+		return e.Addr.Is6()
+	default:
+		return true
+	}
+}
+
+// LiveSets are the plan's, with their first contents.
+func (p *Plan) LiveSets() []*Set {
+	return slices.DeleteFunc(p.Rules().Sets, func(s *Set) bool { return !s.Live })
+}
