@@ -25,7 +25,7 @@ func pemOf(certificates []*x509.Certificate) []byte {
 // it knew when another one led.
 func (c *Controller) Bundle() []byte {
 	now := c.Now()
-	if c.Leader() && !c.leads.Load() {
+	if c.slept() != nil || c.Leader() && !c.leads.Load() {
 		return nil
 	}
 	if age(now, c.looked.Load()) > max(c.Times.Settle, 2*c.Times.Look) {

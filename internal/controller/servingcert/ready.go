@@ -42,12 +42,20 @@ func (r *readiness) judge(early, fault error, now time.Time) error {
 	return fault
 }
 
+// forget makes it gain its readiness anew.
+func (r *readiness) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.was = false
+}
+
 // Ready says whether API servers can call this replica: its leaf is valid now and for a while, and verifies against the
 // live caBundle of some entry, if there is one that an Injector claims. One that doesn't verify it says nothing of this
 // replica: we may not be allowed to write it, and who isn't ready repairs nothing. CertificatesReady and the metric
 // tell of each. Entries that don't exist yet don't count, so that an installation that waits for readiness can't wait
 // for ever. Who can't reach the API server stays ready: all replicas would be unready just when it is back.
 func (c *Controller) Ready(ctx context.Context) error {
+	c.awake()
 	served, now := c.leaf.Load(), c.Now()
 	if served == nil {
 		return errors.New("no serving certificate yet")
@@ -55,8 +63,8 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if !served.validAt(now.Add(c.Times.Spare)) {
 		return fmt.Errorf("serving certificate ends at %s", served.ends.Format(time.RFC3339))
 	}
-	if c.asleep.Load() || age(now, c.attempted.Load()) > c.Times.Stale {
-		return fmt.Errorf("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
+	if c.slept() != nil {
+		return errors.New("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
 	}
 	return c.ready.judge(c.established(served), c.reachable(ctx, served, now), now)
 }

@@ -7,7 +7,8 @@
 // the clock; out go GetCertificate for the webhook server, Bundle for the webhook configurations, Ready for /readyz and
 // Status. Package rotation decides; this one looks and does. Read rotation first, then this file, sync.go (what becomes
 // of the Secret), lead.go (what only the leader does) and hold.go (which leaf is served); entries.go and evidence.go are
-// the eyes, tls.go and ready.go what others ask.
+// the eyes, nap.go what becomes of who was stopped, tls.go and
+// ready.go what others ask.
 package servingcert
 
 import (
@@ -91,20 +92,22 @@ type Controller struct {
 	wake    chan struct{}
 	turn    chan struct{} // held by who looks and does
 
-	leaf      atomic.Pointer[leaf]      // the one being served
-	shown     atomic.Pointer[leaf]      // the one under ProbeHost; nil: the same
-	alarm     atomic.Pointer[time.Time] // when a handshake called for a look last
-	attempted atomic.Pointer[time.Time] // when a look last began
-	looked    atomic.Pointer[time.Time] // when one last succeeded
-	asleep    atomic.Bool               // this process was stopped, and no look has succeeded since
-	status    atomic.Pointer[report]
-	settled   atomic.Int64 // nanoseconds for which bundles are known to verify the served leaf
-	holding   atomic.Bool  // whether there is a leaf of active that isn't served yet
-	leads     atomic.Bool  // whether the last look was a leader's
-	eyes      eyes
+	leaf    atomic.Pointer[leaf]      // the one being served
+	shown   atomic.Pointer[leaf]      // the one under ProbeHost; nil: the same
+	alarm   atomic.Pointer[time.Time] // when a handshake called for a look last
+	looked  atomic.Pointer[time.Time] // when a look that succeeded began
+	pulse   atomic.Pointer[time.Time] // when this process was last seen to run
+	nap     atomic.Pointer[nap]       // nil: there was none, or a look has succeeded since
+	status  atomic.Pointer[report]
+	settled atomic.Int64 // nanoseconds for which bundles are known to verify the served leaf
+	holding atomic.Bool  // whether there is a leaf of active that isn't served yet
+	leads   atomic.Bool  // whether the last look was a leader's
+	eyes    eyes
 
 	mu     sync.Mutex
 	stored stored // what this replica took from the Secret
+
+	complaint complaint // only Start touches it
 
 	// These are only touched by who has the turn.
 	pair     *leaf  // that somebody else issued
@@ -176,11 +179,10 @@ func (c *Controller) Start(ctx context.Context) error {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	wait.Go(func() { c.lookAround(ctx) })
+	wait.Go(func() { c.beat(ctx) })
 	for {
 		err := c.Step(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.Log.Error(err, "serving certificate isn't as it should be; will try again")
-		}
+		c.complain(ctx, err)
 		timer := time.NewTimer(c.pause(err))
 		select {
 		case <-ctx.Done():
@@ -205,17 +207,14 @@ func (c *Controller) Step(ctx context.Context) error {
 }
 
 func (c *Controller) step(ctx context.Context) error {
-	began := c.Now()
-	if age(began, c.attempted.Swap(&began)) > c.Times.Stale {
-		c.asleep.Store(true)
-	}
+	slept, began := c.slept(), c.Now()
 	before := c.bundle(began)
 	c.syncPair(ctx)
 	failed := c.syncSecret(ctx)
 	err := errors.Join(failed, c.syncLeaf(ctx, failed == nil))
+	c.seenSince(slept, failed == nil)
 	if failed == nil {
 		c.looked.Store(&began)
-		c.asleep.Store(false)
 	}
 	c.measure()
 	led := c.leads.Swap(c.leading != nil)

@@ -1,6 +1,7 @@
 package servingcert
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -146,4 +147,28 @@ func (c *Controller) logFault(err error, doing string) {
 func short(c rotation.CA) string {
 	const enough = len("sha256:") + 16
 	return string(c.ID[:min(len(c.ID), enough)])
+}
+
+// complainAgain is how often an error that lasts is logged.
+const complainAgain = time.Minute
+
+// complaint is what was logged last.
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// complain logs an error when it is another than the one before, or lasts.
+func (c *Controller) complain(ctx context.Context, err error) {
+	switch now := c.Now(); {
+	case err == nil || ctx.Err() != nil:
+		c.complaint = complaint{}
+	case c.complaint.text == err.Error() && now.Sub(c.complaint.at) < complainAgain:
+	case !c.Known():
+		c.complaint = complaint{err.Error(), now}
+		c.Log.Info("no serving certificate yet; waiting until every Injector was read")
+	default:
+		c.complaint = complaint{err.Error(), now}
+		c.Log.Error(err, "serving certificate isn't as it should be; will try again")
+	}
 }

@@ -6,11 +6,7 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
-	"time"
 )
-
-// patienceAwake is how long a handshake waits for a look after this process was stopped.
-const patienceAwake = 2 * time.Second
 
 var errNoLeaf = errors.New("no serving certificate yet: the CA's Secret has not been read")
 
@@ -45,26 +41,4 @@ func (c *Controller) ServedCA(ctx context.Context) string {
 		return ""
 	}
 	return string(s.Load().id)
-}
-
-// awake looks first if this process was stopped for so long that what it serves may be trusted nowhere any more. Looks
-// that fail count: where the API server can't be reached, handshakes don't wait for it.
-func (c *Controller) awake() {
-	if c.attempted.Load() == nil || age(c.Now(), c.attempted.Load()) <= c.Times.Stale {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patienceAwake)
-	defer cancel()
-	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return
-	}
-	if age(c.Now(), c.attempted.Load()) <= c.Times.Stale {
-		return // somebody else has just looked
-	}
-	if err := c.step(ctx); err != nil {
-		c.Log.Error(err, "looking at the serving certificate after a pause")
-	}
 }

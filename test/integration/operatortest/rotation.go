@@ -19,7 +19,7 @@ const endpointsEnv = "PILLION_TEST_ENDPOINTS"
 func ShortTimes() rotation.Times {
 	return rotation.Times{
 		Look: time.Second, Retry: 100 * time.Millisecond, Settle: 2 * time.Second, ProbeEvery: 300 * time.Millisecond,
-		ProbeOffSettle: 4 * time.Second, Jitter: time.Second, Retire: 2 * time.Second, Stale: 20 * time.Second,
+		ProbeOffSettle: 4 * time.Second, Jitter: time.Second, Retire: 2 * time.Second, Stale: 20 * time.Second, Nap: 3 * time.Second,
 		Spare: 10 * time.Minute, Stuck: 30 * time.Second, Skew: time.Hour, Fast: time.Second,
 	}
 }

@@ -26,6 +26,7 @@ const portName = "https-webhook"
 type cluster struct {
 	config    *rest.Config
 	clientset kubernetes.Interface
+	leads     func() bool // whether this replica holds the Lease
 }
 
 func (o Options) certificateOptions() servingcert.Options {
@@ -44,7 +45,7 @@ func (o Options) newCertificate(ctx context.Context, mgr manager.Manager, to clu
 		return nil, err
 	}
 	issued := o.newIssued(ctx, mgr, to, log.WithName("pairs"))
-	d.Client, d.Live, d.Leader, d.Now, d.Jitter = mgr.GetClient(), mgr.GetAPIReader(), leads(mgr), o.Now, rand.Float64
+	d.Client, d.Live, d.Leader, d.Now, d.Jitter = mgr.GetClient(), mgr.GetAPIReader(), to.leads, o.Now, rand.Float64
 	d.Log, d.Metrics = log.WithName("serving-cert"), metrics
 	d.Pairs, d.Replicas, d.Prober = issued, o.newLooker(mgr), prober
 	certificate, err := servingcert.New(o.certificateOptions(), d)

@@ -45,7 +45,7 @@ type issued struct {
 }
 
 func (o Options) newIssued(ctx context.Context, mgr manager.Manager, to cluster, log logr.Logger) *issued {
-	i := &issued{namespace: o.Namespace, service: o.Service, client: mgr.GetClient(), live: mgr.GetAPIReader(), leader: leads(mgr), now: o.Now, running: ctx,
+	i := &issued{namespace: o.Namespace, service: o.Service, client: mgr.GetClient(), live: mgr.GetAPIReader(), leader: to.leads, now: o.Now, running: ctx,
 		every: o.Times.Look, log: log,
 		watches: pairs.Watches{Client: to.clientset, Namespace: o.Namespace, Log: log}}
 	if o.TLSCert != "" {

@@ -14,12 +14,10 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -32,25 +30,21 @@ import (
 	"github.com/pillion-mesh/pillion/internal/controller/workload"
 )
 
-// Times of leader election: a dead leader is replaced within leaseDuration, one that ends by itself at once.
-const (
-	leaseDuration = 15 * time.Second
-	renewDeadline = 10 * time.Second
-	retryPeriod   = 2 * time.Second
-	managerGrace  = 5 * time.Second
-)
+// managerGrace is how long the manager's runnables may take to end.
+const managerGrace = 5 * time.Second
 
-func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manager, error) {
+// newManager also gives what says whether this replica leads.
+func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manager, func() bool, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	lock, err := lease(o, config)
+	lock, err := newLease(o, config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	duration, renew, period, grace := leaseDuration, renewDeadline, retryPeriod, managerGrace
-	return manager.New(config, manager.Options{
+	mgr, err := manager.New(config, manager.Options{
 		Scheme:           scheme,
 		Logger:           log,
 		Metrics:          server.Options{BindAddress: "0"}, // served by ops, which outlives the manager
@@ -66,13 +60,10 @@ func newManager(o Options, config *rest.Config, log logr.Logger) (manager.Manage
 		Cache:                               cacheOptions(o),
 		Client:                              client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.ConfigMap{}, &corev1.Secret{}}}},
 	})
-}
-
-// lease is the one replicas compete for, held in this replica's name. The rest makes a restarted container another
-// candidate than the one that died.
-func lease(o Options, config *rest.Config) (resourcelock.Interface, error) {
-	identity := resourcelock.ResourceLockConfig{Identity: o.PodName + "_" + string(uuid.NewUUID())}
-	return resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, o.Lease, identity, config, renewDeadline)
+	if err != nil {
+		return nil, nil, err
+	}
+	return mgr, leads(mgr, lock), nil
 }
 
 // cacheOptions keep the informers small: one Secret, our own endpoints, names and versions of ConfigMaps, and of others'
@@ -156,11 +147,11 @@ func (f everyReplica) Start(ctx context.Context) error { return f(ctx) }
 func (everyReplica) NeedLeaderElection() bool { return false }
 
 // leads says whether this replica holds the Lease.
-func leads(mgr manager.Manager) func() bool {
+func leads(mgr manager.Manager, lock *lease) func() bool {
 	return func() bool {
 		select {
 		case <-mgr.Elected():
-			return true
+			return lock.held()
 		default:
 			return false
 		}

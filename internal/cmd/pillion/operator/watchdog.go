@@ -67,7 +67,7 @@ func RunWatchdog(ctx context.Context, o Options, log logr.Logger) error {
 }
 
 func buildWatchdog(ctx context.Context, o Options, config *rest.Config, metrics prometheus.Registerer, log logr.Logger) (manager.Manager, *events.Recorder, error) {
-	mgr, err := newManager(o, config, log)
+	mgr, _, err := newManager(o, config, log)
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the manager: %w", err)
 	}

@@ -73,7 +73,7 @@ type parts struct {
 }
 
 func build(ctx context.Context, o Options, config *rest.Config, metrics prometheus.Registerer, h *health, log logr.Logger) (*parts, error) {
-	mgr, err := newManager(o, config, log)
+	mgr, leads, err := newManager(o, config, log)
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
@@ -93,7 +93,7 @@ func build(ctx context.Context, o Options, config *rest.Config, metrics promethe
 	if err != nil {
 		return nil, err
 	}
-	certificate, controller, err := o.newControllers(ctx, mgr, cluster{config, clientset}, revisions, recorder, metrics, log)
+	certificate, controller, err := o.newControllers(ctx, mgr, cluster{config, clientset, leads}, revisions, recorder, metrics, log)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,10 @@ func (w *world) tick() {
 	w.issue()
 	w.doom()
 	for _, p := range append([]*pod(nil), w.pods...) {
-		if w.now.Sub(p.looked) > w.times.Stale {
-			p.step(w) // a handshake after a pause waits for a look
+		slept := !p.paused.After(w.now) && p.paused.Sub(p.looked) > w.times.Nap
+		p.ready = p.ready && !slept
+		if slept || w.now.Sub(p.looked) > w.times.Stale {
+			p.step(w) // a handshake after a sleep waits for a look, and looks that fail are repeated
 		}
 	}
 	w.deliver()

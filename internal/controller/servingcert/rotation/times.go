@@ -12,6 +12,7 @@ type Times struct {
 	Jitter         time.Duration // replicas change over within this
 	Retire         time.Duration // how long the old CA is kept when nobody serves it any more
 	Stale          time.Duration // knowledge older than this isn't acted on
+	Nap            time.Duration // who didn't run for so long knows nothing until it has looked; no rotation is over sooner
 	Spare          time.Duration // a leaf with less left is as good as ended
 	Stuck          time.Duration // a phase that lasts this much longer than it must is told
 	Skew           time.Duration // how far clocks may differ; certificates begin this much earlier
@@ -22,7 +23,7 @@ type Times struct {
 func DefaultTimes() Times {
 	return Times{
 		Look: 30 * time.Second, Retry: time.Second, Settle: time.Minute, ProbeEvery: 5 * time.Second,
-		ProbeOffSettle: 2 * time.Minute, Jitter: 30 * time.Second, Retire: time.Hour, Stale: 90 * time.Second,
+		ProbeOffSettle: 2 * time.Minute, Jitter: 30 * time.Second, Retire: time.Hour, Stale: 90 * time.Second, Nap: 5 * time.Second,
 		Spare: 10 * time.Minute, Stuck: 30 * time.Minute, Skew: time.Hour, Fast: 5 * time.Second,
 	}
 }
