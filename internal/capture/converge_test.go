@@ -25,6 +25,9 @@ const everything = injected + " -x 10.99.0.0/16,10.0.0.0/25,10.0.0.128/25,255.25
 // listed makes the rules for lists, which everything has no room for.
 const listed = "-u 1337 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-9010"
 
+// features are command lines that together make every kind of rule.
+func features() []string { return []string{everything, listed, marked, owned, dnsServers, dnsAll} }
+
 // listRuleset is what nft says of the calling thread's namespace.
 func listRuleset() (string, error) {
 	text, err := exec.Command("nft", "-s", "list", "ruleset").CombinedOutput() // -s: without counts
@@ -56,7 +59,7 @@ func load(text string) error {
 // What we program by netlink, what our text says, and what nft makes of either are the same rules.
 func TestNftListsAndLoadsWhatWeProgram(t *testing.T) {
 	needNft(t)
-	for _, line := range []string{injected, everything, listed, marked, owned, injected + " --ip-families ipv4", injected + " --ip-families ipv6", "-i 127.0.0.0/8,10.0.0.0/8 -b 80"} {
+	for _, line := range append(features(), injected, injected+" --ip-families ipv4", injected+" --ip-families ipv6", "-i 127.0.0.0/8,10.0.0.0/8 -b 80") {
 		t.Run(line, func(t *testing.T) {
 			ours, theirs, again := nstest.New(t), nstest.New(t), nstest.New(t)
 			var p *plan.Plan
@@ -145,7 +148,7 @@ func TestSecondRunWritesNothingAndCountersSurvive(t *testing.T) {
 // However a namespace came to a plan, it ends in what a fresh one would hold.
 func TestEveryHistoryEndsAsAFreshApply(t *testing.T) {
 	needNft(t)
-	lines := []string{injected, everything, listed, marked, owned, injected + " --ip-families ipv4", "-m NONE -i * -b *"}
+	lines := append(features(), injected, injected+" --ip-families ipv4", "-m NONE -i * -b *")
 	for _, last := range lines {
 		fresh, used := nstest.NewPod(t), nstest.NewPod(t)
 		state := func(pod *nstest.Pod, before ...string) (text string) {

@@ -3,6 +3,7 @@
 package capture_test
 
 import (
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -38,6 +39,7 @@ func planOf(line string, links capture.Links) (*plan.Plan, error) {
 		}
 		args = append(args, strings.ReplaceAll(word, "_", " "))
 	}
+	environment.Resolvers = func() []netip.Addr { return plan.ParseResolvConf(resolvConf) }
 	command, err := plan.Parse(args, environment)
 	if err != nil {
 		return nil, err
@@ -68,6 +70,8 @@ type flow struct {
 	in       bool // made by the peer
 	uid, gid int
 	mark     int
+	udp      bool
+	port     uint16 // of the source
 	src, dst string
 	want     plan.Verdict
 }
@@ -76,6 +80,7 @@ const (
 	left     = plan.VerdictLeft
 	inbound  = plan.VerdictInbound
 	outbound = plan.VerdictOutbound
+	dns      = plan.VerdictDNS
 )
 
 // injected is the command line of an injected pod.
@@ -208,15 +213,20 @@ func scenarios() map[string][]flow {
 // servedPod is a pod with everything listening that flows may reach.
 func servedPod(t *testing.T) *nstest.Pod {
 	pod := nstest.NewPod(t)
-	pod.Serve(t, 15001, 15006, 8080, 8081, 9000, 15008, 15020, 15021, 15090)
-	pod.Peer.Serve(t, 80, 443, 9000, 15008)
+	pod.Serve(t, 53, 15001, 15006, 15053, 8080, 8081, 9000, 15008, 15020, 15021, 15090)
+	pod.Peer.Serve(t, 53, 80, 443, 9000, 15008)
+	pod.ServeUDP(t, 1337, 15053)
+	pod.ServeUDP(t, 0, 53, 8080)
+	pod.Peer.ServeUDP(t, 0, 53, 80)
 	return pod
 }
 
 // The scenarios share a pod: each apply must converge from whatever the one before left.
 func TestKernelDoesWhatEvalSays(t *testing.T) {
 	pod := servedPod(t)
-	for line, flows := range scenarios() {
+	all := scenarios()
+	maps.Copy(all, dnsScenarios())
+	for line, flows := range all {
 		t.Run(line, func(t *testing.T) {
 			var p *plan.Plan
 			pod.Must(t, func() (err error) {
@@ -231,7 +241,7 @@ func TestKernelDoesWhatEvalSays(t *testing.T) {
 }
 
 func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
-	dial := nstest.Dial{UID: f.uid, GID: f.gid, Mark: f.mark, Dst: netip.MustParseAddrPort(f.dst)}
+	dial := nstest.Dial{UID: f.uid, GID: f.gid, Mark: f.mark, Port: f.port, Dst: netip.MustParseAddrPort(f.dst)}
 	if f.src != "" {
 		dial.Src = netip.MustParseAddr(f.src)
 	}
@@ -241,6 +251,10 @@ func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
 	}
 	var got nstest.Answer
 	from.Must(t, func() (err error) {
+		if f.udp {
+			got, err = nstest.Query(dial)
+			return err
+		}
 		got, err = nstest.Connect(dial)
 		return err
 	})
@@ -251,7 +265,7 @@ func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
 	if got.Port != trace.Port {
 		t.Errorf("the connection arrived at port %d, Eval says %d by %q", got.Port, trace.Port, trace.Decided)
 	}
-	if trace.Verdict != left && got.Original != dial.Dst {
+	if trace.Verdict != left && got.Original != dial.Dst && !f.udp {
 		t.Errorf("SO_ORIGINAL_DST is %s, want %s", got.Original, dial.Dst)
 	}
 	if trace.Verdict == left && got.Original.IsValid() && got.Original != dial.Dst {
@@ -270,6 +284,9 @@ func (f flow) packet(local netip.AddrPort) plan.Packet {
 		iface = "lo"
 	}
 	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: local, Dst: dst, Mark: uint32(f.mark)}
+	if f.udp {
+		packet.Proto = plan.UDP
+	}
 	if f.in {
 		packet.Hook, packet.In = plan.Prerouting, iface
 		return packet

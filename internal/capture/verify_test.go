@@ -18,7 +18,7 @@ import (
 
 // Whatever another program does to our table, verify says what, and apply repairs it.
 func TestVerifyNamesEveryDeletedRule(t *testing.T) {
-	for _, line := range []string{everything, listed, marked, owned} {
+	for _, line := range features() {
 		ns := nstest.New(t)
 		var p *plan.Plan
 		ns.Must(t, func() (err error) {

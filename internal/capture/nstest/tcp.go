@@ -93,6 +93,7 @@ type Dial struct {
 	UID, GID int
 	Mark     int        // of its packets; 0 = none
 	Src      netip.Addr // zero: the kernel's choice
+	Port     uint16     // of the source; 0: the kernel's choice
 	Dst      netip.AddrPort
 }
 
@@ -105,8 +106,11 @@ type Answer struct {
 
 // Connect makes a connection on the calling thread, which must be in the namespace. The socket belongs to UID and GID:
 // the kernel looks at the file-system ids of the thread that makes it.
-func Connect(d Dial) (a Answer, err error) {
-	fd, err := d.socket()
+func Connect(d Dial) (Answer, error) { return d.talk(unix.SOCK_STREAM, nil) }
+
+// talk connects, says something if there's something to say, and reads the answer.
+func (d Dial) talk(kind int, say []byte) (a Answer, err error) {
+	fd, err := d.socket(kind)
 	if err != nil {
 		return a, err
 	}
@@ -116,6 +120,9 @@ func Connect(d Dial) (a Answer, err error) {
 	}
 	if a.Local, err = local(fd); err != nil {
 		return a, err
+	}
+	if _, err := unix.Write(fd, say); say != nil && err != nil {
+		return a, fmt.Errorf("writing to %s: %w", d.Dst, err)
 	}
 	buffer := make([]byte, 256)
 	n, err := unix.Read(fd, buffer)
@@ -131,16 +138,25 @@ func Connect(d Dial) (a Answer, err error) {
 	return a, nil
 }
 
-func (d Dial) socket() (fd int, err error) {
-	if err := errors.Join(unix.Setfsgid(d.GID), unix.Setfsuid(d.UID)); err != nil {
-		return 0, err
+// as runs work with the file-system ids a socket it makes belongs to.
+func as(uid, gid int, work func() error) (err error) {
+	if err := errors.Join(unix.Setfsgid(gid), unix.Setfsuid(uid)); err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, unix.Setfsuid(os.Getuid()), unix.Setfsgid(os.Getgid())) }()
+	return work()
+}
+
+func (d Dial) socket(kind int) (fd int, err error) {
 	family := unix.AF_INET6
 	if d.Dst.Addr().Is4() {
 		family = unix.AF_INET
 	}
-	if fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+	err = as(d.UID, d.GID, func() (err error) {
+		fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
 	timeout := unix.NsecToTimeval(wait.Nanoseconds())
@@ -149,8 +165,8 @@ func (d Dial) socket() (fd int, err error) {
 	if err == nil && d.Mark != 0 {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, d.Mark)
 	}
-	if err == nil && d.Src.IsValid() {
-		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(d.Src, 0)))
+	if src := d.source(); err == nil && src.IsValid() {
+		err = unix.Bind(fd, sockaddr(src))
 	}
 	if err != nil {
 		err = errors.Join(err, unix.Close(fd))

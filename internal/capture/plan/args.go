@@ -38,7 +38,7 @@ func Args(o Options) []string {
 	for _, f := range []struct {
 		flag string
 		on   bool
-	}{{"--drop-invalid", o.DropInvalid}} {
+	}{{"--redirect-dns", o.RedirectDNS}, {"--capture-all-dns", o.CaptureAllDNS}, {"--drop-invalid", o.DropInvalid}} {
 		if f.on {
 			args = append(args, f.flag)
 		}

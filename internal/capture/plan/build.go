@@ -27,7 +27,8 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	p.Out.Owners = o.OwnerGroups
 	p.Bypass = bypasses(o)
 	p.DropInvalid = o.DropInvalid
-	return p, warn(o), nil
+	p.DNS = dnsOf(o, families)
+	return p, append(warn(o), warnDNS(o, p.DNS)...), nil
 }
 
 func identity(o Options) Identity {
@@ -100,6 +101,6 @@ func warn(o Options) []string {
 	add(slices.Contains(o.ProxyUIDs, 0), "-u --proxy-uid holds 0: all of root escapes capture")
 	add(len(o.ExcludeInboundPorts) > 0 && !o.InboundPorts.All, "-d --istio-local-exclude-ports has an effect only with -b '*'")
 	add(len(o.OutboundPorts) > 0 && o.OutboundCIDRs.All, "-q --istio-outbound-ports adds nothing to -i '*'")
-	add(o.InboundPorts.None() && o.OutboundCIDRs.None() && len(o.OutboundPorts) == 0, "nothing is captured: neither -b nor -i is set")
+	add(!o.RedirectDNS && o.InboundPorts.None() && o.OutboundCIDRs.None() && len(o.OutboundPorts) == 0, "nothing is captured: neither -b nor -i is set")
 	return warnings
 }

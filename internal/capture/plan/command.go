@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
@@ -38,6 +39,7 @@ type Environment struct {
 	Vars      map[string]string
 	LookupUID func(user string) (uid uint32, ok bool) // for $ENVOY_USER
 
+	Resolvers   func() []netip.Addr                      // the servers of /etc/resolv.conf, for --redirect-dns
 	LookupGroup func(group string) (gid uint32, ok bool) // for the owner groups
 }
 

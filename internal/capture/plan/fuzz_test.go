@@ -70,7 +70,7 @@ func FuzzCIDRs(f *testing.F) {
 func FuzzFlags(f *testing.F) {
 	for _, s := range []string{
 		"-i * -b * -d 15090,15021,15020", "explain tcp 1.1.1.1:1 2.2.2.2:2 --uid 3", "-m NONE", "verify -x 10.0.0.0/8 -c eth0 -o 1-2",
-		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "--proxy-mark 5/7 --drop-invalid -i *", "$ISTIO_OUTBOUND_OWNER_GROUPS=1,2 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3 -i *", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
+		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "--proxy-mark 5/7 --drop-invalid -i *", "--redirect-dns -o 53 -c eth0 --proxy-mark 3", "--redirect-dns --capture-all-dns", "$ISTIO_OUTBOUND_OWNER_GROUPS=1,2 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3 -i *", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
 	} {
 		f.Add(s)
 	}
@@ -84,7 +84,7 @@ func FuzzFlags(f *testing.F) {
 			}
 			args = append(args, word)
 		}
-		c, err := Parse(args, Environment{Vars: vars})
+		c, err := Parse(args, Environment{Vars: vars, Resolvers: testServers})
 		if err != nil {
 			return
 		}
@@ -94,6 +94,20 @@ func FuzzFlags(f *testing.F) {
 				return
 			}
 			holds(t, c, p)
+		}
+	})
+}
+
+func testServers() []netip.Addr { return ParseResolvConf("nameserver 10.77.0.1\nnameserver fd77::1\n") }
+
+func FuzzResolvConf(f *testing.F) {
+	f.Add("nameserver 1.2.3.4\nnameserver fe80::1%eth0 # x\nsearch a b\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		list := ParseResolvConf(s)
+		for _, a := range list {
+			if a.Zone() != "" || a.Is4In6() || len(list) > maxResolvers {
+				t.Errorf("%q: %v", s, list)
+			}
 		}
 	})
 }
@@ -145,6 +159,7 @@ func holds(t *testing.T, c *Command, p *Plan) {
 		t.Fatalf("%v: %v", Args(c.Options), err)
 	}
 	again.Options.Loopback, again.Options.OwnerGroups = c.Options.Loopback, c.Options.OwnerGroups // have variables only
+	again.Options.Resolvers = c.Options.Resolvers
 	if q, _, err := New(again.Options, p.Families); err != nil || q.Fingerprint() != p.Fingerprint() {
 		t.Errorf("%v: another plan, %v", Args(c.Options), err)
 	}

@@ -22,6 +22,9 @@ func Parse(args []string, env Environment) (*Command, error) {
 		errs = append(errs, c.assign(f, given, env))
 	}
 	errs = append(errs, c.lookUpGroups(env))
+	if c.Options.RedirectDNS && env.Resolvers != nil {
+		c.Options.Resolvers = env.Resolvers()
+	}
 	if len(c.Positional) > 0 && c.Name != "explain" {
 		errs = append(errs, fmt.Errorf("argument %q: %s takes none", c.Positional[0], c.Name))
 	}

@@ -116,6 +116,8 @@ func TestWarnings(t *testing.T) {
 		"":                   "nothing is captured",
 		"-i * -b *":          "",
 		"-m NONE -u 0":       "",
+		"--redirect-dns":     "/etc/resolv.conf names no server of a captured IP family",
+		"--capture-all-dns":  "--capture-all-dns has an effect only with --redirect-dns",
 	} {
 		_, warnings, err := New(parse(t, line, nil).Options, dual())
 		if err != nil {
@@ -130,7 +132,7 @@ func TestWarnings(t *testing.T) {
 func TestArgsMakeTheSamePlan(t *testing.T) {
 	for _, line := range []string{
 		"", "-i * -b * -d 15090,15021,15020", "-m NONE",
-		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual --proxy-mark 5/7 --drop-invalid -t 9 -r 8",
+		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual --proxy-mark 5/7 --drop-invalid --redirect-dns --capture-all-dns -t 9 -r 8",
 	} {
 		options := parse(t, line, nil).Options
 		again, err := Parse(Args(options), Environment{})

@@ -19,11 +19,14 @@ const (
 	chainOut       = "nat_out"
 	chainFromProxy = "from_proxy"
 	chainOwned     = "owned"
+	chainRawIn     = "raw_in"
+	chainRawOut    = "raw_out"
 	chainMangleIn  = "mangle_in"
 )
 
 // Priorities of base chains, as the kernel's own tables have them.
 const (
+	priorityRaw    = -300
 	priorityMangle = -150
 	priorityDNAT   = -100
 )
@@ -36,6 +39,7 @@ func (p *Plan) Rules() *Ruleset {
 		return &Ruleset{}
 	}
 	b := &builder{plan: p}
+	b.zones()
 	b.invalid()
 	b.inbound()
 	b.outbound()
@@ -61,6 +65,11 @@ func (b *builder) open(c Chain) {
 func (b *builder) nat(name string, hook Hook) {
 	b.prefix = ""
 	b.open(Chain{Name: name, Hook: hook, Base: true, Type: TypeNAT, Priority: priorityDNAT})
+}
+
+// aside opens a base chain that prepares packets for others.
+func (b *builder) aside(name string, hook Hook, kind ChainType, priority int32) {
+	b.open(Chain{Name: name, Hook: hook, Base: true, Type: kind, Priority: priority, Aside: true})
 }
 
 // branch opens a chain that rules go to.
@@ -110,6 +119,7 @@ func (b *builder) outbound() {
 	b.exempt()
 	b.passthrough()
 	b.identity()
+	b.dns()
 	b.loopback()
 	b.bypass()
 	b.capture()
@@ -141,15 +151,16 @@ type family struct {
 	number                uint32
 	kind                  Kind
 	passthrough, loopback netip.Prefix
+	localhost             netip.Addr
 }
 
 func (b *builder) families() []family {
 	var list []family
 	if b.plan.Families.V4 {
-		list = append(list, family{true, "4", NFProtoIPv4, KindIPv4, host(istio.PassthroughV4), b.plan.Loopback})
+		list = append(list, family{true, "4", NFProtoIPv4, KindIPv4, host(istio.PassthroughV4), b.plan.Loopback, host("127.0.0.1").Addr()})
 	}
 	if b.plan.Families.V6 {
-		list = append(list, family{false, "6", NFProtoIPv6, KindIPv6, host(istio.PassthroughV6), host("::1")})
+		list = append(list, family{false, "6", NFProtoIPv6, KindIPv6, host(istio.PassthroughV6), host("::1"), netip.IPv6Loopback()})
 	}
 	return list
 }

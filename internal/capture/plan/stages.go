@@ -42,7 +42,7 @@ func (b *builder) invalid() {
 		return
 	}
 	b.prefix = "invalid_"
-	b.open(Chain{Name: chainMangleIn, Hook: Prerouting, Base: true, Type: TypeFilter, Priority: priorityMangle, Aside: true})
+	b.aside(chainMangleIn, Prerouting, TypeFilter, priorityMangle)
 	b.scope()
 	b.exempt()
 	b.prefix = ""

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"os"
 	"os/user"
 	"strconv"
 	"strings"
@@ -32,7 +34,7 @@ const (
 // code of the process.
 func Run(args, environ []string, stdout, stderr io.Writer) int {
 	started := time.Now()
-	command, err := plan.Parse(args, plan.Environment{Vars: variables(environ), LookupUID: lookupUID, LookupGroup: lookupGroup})
+	command, err := plan.Parse(args, environment(environ))
 	if err == nil && command.Name == "help" {
 		fmt.Fprint(stdout, plan.Usage())
 		return exitDone
@@ -45,6 +47,19 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	r.evidence.MS = float64(time.Since(started).Microseconds()) / 1000
 	return r.finish(err, stderr)
+}
+
+func environment(environ []string) plan.Environment {
+	return plan.Environment{Vars: variables(environ), LookupUID: lookupUID, LookupGroup: lookupGroup, Resolvers: resolvers}
+}
+
+// resolvers are none if the file can't be read: then there's nobody whose queries could be captured, and the plan warns.
+func resolvers() []netip.Addr {
+	text, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		return nil
+	}
+	return plan.ParseResolvConf(string(text))
 }
 
 func variables(environ []string) map[string]string {
