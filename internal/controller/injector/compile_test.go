@@ -185,11 +185,14 @@ func TestSlowCompileStopsNeitherRepairsNorStatus(t *testing.T) {
 	}
 }
 
-func TestCompilingPokesTheWriter(t *testing.T) {
+func TestCompilingPokesTheWriterAndWhoeverKeepsCertificates(t *testing.T) {
 	w := newWorld(t, made("default", "default", 1))
+	told := 0
+	w.c.Compiled = func() { told++ }
 	for _, want := range []int{1, 0} { // the second time there is no news
-		if _, err := w.c.compile(context.Background(), request("all")); err != nil || len(w.c.poke) != want {
-			t.Errorf("%d pokes, want %d (%v)", len(w.c.poke), want, err)
+		told = 0
+		if _, err := w.c.compile(context.Background(), request("all")); err != nil || len(w.c.poke) != want || told != want {
+			t.Errorf("%d pokes, told %d times, want %d (%v)", len(w.c.poke), told, want, err)
 		}
 		for len(w.c.poke) > 0 {
 			<-w.c.poke

@@ -47,6 +47,7 @@ type Options struct {
 	Trusted            func(ctx context.Context, configuration string) error // whether its live caBundle verifies what we serve
 	CertificatesStatus func() *v1alpha1.CertificatesStatus                   // status.certificates; nil, or a nil result: not known yet
 	CertificatesFault  func() (reason, message string)                       // why certificates aren't ready; "": they are
+	Compiled           func()                                                // called when spec.certificates in effect may be others; nil: nobody cares
 	Record             func(events.Event)
 	Now                func() time.Time
 	Log                logr.Logger
@@ -123,6 +124,9 @@ func (c *Controller) compile(ctx context.Context, _ reconcile.Request) (reconcil
 	changed, err := c.Compiler.Refresh(ctx)
 	if changed {
 		c.Poke()
+	}
+	if changed && c.Compiled != nil {
+		c.Compiled()
 	}
 	return reconcile.Result{}, err
 }

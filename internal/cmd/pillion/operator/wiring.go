@@ -144,8 +144,8 @@ func (o Options) newControllers(ctx context.Context, mgr manager.Manager, to clu
 	controller, err = injector.New(injector.Options{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Metadata: mgr.GetCache(), Operator: o.InjectOperator(), Revisions: revisions,
 		CRD: injector.InjectorCRD(mgr.GetAPIReader()), ValidationPath: validate.Path,
-		Bundle: certificate.Bundle, Trusted: certificate.Trusted, CertificatesStatus: certificate.Status, CertificatesFault: certificate.Fault, Record: recorder.Record, Now: time.Now,
-		Log: log.WithName("injector"), Metrics: metrics,
+		Bundle: certificate.Bundle, Trusted: certificate.Trusted, CertificatesStatus: certificate.Status, CertificatesFault: certificate.Fault, Compiled: certificate.Wake,
+		Record: recorder.Record, Now: time.Now, Log: log.WithName("injector"), Metrics: metrics,
 	})
 	return certificate, controller, err
 }

@@ -105,7 +105,17 @@ func (l *Looker) handshake(ctx context.Context, address string) (*x509.Certifica
 		InsecureSkipVerify: true,
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
+		return nil, fmt.Errorf("TLS handshake with %s: %w", address, lasting(err))
 	}
 	return conn.ConnectionState().PeerCertificates[0], nil // a TLS server has no handshake without one
+}
+
+// lasting is an error without the port on this side, another each time: the text goes into a status, which would be
+// written at every look.
+func lasting(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }

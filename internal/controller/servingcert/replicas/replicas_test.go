@@ -92,6 +92,11 @@ func looker(endpoints ...Endpoint) *Looker {
 func TestLookSeesWhatIsServed(t *testing.T) {
 	hanging := serve(t, "127.0.0.1", func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	garbage := serve(t, "127.0.0.1", func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") })
+	reset := serve(t, "127.0.0.1", func(c net.Conn) { // with what was sent unread
+		_, _ = c.Read(make([]byte, 1))
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	})
 	gone := refusing(t)
 	a, b := replica(t, "127.0.0.1", "first"), replica(t, "127.0.0.1", "second")
 	rows := []struct {
@@ -108,6 +113,7 @@ func TestLookSeesWhatIsServed(t *testing.T) {
 		{Endpoint{Name: "g", Fault: errors.New("no such port")}, "", "no such port"},
 		{Endpoint{Name: "h"}, "", "no address"},
 		{Endpoint{Name: "i", Addresses: []string{a}, Fault: errors.New("of its other slice")}, "first", ""},
+		{Endpoint{Name: "j", Addresses: []string{reset}}, "", "TLS handshake with " + reset + ": read: connection reset by peer"},
 	}
 	var endpoints []Endpoint
 	for i := range rows {
