@@ -14,9 +14,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // wait bounds every step of a connection; on loopback and veth they take microseconds.
@@ -65,27 +66,8 @@ func originalDst(conn *net.TCPConn) (dst netip.AddrPort, err error) {
 		return dst, err
 	}
 	v4 := conn.LocalAddr().(*net.TCPAddr).IP.To4() != nil
-	controlErr := raw.Control(func(fd uintptr) { dst, err = socketOriginalDst(int(fd), v4) })
+	controlErr := raw.Control(func(fd uintptr) { dst, err = socket.OriginalDst(int(fd), v4) })
 	return dst, errors.Join(err, controlErr)
-}
-
-// socketOriginalDst is SO_ORIGINAL_DST of IPv4 and IP6T_SO_ORIGINAL_DST of IPv6: both are option 80, and answer with a
-// socket address.
-func socketOriginalDst(fd int, v4 bool) (netip.AddrPort, error) {
-	if v4 {
-		mreq, err := unix.GetsockoptIPv6Mreq(fd, unix.SOL_IP, unix.SO_ORIGINAL_DST)
-		if err != nil {
-			return netip.AddrPort{}, err
-		}
-		b := mreq.Multiaddr
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), uint16(b[2])<<8|uint16(b[3])), nil
-	}
-	info, err := unix.GetsockoptIPv6MTUInfo(fd, unix.SOL_IPV6, unix.SO_ORIGINAL_DST)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	port := *(*[2]byte)(unsafe.Pointer(&info.Addr.Port))
-	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr), uint16(port[0])<<8|uint16(port[1])), nil
 }
 
 // Dial is one connection to make.

@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
@@ -18,6 +19,7 @@ type Command struct {
 	DryRun     bool   // print the rules, change nothing
 	SkipApply  bool   // only verify
 	Validate   bool   // verify after applying
+	Probe      bool   // verify also tries connections
 	Force      bool   // rewrite even if equal
 	Namespace  string // path of the network namespace; "" = the one we're in
 	Record     string // where the evidence goes; "" = nowhere
@@ -27,12 +29,21 @@ type Command struct {
 	Query      Query  // of explain: the packet
 	Positional []string
 
+	ProbePort    uint16        // where connections arrive that nobody captures
+	ProbeTimeout time.Duration // for all probes together
+
 	OwnerGroups, OwnerGroupsExclude []string // as written; Options has their numbers
 	Warnings                        []string
 }
 
 // RecordDefault is where the agent looks for what capture did.
 const RecordDefault = "/etc/istio/proxy/capture.json"
+
+// Defaults of Istio's for probes.
+const (
+	defaultProbePort    = 15002
+	defaultProbeTimeout = 5 * time.Second
+)
 
 // Environment is what parsing may ask of the outside.
 type Environment struct {

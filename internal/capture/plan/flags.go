@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // option is one line of the command line's table.
 type option struct {
@@ -35,8 +38,8 @@ func istioFlags() []option {
 		{"dry-run", "n", "", "", "print the rules and change nothing", boolean(func(c *Command) *bool { return &c.DryRun })},
 		{"skip-rule-apply", "", "", "", "with --run-validation: only verify", boolean(func(c *Command) *bool { return &c.SkipApply })},
 		{"run-validation", "", "", "", "verify after applying; failure exits 126", boolean(func(c *Command) *bool { return &c.Validate })},
-		{"iptables-probe-port", "", "", "PORT", "port for probes", warned("probes aren't built yet; the rules are compared instead", checkPort)},
-		{"probe-timeout", "", "", "DURATION", "time for probes", warned("probes aren't built yet; the rules are compared instead", checkDuration)},
+		{"iptables-probe-port", "", "", "PORT", "port of --probe where uncaptured connections arrive", port(func(c *Command) *uint16 { return &c.ProbePort })},
+		{"probe-timeout", "", "", "DURATION", "time for --probe", duration(func(c *Command) *time.Duration { return &c.ProbeTimeout })},
 		{"dual-stack", "", "ISTIO_DUAL_STACK", "", "accepted; both families are the normal case", accepted(checkBool)},
 		{"network-namespace", "", "", "PATH", "network namespace to work in", text(func(c *Command) *string { return &c.Namespace })},
 		{"cni-mode", "", "", "", "accepted; native nftables needs no lock", accepted(checkBool)},
@@ -67,6 +70,7 @@ func ownFlags() []option {
 		{"exclude-outbound-uids", "", ownEnv("EXCLUDE_OUTBOUND_UIDS"), "UIDS", "UIDs or ranges whose connections are left alone", ranges(0, maxID, func(c *Command) *[]Range { return &c.Options.ExcludeOutboundUIDs })},
 		{"exclude-inbound-ip-ranges", "", ownEnv("EXCLUDE_INBOUND_IP_RANGES"), "CIDRS", "sources whose connections are left alone", prefixes(func(c *Command) *prefixList { return &c.Options.ExcludeInboundFrom })},
 		{"dns-port", "", ownEnv("DNS_PORT"), "PORT", "port of the resolver that captured queries go to", port(func(c *Command) *uint16 { return &c.Options.DNSPort })},
+		{"probe", "", ownEnv("PROBE"), "", "verify: also make connections and see where they arrive; before the proxy starts", boolean(func(c *Command) *bool { return &c.Probe })},
 		{"record", "", ownEnv("RECORD"), "FILE", "where the evidence goes; default " + RecordDefault + " if that folder is writable", setRecord},
 		{"mode", "", ownEnv("MODE"), "MODE", "all", unbuilt(string(All))},
 		{"arming", "", ownEnv("ARMING"), "WHEN", "early", unbuilt("early")},

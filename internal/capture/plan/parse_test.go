@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -106,7 +107,7 @@ func TestFlags(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c := parse(t, "", nil)
-	want := &Command{Name: "apply", Record: RecordDefault, Why: "default", Output: "text", Options: Options{
+	want := &Command{Name: "apply", Record: RecordDefault, Why: "default", Output: "text", ProbePort: 15002, ProbeTimeout: 5 * time.Second, Options: Options{
 		Interception: ModeRedirect, Mode: All, TProxyMark: 1337, TProxyTable: 133, OutboundPort: 15001, InboundPort: 15006, TunnelPort: 15008, DNSPort: 15053,
 		ProxyUIDs: []uint32{1337}, Loopback: netip.MustParsePrefix("127.0.0.1/32"), Families: FamilyAuto,
 	}}
@@ -161,11 +162,9 @@ func TestCommands(t *testing.T) {
 		"explain --uid 5 --gid 6 --in -- -x": func(c *Command) {
 			c.Name, c.Query, c.Positional = "explain", Query{Inbound: true, UID: 5, GID: 6}, []string{"-x"}
 		},
-		"explain --iface eth0 --output json": func(c *Command) { c.Name, c.Query.Interface, c.Output = "explain", "eth0", "json" },
-		"--probe-timeout 5s --mode all":      func(c *Command) { c.Warnings = []string{"probes aren't built yet; the rules are compared instead"} },
-		"--iptables-probe-port 15002 --arming early": func(c *Command) {
-			c.Warnings = []string{"probes aren't built yet; the rules are compared instead"}
-		},
+		"explain --iface eth0 --output json":                    func(c *Command) { c.Name, c.Query.Interface, c.Output = "explain", "eth0", "json" },
+		"--probe-timeout 7s --mode all":                         func(c *Command) { c.ProbeTimeout = 7 * time.Second },
+		"verify --probe --iptables-probe-port 1 --arming early": func(c *Command) { c.Name, c.Probe, c.ProbePort = "verify", true, 1 },
 	} {
 		expected := parse(t, "", nil)
 		want(expected)

@@ -109,6 +109,6 @@ func parseEndpoint(s string) (netip.AddrPort, error) {
 // Shapeless says that nothing on the command line shapes the plan: then explain speaks of the one that was applied.
 func (c *Command) Shapeless() bool {
 	plain := Defaults()
-	plain.ProxyUIDs, plain.Resolvers = c.Options.ProxyUIDs, c.Options.Resolvers // the machine's own
+	plain.ProxyUIDs, plain.Resolvers, plain.Given = c.Options.ProxyUIDs, c.Options.Resolvers, c.Options.Given // the machine's own
 	return reflect.DeepEqual(c.Options, plain)
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // setter stores one flag's value in the command, or says what it wants instead.
@@ -42,6 +43,17 @@ func port(field func(*Command) *uint16) setter {
 		n, err := parseNumber(value, 1, 65535)
 		*field(c) = uint16(n)
 		return err
+	}
+}
+
+func duration(field func(*Command) *time.Duration) setter {
+	return func(c *Command, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return errors.New("want a duration such as 5s")
+		}
+		*field(c) = d
+		return nil
 	}
 }
 

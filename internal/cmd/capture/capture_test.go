@@ -80,7 +80,7 @@ func TestLifeOfOneNamespace(t *testing.T) {
 		call("explain "+line+" tcp 10.0.0.7:1 10.0.0.7:15021 --in").expect(t, "explain inbound", 0, "", "prerouting.bypass.port")
 		call("explain "+line+" tcp 10.0.0.7 10.0.0.7:15021").expect(t, "explain nonsense", 64, "", "want ADDRESS:PORT")
 		call("diff -o json -x 10.9.0.0/16 "+line).expect(t, "diff as JSON", 79, "differs", `"what": "rule output.bypass.dst4"`)
-		call("verify -o json "+line).expect(t, "verify as JSON", 0, "verified", "[]\n")
+		call("verify -o json "+line).expect(t, "verify as JSON", 0, "verified", `"differences": []`)
 		call("-m NONE "+line).expect(t, "none", 0, "applied", `"in":"none","out":"none"`)
 		call("clean").expect(t, "clean what is clean", 0, "unchanged")
 		call(line).expect(t, "apply again", 0, "applied")

@@ -133,53 +133,19 @@ func (r *run) foreign(foreign []string) {
 	}
 }
 
-// verify prints every difference and changes nothing.
-func (r *run) verify(system capture.System, p *plan.Plan) error {
-	differences, result, err := system.Diff(p)
-	if err != nil {
-		return kernel(err)
-	}
-	r.foreign(result.Foreign)
-	if err := r.list(differences); err != nil {
-		return err
-	}
-	if len(differences) > 0 {
-		r.evidence.Result = capture.ResultDiffers
-		return fmt.Errorf("%w: %d differences, first: %s", errVerify, len(differences), differences[0])
-	}
-	if r.evidence.Result == "" {
-		r.evidence.Result = capture.ResultVerified
-	}
-	r.record = p
-	return nil
-}
-
 func (r *run) diff(system capture.System, p *plan.Plan) error {
 	differences, result, err := system.Diff(p)
 	if err != nil {
 		return kernel(err)
 	}
 	r.foreign(result.Foreign)
-	if err := r.list(differences); err != nil {
+	if err := r.show(differenceList(differences)); err != nil {
 		return err
 	}
 	r.evidence.Result = capture.ResultUnchanged
 	if len(differences) > 0 {
 		r.evidence.Result = capture.ResultDiffers
 		return errDiff
-	}
-	return nil
-}
-
-// list prints one line a difference, or all of them as JSON.
-func (r *run) list(differences []plan.Difference) error {
-	if r.command.Output == "json" {
-		return r.json(append([]plan.Difference{}, differences...))
-	}
-	for _, d := range differences {
-		if _, err := fmt.Fprintln(r.stdout, d); err != nil {
-			return err
-		}
 	}
 	return nil
 }
