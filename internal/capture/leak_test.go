@@ -19,8 +19,9 @@ const patience = 2 * time.Second
 // leakLoops are pairs of plans to switch between, and connections that both of them capture at the same port.
 func leakLoops() map[string][2]string {
 	return map[string][2]string{
-		"lists": {injected, injected + " -x 10.99.0.0/16 -o 9000 --exclude-outbound-uids 5"},
-		"scope": {injected, "-i 10.77.0.0/24,fd77::/64 -q 443 -b 8080"},
+		"lists":    {injected, injected + " -x 10.99.0.0/16 -o 9000 --exclude-outbound-uids 5"},
+		"contents": {"-i 10.77.0.0/24,fd77::/64 -b 8080", "-i 10.77.0.0/16,fd77::/48 -b 8080"},
+		"scope":    {injected, "-i 10.77.0.0/24,fd77::/64 -q 443 -b 8080"},
 	}
 }
 

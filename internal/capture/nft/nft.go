@@ -88,9 +88,28 @@ func (b *Backend) Compare(want *plan.Ruleset, about string) (Report, error) {
 	return Report{Differences: have.compare(want, about), Counters: have.counters, Foreign: have.foreign}, nil
 }
 
-// Replace makes our table what want says, in one transaction: either all of it is in force afterwards or nothing
-// changed. Counters of rules that stay keep counting. Compare must have been called.
+// Replace makes our table what want says. The rules change in one transaction: all of them or none are in force; lists
+// that change while rules use them take a second one. Counters of rules that stay keep counting. Compare must have been
+// called.
 func (b *Backend) Replace(want *plan.Ruleset, about string) error {
+	for i, step := range b.have.steps(want) {
+		if i > 0 {
+			have, err := b.readWhole()
+			if err != nil {
+				return classify("reading the nftables rules", err, false)
+			}
+			b.have = have
+		}
+		_ = b.prepare(step) // what it couldn't make is made with the rules
+		if err := b.write(step, about); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write changes the rules in one transaction.
+func (b *Backend) write(want *plan.Ruleset, about string) error {
 	t := b.transaction(plan.TableName)
 	if len(want.Chains) == 0 {
 		t.conn.DelTable(t.table)

@@ -46,12 +46,13 @@ func (t *transaction) fill(have *state, want *plan.Ruleset, about string) error 
 	return nil
 }
 
-// stays says that a set is a live one of the plan's: what it holds was put there since, and isn't apply's to touch.
+// stays says that a set is as the plan wants it, or a live one of the plan's: what that holds was put there since, and
+// isn't apply's to touch.
 func (h knownSet) stays(want *plan.Ruleset) bool {
-	return slices.ContainsFunc(want.Sets, func(w *plan.Set) bool { return w.Live && w.Name == h.set.Name && sameType(h, w) })
+	return slices.ContainsFunc(want.Sets, func(w *plan.Set) bool { return w.Name == h.set.Name && sameSet(h, w) })
 }
 
-// removeStale takes away what the new rules don't need, and all static lists: they're part of the plan.
+// removeStale takes away what the new rules don't need.
 func (t *transaction) removeStale(have *state, want *plan.Ruleset) {
 	for _, c := range have.chains {
 		keep := c.Name == aboutChain || slices.ContainsFunc(want.Chains, func(w plan.Chain) bool { return sameChain(c, w) })
