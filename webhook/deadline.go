@@ -11,9 +11,10 @@ import (
 type limited struct {
 	context.Context // of the request
 	at              time.Time
-	once            sync.Once
-	timed           context.Context // with the timer
-	cancel          context.CancelFunc
+
+	mu     sync.Mutex
+	timed  context.Context // what Done is of; nil: nobody has asked yet
+	cancel context.CancelFunc
 }
 
 // limit returns a context that whoever asked for it has to end.
@@ -31,12 +32,22 @@ func (l *limited) Deadline() (time.Time, bool) {
 
 // Done makes the timer.
 func (l *limited) Done() <-chan struct{} {
-	l.once.Do(func() { l.timed, l.cancel = context.WithDeadline(l.Context, l.at) }) //nolint:gosec // end calls it
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timed == nil {
+		l.timed, l.cancel = context.WithDeadline(l.Context, l.at) //nolint:gosec // end calls it
+	}
 	return l.timed.Done()
 }
 
-// Err looks at the clock, not at the timer.
+// Err looks at the clock where nobody has asked for Done. Where somebody has, it must never be nil once that is closed:
+// contexts made of this one panic then.
 func (l *limited) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timed != nil {
+		return l.timed.Err()
+	}
 	if err := l.Context.Err(); err != nil || time.Now().Before(l.at) {
 		return err
 	}
@@ -45,6 +56,10 @@ func (l *limited) Err() error {
 
 // end stops the timer if there is one; who asks later waits for the request's own end.
 func (l *limited) end() {
-	l.once.Do(func() { l.timed, l.cancel = l.Context, func() {} })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timed == nil {
+		l.timed, l.cancel = l.Context, func() {}
+	}
 	l.cancel()
 }

@@ -56,3 +56,17 @@ func TestLimitedEndsWithTheRequest(t *testing.T) {
 		<-done
 	})
 }
+
+// TestAContextMadeOfALimitedOne outlives the request: a call that nobody waits for any more ends, and nothing panics.
+func TestAContextMadeOfALimitedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limit(t.Context(), time.Minute)
+		child, cancel := context.WithTimeout(l, time.Hour)
+		defer cancel()
+		l.end()
+		<-child.Done()
+		if !errors.Is(child.Err(), context.Canceled) || !errors.Is(l.Err(), context.Canceled) {
+			t.Errorf("the child ended with %v, its parent with %v; want canceled", child.Err(), l.Err())
+		}
+	})
+}

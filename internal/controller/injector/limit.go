@@ -2,8 +2,8 @@ package injector
 
 import "time"
 
-// Limits of repairs on one object: somebody who writes as often as we do gets the last word once a minute, and the user
-// is told.
+// Limits of repairs on one object. Somebody who writes as often as we do is answered once a minute, and the user is told;
+// a caBundle alone is put back each time, but no more often than bundleSpacing.
 const (
 	repairsPerMinute = 10
 	repairSpacing    = time.Second
