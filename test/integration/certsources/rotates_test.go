@@ -15,21 +15,31 @@ func (e *env) rotates(source v1alpha1.CertificatesSource, cause func() (ca strin
 	e.T.Helper()
 	before := e.active()
 	history := e.watch()
+	told := e.hold()
 	ca = cause()
 	e.changed(source, ca)
-	looks := history()
-	e.judge(looks, before, ca)
-	if !slices.ContainsFunc(looks, func(l look) bool { return l.metric }) {
-		e.T.Errorf("in %d looks, no replica's metric told of a phase in which the leaf is held back", len(looks))
+	e.judge(history(), before, ca)
+	if !told() {
+		e.T.Error("no replica's metric told of a phase in which the new leaf is held back")
 	}
 	return ca
 }
 
-// held says that the metric of some replica tells of a phase in which nobody may serve the new CA yet.
-func (e *env) held() bool {
-	return slices.ContainsFunc([]string{v1alpha1.PhaseIntroduce, v1alpha1.PhasePropagate}, func(phase string) bool {
-		return e.someMetric(`pillion_serving_cert_phase{phase="`+phase+`"}`, "1") == nil
-	})
+// hold looks at metrics until one tells of a phase in which nobody may serve the new CA yet.
+func (e *env) hold() (told func() bool) {
+	ctx, cancel := context.WithCancel(e.Ctx())
+	seen := make(chan bool, 1)
+	go func() {
+		found := false
+		for !found && ctx.Err() == nil {
+			found = slices.ContainsFunc([]string{v1alpha1.PhaseIntroduce, v1alpha1.PhasePropagate}, func(phase string) bool {
+				return e.someMetric(`pillion_serving_cert_phase{phase="`+phase+`"}`, "1") == nil
+			})
+			time.Sleep(50 * time.Millisecond)
+		}
+		seen <- found
+	}()
+	return func() bool { cancel(); return <-seen }
 }
 
 // rotatesBack has the operator make a CA of its own again.
@@ -76,8 +86,7 @@ func (e *env) someMetric(sample, want string) error {
 // look is a status, and when it was seen.
 type look struct {
 	*v1alpha1.CertificatesStatus
-	after  time.Duration
-	metric bool // of some replica tells of the hold
+	after time.Duration
 }
 
 // watch keeps every status from now on. A watch of the API server's may end at any time; a look each 50 ms doesn't.
@@ -92,7 +101,7 @@ func (e *env) watch() (end func() []look) {
 		defer ticker.Stop()
 		for ctx.Err() == nil {
 			if s, err := e.certificates(); err == nil {
-				all = append(all, look{s, time.Since(start), e.held()})
+				all = append(all, look{s, time.Since(start)})
 			}
 			select {
 			case <-ticker.C:
