@@ -37,6 +37,9 @@ type System struct {
 	Links        Links
 	LegacyTables func() []string // iptables' own tables, which nftables doesn't show
 	Version      string          // of this build, for the table's comment
+	Backends     *Backends       // to choose Rules from; nil: Rules is the only one
+	Stale        []Stale         // what was there of any backend when Rules was chosen
+	Reconcile    bool            // also remove what others may have made under Istio's names
 }
 
 // Result says what a run did.
@@ -44,6 +47,7 @@ type Result struct {
 	Changed  int      // rules, lists and addresses written or removed
 	Foreign  []string // what others programmed that may redirect too
 	Counters map[string]nft.Counter
+	Warnings []string
 }
 
 // Errors that callers tell apart, besides the backend's.
@@ -70,6 +74,22 @@ func (s System) Apply(p *plan.Plan, force bool) (Result, error) {
 	if added || removed {
 		result.Changed++
 	}
+	if err != nil {
+		return result, err
+	}
+	return s.tidy(p, result)
+}
+
+// tidy takes away what other backends hold, and looks again at what is left beside us.
+func (s System) tidy(p *plan.Plan, result Result) (Result, error) {
+	result.Warnings = s.kept(p)
+	swept, err := s.sweep(p)
+	result.Changed += swept
+	if err != nil || swept == 0 {
+		return result, err
+	}
+	report, err := s.Rules.Compare(p.Rules(), s.about(p))
+	result.Foreign = s.foreign(report)
 	return result, err
 }
 
@@ -87,7 +107,7 @@ func (s System) Diff(p *plan.Plan) ([]plan.Difference, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	differences := report.Differences
+	differences := slices.Concat(report.Differences, s.surplus(p))
 	present, err := s.hasPassthrough()
 	switch {
 	case err != nil:
@@ -97,7 +117,7 @@ func (s System) Diff(p *plan.Plan) ([]plan.Difference, Result, error) {
 	case !wantsPassthrough(p) && present:
 		differences = append(differences, plan.Difference{Kind: plan.Surplus, What: "address " + passthrough6().String() + " on lo"})
 	}
-	return differences, Result{Foreign: s.foreign(report), Counters: report.Counters}, nil
+	return differences, Result{Foreign: s.foreign(report), Counters: report.Counters, Warnings: s.kept(p)}, nil
 }
 
 // converge reads, writes what differs, and reads back, until both sides agree. Reading back after an error too is what
@@ -144,6 +164,9 @@ func (s System) about(p *plan.Plan) string {
 
 func (s System) foreign(report nft.Report) []string {
 	foreign := slices.Clone(report.Foreign)
+	if s.Rules.Name() == "iptables-legacy" {
+		return foreign
+	}
 	for _, table := range s.LegacyTables() {
 		foreign = append(foreign, "iptables-legacy table "+table)
 	}

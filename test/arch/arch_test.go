@@ -57,8 +57,7 @@ func TestBinariesLink(t *testing.T) {
 			"runs once a pod: client-go's types alone cost about 20 MB of memory each time"},
 		{"./sidecar/capture", []string{"k8s.io", "sigs.k8s.io", "google.golang.org", "github.com/envoyproxy", "github.com/spf13", "go.uber.org/zap"},
 			"holds NET_ADMIN and is on the way of every pod's start: the smallest possible program"},
-		{"./sidecar/capture", []string{"os/exec", "net/http"},
-			"programs rules by netlink alone: no child process, no server"},
+		{"./sidecar/capture", []string{"net/http"}, "runs once and ends: no server"},
 	} {
 		for _, p := range list(t, rule.binary) {
 			for _, dep := range p.Deps {
@@ -112,6 +111,17 @@ var rules = []rule{
 		from:      []string{"internal/capture/plan"},
 		forbidden: []string{"github.com", "golang.org", "google.golang.org", "k8s.io"},
 		reason:    "the plan is pure and builds on every system: the standard library and leaves only",
+	},
+	{
+		from:      []string{"internal/capture", "internal/cmd/capture", "sidecar/capture"},
+		forbidden: []string{"os/exec"},
+		except:    []string{"internal/capture/ipt"},
+		reason:    "rules are programmed by netlink: only the iptables backend runs programs",
+	},
+	{
+		from:      []string{"internal/capture/text"},
+		forbidden: []string{"os", "github.com/google", "golang.org", module + "/internal/capture/nft", module + "/internal/capture/ipt"},
+		reason:    "text is pure",
 	},
 	{
 		from:      []string{"internal/agent"},

@@ -37,7 +37,7 @@ func backend(variant Variant, dialect text.Dialect) *Backend {
 	if err != nil {
 		panic(err)
 	}
-	return New(programs, dialect, Outside{Run: Exec(LockFile(false)), Present: Present})
+	return New(programs, dialect, Outside{Run: Exec(false), Present: Present})
 }
 
 // tool runs iptables or ip6tables of the variant in the calling thread's namespace.

@@ -25,31 +25,31 @@ const (
 	maxOutput = 64 << 20
 )
 
-// PrivateLock is a lock file that nobody outside the network namespace can hold: the namespace itself, as the child
+// privateLock is a lock file that nobody outside the network namespace can hold: the namespace itself, as the child
 // sees it. It is there on a read-only root too.
-const PrivateLock = "/proc/self/ns/net"
+const privateLock = "/proc/self/ns/net"
 
 const sharedLock = "/run/xtables.lock"
 
-// LockFile is the lock iptables-legacy takes: the machine's, for others may change the namespace's rules too; its own
+// lockFile is the lock iptables-legacy takes: the machine's, for others may change the namespace's rules too; its own
 // where asked for or where that one can't be opened.
-func LockFile(private bool) string {
+func lockFile(private bool) string {
 	if !private {
 		if f, err := os.OpenFile(sharedLock, os.O_CREATE|os.O_RDONLY, 0o600); err == nil {
 			f.Close()
 			return sharedLock
 		}
 	}
-	return PrivateLock
+	return privateLock
 }
 
-// Exec runs programs for real.
-func Exec(lockFile string) Runner {
+// Exec runs programs for real. ownLock keeps iptables-legacy from waiting for others than this pod's.
+func Exec(ownLock bool) Runner {
 	return func(program string, args []string, input string) (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), runTime)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "XTABLES_LOCKFILE=" + lockFile}
+		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "XTABLES_LOCKFILE=" + lockFile(ownLock)}
 		cmd.Stdin = strings.NewReader(input)
 		var out, complaint limited
 		cmd.Stdout, cmd.Stderr = &out, &complaint
@@ -82,8 +82,8 @@ const versionProblem = 3
 
 // classify sorts a failed run. What iptables prints isn't looked at: our own capabilities say whether it may.
 func (b *Backend) classify(doing string, err error) error {
-	if lacking := b.lacking(); lacking != "" {
-		return fmt.Errorf("%s: %w: this process lacks %s (%w)", doing, nft.ErrPermission, lacking, err)
+	if lacking := b.lacking(); lacking != nil {
+		return fmt.Errorf("%s: %w (%w)", doing, lacking, err)
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() != versionProblem {
@@ -92,18 +92,21 @@ func (b *Backend) classify(doing string, err error) error {
 	return fmt.Errorf("%s: %w (%w)", doing, nft.ErrUnsupported, err)
 }
 
-// lacking is the first capability the variant needs and the calling thread hasn't.
-func (b *Backend) lacking() string {
+// ErrNetRaw is the right that iptables-legacy needs besides.
+var ErrNetRaw = errors.New("iptables-legacy wants CAP_NET_RAW")
+
+// lacking tells which capability the variant needs and the calling thread hasn't.
+func (b *Backend) lacking() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	if unix.Capget(&header, &data[0]) != nil {
-		return ""
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("reading this process's capabilities: %w", err)
 	}
 	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return "CAP_NET_ADMIN"
+		return nft.ErrPermission
 	}
 	if b.programs.Variant == Legacy && data[0].Effective&(1<<unix.CAP_NET_RAW) == 0 {
-		return "CAP_NET_RAW, which iptables-legacy needs"
+		return ErrNetRaw
 	}
-	return ""
+	return nil
 }

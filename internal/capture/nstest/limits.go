@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,10 +15,10 @@ import (
 // The limits here hold for the calling thread and the processes it starts, for good: call them on a thread of
 // Namespace.Thread.
 
-// KeepOnly takes every capability but one from the programs the thread starts, as a container without others has it.
-func KeepOnly(capability uintptr) error {
+// KeepOnly takes every capability but these from the programs the thread starts, as a container without others has it.
+func KeepOnly(capabilities ...uintptr) error {
 	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
-		if c == capability {
+		if slices.Contains(capabilities, c) {
 			continue
 		}
 		// A kernel older than these headers doesn't know the last ones.

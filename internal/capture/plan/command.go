@@ -24,7 +24,11 @@ type Command struct {
 	Namespace  string // path of the network namespace; "" = the one we're in
 	Record     string // where the evidence goes; "" = nowhere
 	RecordAsk  bool   // Record was asked for: not writing it is an error
-	Why        string // what chose the backend
+	Backend    string // nftables or iptables; "" = whatever works
+	Binary     string // of iptables: nft or legacy; "" = whatever works
+	Dialect    string // of iptables
+	OwnLock    bool   // iptables' lock is the pod's, not the machine's
+	Reconcile  bool   // also remove what others may have left under Istio's names
 	As, Output string // of explain
 	Query      Query  // of explain: the packet
 	Positional []string

@@ -42,8 +42,8 @@ func istioFlags() []option {
 		{"probe-timeout", "", "", "DURATION", "time for --probe", duration(func(c *Command) *time.Duration { return &c.ProbeTimeout })},
 		{"dual-stack", "", "ISTIO_DUAL_STACK", "", "accepted; both families are the normal case", accepted(checkBool)},
 		{"network-namespace", "", "", "PATH", "network namespace to work in", text(func(c *Command) *string { return &c.Namespace })},
-		{"cni-mode", "", "", "", "accepted; native nftables needs no lock", accepted(checkBool)},
-		{"reconcile", "", "", "", "accepted; every run converges", accepted(checkBool)},
+		{"cni-mode", "", "", "", "iptables' lock is private to the pod", boolean(func(c *Command) *bool { return &c.OwnLock })},
+		{"reconcile", "", "", "", "remove rules with Istio's names of the backend not used, too; every run converges", boolean(func(c *Command) *bool { return &c.Reconcile })},
 		{"cleanup-only", "", "", "", "the same as subcommand clean", setCleanup},
 		{"force-apply", "", "", "", "write the rules even if they're there", boolean(func(c *Command) *bool { return &c.Force })},
 		{"native-nftables", "", "", "", "the same as --backend nftables", setNative},
@@ -55,7 +55,7 @@ func istioFlags() []option {
 		{"redirect-dns", "", "ISTIO_META_DNS_CAPTURE", "", "capture queries to the servers of /etc/resolv.conf", boolean(func(c *Command) *bool { return &c.Options.RedirectDNS })},
 		{"capture-all-dns", "", "", "", "with --redirect-dns: capture queries to any server", boolean(func(c *Command) *bool { return &c.Options.CaptureAllDNS })},
 		{"drop-invalid", "", "INVALID_DROP", "", "drop packets that belong to no connection, of every protocol", boolean(func(c *Command) *bool { return &c.Options.DropInvalid })},
-		{"force-iptables-binary", "", "", "NAME", unbuiltUsage, setIptables},
+		{"force-iptables-binary", "", "", "NAME", "legacy or nft: the same as --backend iptables, with that variant", setIptables},
 		{"", "", "ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", "CIDR", "IPv4 destinations that stay in the pod", setLoopback},
 		{"", "", "ISTIO_OUTBOUND_OWNER_GROUPS", "GROUPS", "groups, by number or name, whose connections alone are captured; * for all", groupNames(func(c *Command) *[]string { return &c.OwnerGroups })},
 		{"", "", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "GROUPS", "groups whose connections are left alone", groupNames(func(c *Command) *[]string { return &c.OwnerGroupsExclude })},
@@ -65,7 +65,7 @@ func istioFlags() []option {
 // ownFlags are Pillion's; their variables start with PILLION_CAPTURE_.
 func ownFlags() []option {
 	return []option{
-		{"backend", "", ownEnv("BACKEND"), "NAME", "auto or nftables", setBackend},
+		{"backend", "", ownEnv("BACKEND"), "NAME", "auto, nftables or iptables", setBackend},
 		{"ip-families", "", ownEnv("IP_FAMILIES"), "NAME", "auto, ipv4, ipv6 or dual", setFamilies},
 		{"exclude-outbound-uids", "", ownEnv("EXCLUDE_OUTBOUND_UIDS"), "UIDS", "UIDs or ranges whose connections are left alone", ranges(0, maxID, func(c *Command) *[]Range { return &c.Options.ExcludeOutboundUIDs })},
 		{"exclude-inbound-ip-ranges", "", ownEnv("EXCLUDE_INBOUND_IP_RANGES"), "CIDRS", "sources whose connections are left alone", prefixes(func(c *Command) *prefixList { return &c.Options.ExcludeInboundFrom })},
@@ -74,7 +74,7 @@ func ownFlags() []option {
 		{"record", "", ownEnv("RECORD"), "FILE", "where the evidence goes; default " + RecordDefault + " if that folder is writable", setRecord},
 		{"mode", "", ownEnv("MODE"), "MODE", "all", unbuilt(string(All))},
 		{"arming", "", ownEnv("ARMING"), "WHEN", "early", unbuilt("early")},
-		{"dialect", "", ownEnv("DIALECT"), "NAME", "pillion", unbuilt("pillion")},
+		{"dialect", "", ownEnv("DIALECT"), "NAME", "of iptables' rules: pillion, or as they're known elsewhere istio, istio-1.8, tsf", oneOf(func(c *Command) *string { return &c.Dialect }, "pillion", "istio", "istio-1.8", "tsf")},
 		{"bypass", "", ownEnv("BYPASS"), "RULE", "left alone, such as 'out tcp port 9000 to 10.0.0.0/8 uid 106 because backups'; may be repeated", setBypass},
 		{"proxy-mark", "", ownEnv("PROXY_MARK"), "MARK[/MASK]", "packets with this mark are the proxy's", setProxyMark},
 		{"pod-ips", "", ownEnv("POD_IPS"), "IPS", unbuiltUsage, unbuilt("")},

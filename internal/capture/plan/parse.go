@@ -13,7 +13,7 @@ const subcommands = "apply verify explain diff clean help"
 // Parse reads a command line (without the program's name) and the environment behind it; the command line wins. The
 // error tells of every mistake at once, each with flag, value and what is allowed.
 func Parse(args []string, env Environment) (*Command, error) {
-	c := &Command{Name: "apply", Options: Defaults(), Record: RecordDefault, Why: "default", Output: "text", ProbePort: defaultProbePort, ProbeTimeout: defaultProbeTimeout}
+	c := &Command{Name: "apply", Options: Defaults(), Record: RecordDefault, Dialect: "pillion", Output: "text", ProbePort: defaultProbePort, ProbeTimeout: defaultProbeTimeout}
 	c.Options.ProxyUIDs = defaultUIDs(env)
 	args, errs := c.subcommand(args)
 	given, err := c.scan(args)

@@ -107,7 +107,7 @@ func TestFlags(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	c := parse(t, "", nil)
-	want := &Command{Name: "apply", Record: RecordDefault, Why: "default", Output: "text", ProbePort: 15002, ProbeTimeout: 5 * time.Second, Options: Options{
+	want := &Command{Name: "apply", Record: RecordDefault, Dialect: "pillion", Output: "text", ProbePort: 15002, ProbeTimeout: 5 * time.Second, Options: Options{
 		Interception: ModeRedirect, Mode: All, TProxyMark: 1337, TProxyTable: 133, OutboundPort: 15001, InboundPort: 15006, TunnelPort: 15008, DNSPort: 15053,
 		ProxyUIDs: []uint32{1337}, Loopback: netip.MustParsePrefix("127.0.0.1/32"), Families: FamilyAuto,
 	}}
@@ -151,12 +151,12 @@ func TestCommands(t *testing.T) {
 		"--help":                               func(c *Command) { c.Name = "help" },
 		"-h":                                   func(c *Command) { c.Name = "help" },
 		"-n":                                   func(c *Command) { c.DryRun = true },
-		"--dry-run=false --reconcile":          func(*Command) {},
+		"--dry-run=false --reconcile":          func(c *Command) { c.Reconcile = true },
 		"--skip-rule-apply --run-validation":   func(c *Command) { c.SkipApply, c.Validate = true, true },
 		"--force-apply --network-namespace /n": func(c *Command) { c.Force, c.Namespace = true, "/n" },
 		"--record /tmp/x":                      func(c *Command) { c.Record, c.RecordAsk = "/tmp/x", true },
 		"--record=":                            func(c *Command) { c.Record = "" },
-		"--cni-mode -t 1337 -r 133":            func(*Command) {},
+		"--cni-mode -t 1337 -r 133":            func(c *Command) { c.OwnLock = true },
 		"--log_output_level=default:info":      func(*Command) {},
 		"explain tcp 1.1.1.1:1 2.2.2.2:2":      func(c *Command) { c.Name, c.Positional = "explain", []string{"tcp", "1.1.1.1:1", "2.2.2.2:2"} },
 		"explain --uid 5 --gid 6 --in -- -x": func(c *Command) {
@@ -203,7 +203,7 @@ func TestRefusals(t *testing.T) {
 		{"", "INVALID_DROP=2", `environment INVALID_DROP: "2": want true or false`},
 		{"--mode listed", "", `flag --mode: "listed": this isn't built yet; want "all"`},
 		{"--arming late", "", `flag --arming: "late": this isn't built yet; want "early"`},
-		{"--dialect tsf", "", `flag --dialect`},
+		{"--dialect linkerd", "", `flag --dialect: "linkerd": want one of pillion, istio, istio-1.8, tsf`},
 		{"--bypass out", "", `flag --bypass: "out": it leaves everything alone`},
 		{"--proxy-mark 0", "", `flag --proxy-mark: "0": "0" is not a number from 1 to 4294967295`},
 		{"--proxy-mark 010", "", `"010" is not a number`},
@@ -214,14 +214,17 @@ func TestRefusals(t *testing.T) {
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS=1,nobody-knows", `environment ISTIO_OUTBOUND_OWNER_GROUPS: "nobody-knows" is neither a number nor a group of /etc/group`},
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=*", `environment ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "*" is neither a number`},
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS=1" + strings.Repeat(",2", 64), `65 groups are more than the 64 allowed`},
-		{"--backend pf", "", `flag --backend: "pf": want auto or nftables`},
+		{"--backend pf", "", `flag --backend: "pf": want auto, nftables or iptables`},
 		{"--ip-families both", "", `flag --ip-families: "both": want auto, ipv4, ipv6 or dual`},
 		{"--dual-stack=maybe", "", `flag --dual-stack: "maybe": want true or false`},
 		{"--dry-run=2", "", `flag -n --dry-run: "2": want true or false`},
 		{"--probe-timeout 5", "", `flag --probe-timeout: "5": want a duration such as 5s`},
 		{"-t x", "", `flag -t --istio-inbound-tproxy-mark: "x": "x" is not a number from 1 to 4294967295`},
 		{"-r 254", "", `flag -r --istio-inbound-tproxy-route-table: "254": table 254 is the kernel's own`},
-		{"explain --as istio", "", `flag --as: "istio": want one of nftables, plan`},
+		{"explain --as iptables", "", `flag --as: "iptables": want one of nftables, plan, pillion, istio, istio-1.8, tsf`},
+		{"--backend iptables --native-nftables", "", "another flag or variable asks for backend"},
+		{"--backend nftables --force-iptables-binary legacy", "", "another flag or variable asks for backend"},
+		{"--backend nftables", "FORCE_IPTABLES_BINARY=nft", "another flag or variable asks for backend"},
 		{"--nonsense", "", `flag --nonsense is unknown`},
 		{"-Q", "", `flag -Q is unknown`},
 		{"aply", "", `subcommand "aply" is unknown; want one of apply`},
@@ -244,10 +247,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestBackendsNotBuilt(t *testing.T) {
-	for _, line := range []string{"--backend iptables", "--force-iptables-binary legacy", "--force-iptables-binary=nft"} {
-		if _, err := Parse(strings.Fields(line), Environment{}); !errors.Is(err, ErrNoBackend) {
-			t.Errorf("%s: %v", line, err)
+func TestBackendFlags(t *testing.T) {
+	for line, want := range map[string]Command{
+		"":                               {Dialect: "pillion"},
+		"--backend auto":                 {Dialect: "pillion"},
+		"--backend nftables":             {Dialect: "pillion", Backend: "nftables"},
+		"--native-nftables":              {Dialect: "pillion", Backend: "nftables"},
+		"--native-nftables=false":        {Dialect: "pillion"},
+		"--backend iptables":             {Dialect: "pillion", Backend: "iptables"},
+		"--force-iptables-binary legacy": {Dialect: "pillion", Backend: "iptables", Binary: "legacy"},
+		"--backend iptables --force-iptables-binary=nft --dialect istio-1.8 --cni-mode --reconcile": {
+			Dialect: "istio-1.8", Backend: "iptables", Binary: "nft", OwnLock: true, Reconcile: true},
+	} {
+		c := parse(t, line, nil)
+		got := Command{Dialect: c.Dialect, Backend: c.Backend, Binary: c.Binary, OwnLock: c.OwnLock, Reconcile: c.Reconcile}
+		if d := cmp.Diff(want, got, compare()); d != "" {
+			t.Errorf("%s: %s", line, d)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func (q Query) Asked() bool { return q.Dst != (netip.AddrPort{}) }
 // explainFlags describe the packet explain follows.
 func explainFlags() []option {
 	return []option{
-		{"as", "", "-", "FORM", "explain: nftables or plan", oneOf(func(c *Command) *string { return &c.As }, "nftables", "plan")},
+		{"as", "", "-", "FORM", "explain: nftables, plan, or iptables' rules as pillion, istio, istio-1.8 or tsf", oneOf(func(c *Command) *string { return &c.As }, "nftables", "plan", "pillion", "istio", "istio-1.8", "tsf")},
 		{"output", "", "-", "FORM", "explain, diff, verify: text or json; short: -o json", oneOf(func(c *Command) *string { return &c.Output }, "text", "json")},
 		{"from", "", "-", "WHO", "explain: where a packet comes from: uid:N, gid:N, ADDRESS or ADDRESS:PORT, iface:NAME, or several with commas", setFrom},
 		{"to", "", "-", "ADDRESS:PORT", "explain: where it goes; :PORT is this pod's own", setTo},

@@ -155,21 +155,34 @@ func setBackend(c *Command, value string) error {
 	switch value {
 	case "auto":
 		return nil
-	case "nftables":
-		c.Why = "asked for"
-		return nil
-	case "iptables":
-		return fmt.Errorf("%w: the iptables backend isn't built yet; want auto or nftables", ErrNoBackend)
+	case backendNftables, backendIptables:
+		return c.ask(value)
 	}
-	return errors.New("want auto or nftables")
+	return errors.New("want auto, nftables or iptables")
 }
 
-func setIptables(_ *Command, value string) error {
+// The backends.
+const (
+	backendNftables = "nftables"
+	backendIptables = "iptables"
+)
+
+// ask notes which backend is wanted: several flags may say so, if they say the same.
+func (c *Command) ask(backend string) error {
+	if c.Backend != "" && c.Backend != backend {
+		return fmt.Errorf("another flag or variable asks for backend %s; want one of both", c.Backend)
+	}
+	c.Backend = backend
+	return nil
+}
+
+func setIptables(c *Command, value string) error {
 	switch value {
 	case "":
 		return nil
 	case "legacy", "nft":
-		return fmt.Errorf("%w: the iptables backend isn't built yet", ErrNoBackend)
+		c.Binary = value
+		return c.ask(backendIptables)
 	}
 	return errors.New(`want "", legacy or nft`)
 }
@@ -190,7 +203,7 @@ func setCleanup(c *Command, value string) error {
 func setNative(c *Command, value string) error {
 	native, err := parseBool(value)
 	if native {
-		c.Why = "asked for"
+		return c.ask(backendNftables)
 	}
 	return err
 }

@@ -53,6 +53,13 @@ const (
 	chainDNS    = "DNS_OUTPUT"
 )
 
+// Marks are the comments by which rules of the Pillion dialect are known for ours: those of the jumps.
+func Marks() []string {
+	return []string{string(plan.Prerouting) + jumpID, string(plan.Output) + jumpID}
+}
+
+const jumpID = ".jump"
+
 // Ours tells whether a chain is one of capture's.
 func Ours(chain string) bool { return strings.HasPrefix(chain, chainPrefix) || chain == chainDNS }
 

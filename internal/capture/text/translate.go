@@ -36,7 +36,8 @@ func (w *writer) pillion() error {
 		if c.Hook == plan.Output {
 			name, from = outbound, output
 		}
-		w.add(nat, from, string(c.Hook)+".jump", comment(string(c.Hook)+".jump"), "-j "+name)
+		id := string(c.Hook) + jumpID
+		w.add(nat, from, id, comment(id), "-j "+name)
 		w.chain(nat, name)
 		for _, r := range c.Rules {
 			if err := w.rule(rules, name, r); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
+	"github.com/pillion-mesh/pillion/internal/capture/ipt"
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/version"
@@ -42,7 +43,6 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 	r := &run{command: command, stdout: stdout, open: open}
 	r.evidence = capture.Evidence{Message: "capture", Backend: "nftables", Why: "default", Foreign: []string{}, Warnings: []string{}}
 	if err == nil {
-		r.evidence.Why = command.Why
 		err = capture.In(command.Namespace, r.do)
 	}
 	r.evidence.MS = float64(time.Since(started).Microseconds()) / 1000
@@ -92,15 +92,19 @@ func lookupGroup(name string) (uint32, bool) {
 
 // open connects to the namespace of the calling thread.
 func open() (capture.System, func(), error) {
-	rules, err := nft.Open()
-	if err != nil {
-		return capture.System{}, nil, err
+	rules, lack := nft.Open()
+	if lack != nil && !errors.Is(lack, nft.ErrUnsupported) {
+		return capture.System{}, nil, lack
 	}
 	links, err := capture.OpenLinks()
 	if err != nil {
 		return capture.System{}, nil, errors.Join(err, rules.Close())
 	}
 	system := capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: version.Version}
+	system.Backends = &capture.Backends{Lack: lack}
+	if lack == nil {
+		system.Backends.NFT = rules
+	}
 	return system, func() { _, _ = rules.Close(), links.Close() }, nil
 }
 
@@ -148,8 +152,10 @@ func exitCode(err error) (code int, hint string) {
 		return exitDiff, ""
 	case errors.Is(err, nft.ErrPermission):
 		return exitPermission, `; add NET_ADMIN to securityContext.capabilities.add of the container that runs capture (istio-init)`
+	case errors.Is(err, ipt.ErrNetRaw):
+		return exitPermission, `; add NET_RAW beside NET_ADMIN to securityContext.capabilities.add, or choose another backend`
 	case errors.Is(err, nft.ErrUnsupported):
-		return exitNoBackend, "; missing: " + needs + "; the iptables backend isn't built yet"
+		return exitNoBackend, "; missing: " + needs + "; or iptables, which the image with -iptables in its tag has"
 	case errors.Is(err, plan.ErrNoBackend), errors.Is(err, capture.ErrFamily):
 		return exitNoBackend, ""
 	case errors.Is(err, errKernel):

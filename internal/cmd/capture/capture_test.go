@@ -95,7 +95,7 @@ func TestUsageErrorsTouchNothing(t *testing.T) {
 		call("-p 0 "+line).expect(t, "bad port", 64, "failed", `"0" is not a number from 1 to 65535`)
 		call("-p 15006 "+line).expect(t, "equal ports", 64, "failed", "are both 15006")
 		call("-m TPROXY "+line).expect(t, "TPROXY", 64, "failed", "isn't built yet")
-		call("--backend iptables "+line).expect(t, "iptables", 69, "failed", "isn't built yet")
+		call("--backend iptables --native-nftables "+line).expect(t, "two backends", 64, "failed", "want one of both")
 		call(line, "ISTIO_META_DNS_CAPTURE=perhaps").expect(t, "DNS by environment", 64, "failed", "ISTIO_META_DNS_CAPTURE")
 		call("--help").expect(t, "help", 0, "", "--istio-inbound-ports", "126 verification failed")
 		call("verify -m NONE").expect(t, "nothing was touched", 0, "verified")
@@ -159,12 +159,12 @@ func TestWithoutNetAdmin(t *testing.T) {
 	}
 }
 
-// A kernel that answers as one without netfilter's netlink does.
+// A kernel that answers as one without netfilter's netlink does, and an image without iptables.
 func TestKernelWithoutNftables(t *testing.T) {
-	ns := nstest.New(t)
+	ns, empty := nstest.New(t), t.TempDir()
 	var got outcome
 	err := <-ns.Thread(func() error {
-		if err := nstest.DenyNetfilterSockets(syscall.EPROTONOSUPPORT); err != nil {
+		if err := errors.Join(nstest.Chroot(empty), nstest.DenyNetfilterSockets(syscall.EPROTONOSUPPORT)); err != nil {
 			return err
 		}
 		got = call(line)
@@ -173,7 +173,7 @@ func TestKernelWithoutNftables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got.expect(t, "no nftables", 69, "failed", "CONFIG_NF_TABLES", "Linux 5.2", "opening a netlink socket for netfilter")
+	got.expect(t, "no nftables", 69, "failed", "CONFIG_NF_TABLES", "Linux 5.2", "opening a netlink socket for netfilter", "iptables-nft-restore isn't in", "iptables-legacy-restore isn't in")
 }
 
 // fake is a backend that answers as told.

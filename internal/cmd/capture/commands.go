@@ -23,6 +23,7 @@ type run struct {
 	open     func() (capture.System, func(), error)
 	evidence capture.Evidence
 	record   *plan.Plan // what to leave for the agent, once all went well
+	choice   *capture.Choice
 }
 
 // do runs in the network namespace it is about.
@@ -32,14 +33,20 @@ func (r *run) do() error {
 		return kernel(err)
 	}
 	defer done()
-	if r.command.Name == "clean" {
-		return r.clean(system)
+	p := capture.Nothing()
+	if r.command.Name != "clean" {
+		if p, err = r.plan(system); err != nil {
+			return err
+		}
 	}
-	p, err := r.plan(system)
+	system, err = r.choose(system, p)
+	defer r.chosen()
 	if err != nil {
 		return err
 	}
 	switch r.command.Name {
+	case "clean":
+		return r.clean(system)
 	case "verify":
 		return r.verify(system, p)
 	case "diff":
@@ -81,8 +88,7 @@ func (r *run) apply(system capture.System, p *plan.Plan) error {
 	switch {
 	case r.command.DryRun:
 		r.evidence.Result = capture.ResultDryRun
-		_, err := io.WriteString(r.stdout, p.Rules().Text("dry run, plan="+p.Fingerprint()))
-		return err
+		return r.print(p)
 	case r.command.SkipApply && r.command.Validate:
 		return r.verify(system, p)
 	case r.command.SkipApply:
@@ -116,6 +122,7 @@ func (r *run) clean(system capture.System) error {
 // note puts a run's result into the evidence.
 func (r *run) note(result capture.Result, err error) error {
 	r.foreign(result.Foreign)
+	r.warn(result.Warnings...)
 	if err != nil {
 		return kernel(err)
 	}
@@ -139,6 +146,7 @@ func (r *run) diff(system capture.System, p *plan.Plan) error {
 		return kernel(err)
 	}
 	r.foreign(result.Foreign)
+	r.warn(result.Warnings...)
 	if err := r.show(differenceList(differences)); err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 		return err
 	case "plan":
 		return r.json(p)
+	case "":
+	default:
+		return r.listing(p, r.command.As)
 	}
 	if differences, result, err := system.Diff(p); err == nil { // what the plan means can be said without the kernel
 		live.Read, live.Counters = true, result.Counters

@@ -40,6 +40,7 @@ func (r *run) verify(system capture.System, p *plan.Plan) error {
 		r.warn("the rules themselves weren't compared, for that wants NET_ADMIN: only probes were made")
 	}
 	r.foreign(result.Foreign)
+	r.warn(result.Warnings...)
 	found := proof{Differences: differences}
 	if r.command.Probe {
 		if found.Probes, err = r.probe(system, p); err != nil {

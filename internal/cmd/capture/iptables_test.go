@@ -1,0 +1,200 @@
+//go:build linux
+
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/capture/ipt"
+	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+)
+
+func needIptables(t *testing.T) {
+	_, nft := ipt.Find(ipt.NFT, ipt.Dirs())
+	_, legacy := ipt.Find(ipt.Legacy, ipt.Dirs())
+	if err := errors.Join(nft, legacy); err != nil {
+		if os.Getenv("PILLION_REQUIRE_NETNS") != "" {
+			t.Fatalf("PILLION_REQUIRE_NETNS is set, but: %v", err)
+		}
+		t.Skip(err)
+	}
+}
+
+// listing is what a variant of iptables says of the calling thread's namespace, in both families.
+func listing(t *testing.T, variant string) string {
+	t.Helper()
+	text := ""
+	for _, program := range []string{"iptables-", "ip6tables-"} {
+		out, err := exec.Command(program+variant, "-t", "nat", "-S").CombinedOutput()
+		if err != nil {
+			t.Errorf("%s%s: %v: %s", program, variant, err, out)
+		}
+		text += string(out)
+	}
+	return text
+}
+
+func hasOurs(listing string) bool {
+	return strings.Contains(listing, "ISTIO_") || strings.Contains(listing, "DNS_OUTPUT")
+}
+
+func TestLifeWithIptables(t *testing.T) {
+	needIptables(t)
+	for _, variant := range []string{"nft", "legacy"} {
+		t.Run(variant, func(t *testing.T) {
+			ask := "--force-iptables-binary " + variant + " " + line
+			nstest.NewPod(t).Must(t, func() error {
+				call("-n "+ask).expect(t, "dry run", 0, "dry-run", "*nat\n:ISTIO_INBOUND - [0:0]\n")
+				if hasOurs(listing(t, variant)) {
+					t.Error("a dry run changed something")
+				}
+				call("verify "+ask).expect(t, "verify before apply", 126, "differs", "missing rule output.capture.all in iptables -t nat", "in ip6tables -t nat")
+				call(ask).expect(t, "apply", 0, "applied", `"backend":"iptables-`+variant+`","why":"asked for"`)
+				call(line).expect(t, "what is there is kept", 0, "unchanged", `"backend":"iptables-`+variant+`","why":"its chains are there"`)
+				call("--force-apply "+ask).expect(t, "forced apply", 0, "applied")
+				call("verify "+line).expect(t, "verify", 0, "verified")
+				call("diff -x 10.0.0.0/8 "+line).expect(t, "diff", 79, "differs", "missing rule output.bypass.dst4")
+				call("explain "+line).expect(t, "explain", 0, "", "output.capture.all", "0 connections")
+				call("--dialect istio -c eth1 "+ask).expect(t, "what a dialect can't say", 64, "failed", "--dialect istio can't say -c")
+				call("clean --record=").expect(t, "clean", 0, "cleaned")
+				call("clean --record=").expect(t, "clean again", 0, "unchanged")
+				return nil
+			})
+		})
+	}
+}
+
+// Whatever was there before: the end is what a fresh namespace would hold, in one backend only.
+func TestBackendSwitches(t *testing.T) {
+	needIptables(t)
+	backends := []string{"--backend nftables", "--force-iptables-binary nft", "--force-iptables-binary legacy"}
+	for _, from := range backends {
+		for _, to := range backends {
+			if from == to {
+				continue
+			}
+			nstest.NewPod(t).Must(t, func() error {
+				call(from+" "+line).expect(t, from, 0, "applied")
+				call("verify "+to+" "+line).expect(t, "verify the other", 126, "differs", "surplus rules of")
+				call(to+" "+line).expect(t, from+" to "+to, 0, "applied", `"foreign":[`)
+				call("verify "+to+" "+line).expect(t, "verify", 0, "verified")
+				for i, holds := range []bool{tableIsThere(t), hasOurs(listing(t, "nft")), hasOurs(listing(t, "legacy"))} {
+					if holds != (backends[i] == to) {
+						t.Errorf("from %s to %s: %s is there: %t", from, to, backends[i], holds)
+					}
+				}
+				call("clean --record=").expect(t, "clean", 0, "cleaned")
+				if tableIsThere(t) || hasOurs(listing(t, "nft")+listing(t, "legacy")) {
+					t.Errorf("from %s to %s: clean left something", from, to)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+func tableIsThere(t *testing.T) bool {
+	t.Helper()
+	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
+	if err != nil {
+		t.Errorf("nft: %v: %s", err, out)
+	}
+	return strings.Contains(string(out), "table inet pillion")
+}
+
+// Chains that Istio left in iptables' nft variant: without a flag for it they're taken over; beside our own table they
+// stay, with a warning, until --reconcile. That removes them without iptables, too.
+func TestUpgradeFromIstio(t *testing.T) {
+	needIptables(t)
+	for _, variant := range []string{"nft", "legacy"} {
+		istio := func() error {
+			o := call("--dialect istio-1.8 --force-iptables-binary " + variant + " " + line)
+			o.expect(t, "Istio's rules", 0, "applied")
+			return addOthers(variant)
+		}
+		nstest.NewPod(t).Must(t, func() error {
+			if err := istio(); err != nil {
+				return err
+			}
+			call(line).expect(t, "upgrade", 0, "applied", `"backend":"iptables-`+variant)
+			return nil
+		})
+		nstest.NewPod(t).Must(t, func() error {
+			if err := istio(); err != nil {
+				return err
+			}
+			call("--backend nftables "+line).expect(t, "beside", 0, "applied", "--reconcile removes them", "ISTIO_OUTPUT")
+			if !hasOurs(listing(t, variant)) {
+				t.Error("rules that aren't marked as ours were removed without --reconcile")
+			}
+			call("--backend nftables --reconcile "+line).expect(t, "reconcile", 0, "applied", `"backend":"nftables"`)
+			rest := listing(t, variant)
+			if hasOurs(rest) || !strings.Contains(rest, "-A OUTPUT -p udp -m udp --dport 99 -j DNAT") || !strings.Contains(rest, "-A MINE -j RETURN") {
+				t.Errorf("%s: after --reconcile:\n%s", variant, rest)
+			}
+			call(line).expect(t, "afterwards", 0, "unchanged", `"why":"its table is there"`)
+			return nil
+		})
+	}
+}
+
+// addOthers puts rules of somebody else beside ours.
+func addOthers(variant string) error {
+	for _, args := range []string{"-N MINE", "-A MINE -j RETURN", "-A OUTPUT -p udp --dport 99 -j DNAT --to-destination 127.0.0.1", "-I OUTPUT -p udp --dport 98 -j MINE"} {
+		out, err := exec.Command("iptables-"+variant, append([]string{"-t", "nat"}, strings.Fields(args)...)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
+
+// A kernel without nftables, but with iptables' older tables: nobody has to ask for them.
+func TestFallbackToLegacy(t *testing.T) {
+	needIptables(t)
+	pod := nstest.NewPod(t)
+	pod.Serve(t, 15001)
+	err := <-pod.Thread(func() error {
+		if err := nstest.DenyNetfilterSockets(syscall.EPROTONOSUPPORT); err != nil {
+			return err
+		}
+		call("verify "+line).expect(t, "verify", 126, "differs")
+		call(line).expect(t, "apply", 0, "applied", `"backend":"iptables-legacy","why":"fallback: opening a netlink socket for netfilter`)
+		call(line).expect(t, "again", 0, "unchanged", `"why":"its chains are there"`)
+		call("--backend nftables "+line).expect(t, "asked for", 69, "failed", "no usable backend", "CONFIG_NF_TABLES")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// iptables-legacy needs NET_RAW besides, and says so; the nft variant doesn't. Neither needs to write anywhere.
+func TestRightsOfIptables(t *testing.T) {
+	needIptables(t)
+	pod := nstest.NewPod(t)
+	err := <-pod.Thread(func() error {
+		if err := errors.Join(nstest.ReadOnlyRoot(), nstest.KeepOnly(unix.CAP_NET_ADMIN, unix.CAP_NET_RAW)); err != nil {
+			return err
+		}
+		process(self, "--force-iptables-binary legacy "+line, nil).expect(t, "legacy", 0, "applied")
+		process(self, "clean --record=", nil).expect(t, "clean", 0, "cleaned")
+		if err := nstest.KeepOnly(unix.CAP_NET_ADMIN); err != nil {
+			return err
+		}
+		process(self, "--force-iptables-binary legacy "+line, nil).expect(t, "legacy", 77, "failed", "wants CAP_NET_RAW", "add NET_RAW")
+		process(self, "--force-iptables-binary nft "+line, nil).expect(t, "nft", 0, "applied")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
