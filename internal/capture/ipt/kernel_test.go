@@ -68,9 +68,15 @@ func converge(b *Backend, want *plan.Ruleset) (writes int, err error) {
 	}
 }
 
+// rules are those of a command line; words with '=' at its start are environment variables, in which _ is a blank.
 func rules(t *testing.T, line string, families plan.Families) *plan.Ruleset {
 	t.Helper()
-	c, err := plan.Parse(strings.Fields(line), plan.Environment{})
+	args, env := strings.Fields(line), plan.Environment{Vars: map[string]string{}, Resolvers: resolvers}
+	for len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, value, _ := strings.Cut(args[0], "=")
+		env.Vars[name], args = strings.ReplaceAll(value, "_", " "), args[1:]
+	}
+	c, err := plan.Parse(args, env)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +85,10 @@ func rules(t *testing.T, line string, families plan.Families) *plan.Ruleset {
 		t.Fatal(err)
 	}
 	return p.Rules()
+}
+
+func resolvers() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("10.96.0.11"), netip.MustParseAddr("fd96::a")}
 }
 
 const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
@@ -152,6 +162,12 @@ func TestListingsSurviveTheKernel(t *testing.T) {
 		injected + " -x 10.99.0.0/16,10.98.0.1,fd99::/64 -o 9000-9010,53 -c eth1,eth7 --exclude-outbound-uids 0,106-108 --exclude-inbound-ip-ranges 10.78.0.0/24,fd78::/64": text.Pillion,
 		"-u 1337,1338,2000 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443,8443 -b 1,3,5,7,9,11,13,15,17,19,21,23,25,27-28,30":                                                     text.Pillion,
 		"-i 127.0.0.0/8,10.0.0.0/8": text.Pillion,
+		injected + " --redirect-dns --drop-invalid -o 9000 --proxy-mark 0x539/0xfff":                                                                        text.Pillion,
+		"ISTIO_OUTBOUND_OWNER_GROUPS=2000,2001,3000 ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=7 " + injected + " --redirect-dns --capture-all-dns --proxy-mark 7": text.Pillion,
+		"PILLION_CAPTURE_BYPASS=out_tcp_port_9000-9100_to_10.0.0.0/8_uid_106-108_because_backups " + injected:                                               text.Pillion,
+		injected + " --redirect-dns":                                                              text.Istio,
+		injected + " --redirect-dns --capture-all-dns":                                            text.Istio,
+		"ISTIO_OUTBOUND_OWNER_GROUPS=2000,3000 ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=7 " + injected: text.Istio,
 	}
 	each(t, func(t *testing.T, variant Variant) {
 		for line, dialect := range lines {
@@ -166,12 +182,14 @@ func TestListingsSurviveTheKernel(t *testing.T) {
 					return err
 				}
 				for _, f := range files {
-					got, err := listing(variant, f.V6)
-					if err != nil {
-						return err
-					}
-					if d := cmp.Diff(f.Tables[0].List(), got); d != "" {
-						t.Errorf("%s, %s: %s", dialect, line, d)
+					for _, table := range f.Tables {
+						got, err := tool(variant, f.V6, "-t", table.Name, "-S")
+						if err != nil {
+							return err
+						}
+						if d := cmp.Diff(table.List(), got); d != "" {
+							t.Errorf("%s, %s: %s", dialect, line, d)
+						}
 					}
 				}
 				return nil
@@ -188,6 +206,7 @@ func TestConvergesFromAnyOther(t *testing.T) {
 		v4, v6  bool
 	}
 	steps := []step{
+		{injected + " --redirect-dns --drop-invalid", text.Pillion, true, true},
 		{injected, text.Istio18, true, true}, {injected, text.Istio, true, true}, {injected, text.Pillion, true, false},
 		{"-i 10.0.0.0/8 -b 80", text.Pillion, false, true}, {injected, text.Pillion, true, true}, {"-b 80", text.Istio, true, false},
 		{injected + " -x 10.1.0.0/16", text.Pillion, true, true}, {"-m NONE", text.Pillion, true, true}, {injected, text.Istio18, true, true},

@@ -9,12 +9,6 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// The chain of DNS, in two tables.
-const (
-	raw       = "raw"
-	dnsOutput = "ISTIO_OUTPUT_DNS"
-)
-
 // unsaid lists what of the plan a dialect has no rules for.
 func unsaid(p *plan.Plan, d Dialect) []string {
 	var list []string

@@ -2,6 +2,7 @@ package text
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ func planOf(t *testing.T, line string, families plan.Families) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.Options.Resolvers = []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("10.96.0.11"), netip.MustParseAddr("fd96::a")}
 	p, _, err := plan.New(c.Options, families)
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +45,10 @@ func TestGolden(t *testing.T) {
 		"excludes":       {Pillion, injected + " -x 10.99.0.0/16,10.98.0.1,fd99::/64 -o 9000-9010,53 -c eth1,eth7 --exclude-outbound-uids 0,106-108 --exclude-inbound-ip-ranges 10.78.0.0/24,fd78::/64", dual()},
 		"identities":     {Pillion, "-u 1337,1338,2000 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443,8443 -b 1,3,5,7,9,11,13,15,17,19,21,23,25,27-28,30", v4()},
 		"loopback":       {Pillion, "-i 127.0.0.0/8,10.0.0.0/8", dual()},
+		"dns":            {Pillion, injected + " --redirect-dns --drop-invalid -o 9000 -c eth7 --exclude-outbound-uids 5", dual()},
+		"dns-all":        {Pillion, injected + " --redirect-dns --capture-all-dns", dual()},
+		"istio-dns":      {Istio, injected + " --redirect-dns", dual()},
+		"istio-dns-all":  {Istio, injected + " --redirect-dns --capture-all-dns", v4()},
 		"istio":          {Istio, injected, dual()},
 		"istio-lists":    {Istio, "-u 1337 -g 1338 -i 10.9.0.0/16,10.2.0.0/16 -x 10.9.1.0/24,10.2.3.4 -q 443,80 -o 7,6 -b 9001,80", v4()},
 		"istio-loopback": {Istio, "-i 127.0.0.0/8,10.0.0.0/8", v4()},
