@@ -19,6 +19,8 @@ const (
 	ResultDiffers   = "differs"
 	ResultDryRun    = "dry-run"
 	ResultFailed    = "failed"
+	ResultRepaired  = "repaired"
+	ResultWatched   = "watched"
 )
 
 // Evidence is the one line every run leaves, also on failure.

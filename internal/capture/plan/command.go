@@ -13,7 +13,7 @@ var ErrNoBackend = errors.New("no usable backend")
 
 // Command is one parsed command line.
 type Command struct {
-	Name    string // apply, verify, explain, diff, clean, help
+	Name    string // apply, verify, explain, diff, clean, watch, help
 	Options Options
 
 	DryRun     bool   // print the rules, change nothing

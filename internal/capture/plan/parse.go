@@ -8,7 +8,7 @@ import (
 )
 
 // subcommands are the words a command line may start with.
-const subcommands = "apply verify explain diff clean help"
+const subcommands = "apply verify explain diff clean watch help"
 
 // Parse reads a command line (without the program's name) and the environment behind it; the command line wins. The
 // error tells of every mistake at once, each with flag, value and what is allowed.
@@ -41,8 +41,6 @@ func (c *Command) subcommand(args []string) (rest []string, errs []error) {
 	switch {
 	case slices.Contains(strings.Fields(subcommands), args[0]):
 		c.Name = args[0]
-	case args[0] == "watch":
-		errs = []error{errors.New("subcommand watch isn't built yet")}
 	default:
 		errs = []error{fmt.Errorf("subcommand %q is unknown; want one of %s", args[0], subcommands)}
 	}

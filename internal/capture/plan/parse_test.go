@@ -228,7 +228,6 @@ func TestRefusals(t *testing.T) {
 		{"--nonsense", "", `flag --nonsense is unknown`},
 		{"-Q", "", `flag -Q is unknown`},
 		{"aply", "", `subcommand "aply" is unknown; want one of apply`},
-		{"watch", "", `subcommand watch isn't built yet`},
 		{"apply now", "", `argument "now": apply takes none`},
 		{"-p 0 -z 0 -m X", "", `flag -z --inbound-capture-port: "0"`},
 		{"-p 0 -z 0 -m X", "", `flag -m --istio-inbound-interception-mode: "X"`},

@@ -40,7 +40,7 @@ func Run(args, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, plan.Usage())
 		return exitDone
 	}
-	r := &run{command: command, stdout: stdout, open: open}
+	r := &run{command: command, stdout: stdout, stderr: stderr, open: open}
 	r.evidence = capture.Evidence{Message: "capture", Backend: "nftables", Why: "default", Foreign: []string{}, Warnings: []string{}}
 	if err == nil {
 		err = capture.In(command.Namespace, r.do)
@@ -158,7 +158,7 @@ func exitCode(err error) (code int, hint string) {
 		return exitNoBackend, "; missing: " + needs + "; or iptables, which the image with -iptables in its tag has"
 	case errors.Is(err, plan.ErrNoBackend), errors.Is(err, capture.ErrFamily):
 		return exitNoBackend, ""
-	case errors.Is(err, errKernel):
+	case errors.Is(err, errKernel), errors.Is(err, errRecord):
 		return exitRefused, ""
 	default:
 		return exitUsage, ""

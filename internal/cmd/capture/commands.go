@@ -14,12 +14,14 @@ var (
 	errVerify = errors.New("the rules are not what the plan says")
 	errDiff   = errors.New("apply would change this")
 	errKernel = errors.New("the kernel refused")
+	errRecord = errors.New("the rules are in force, but the record couldn't be written")
 )
 
 // run is one execution: the command, and what it leaves.
 type run struct {
 	command  *plan.Command
 	stdout   io.Writer
+	stderr   io.Writer // of watch, which writes while it runs
 	open     func() (capture.System, func(), error)
 	evidence capture.Evidence
 	record   *plan.Plan // what to leave for the agent, once all went well
@@ -51,6 +53,8 @@ func (r *run) do() error {
 		return r.verify(system, p)
 	case "diff":
 		return r.diff(system, p)
+	case "watch":
+		return r.watch(system, p)
 	case "explain":
 		return r.explain(system, p)
 	default:
