@@ -222,7 +222,12 @@ func servedPod(t *testing.T) *nstest.Pod {
 }
 
 // The scenarios share a pod: each apply must converge from whatever the one before left.
-func TestKernelDoesWhatEvalSays(t *testing.T) {
+func TestKernelDoesWhatEvalSays(t *testing.T) { doesWhatEvalSays(t, apply) }
+
+// applier makes a command line's plan true in the calling thread's namespace.
+type applier func(line string) (*plan.Plan, capture.Result, error)
+
+func doesWhatEvalSays(t *testing.T, apply applier) {
 	pod := servedPod(t)
 	all := scenarios()
 	maps.Copy(all, dnsScenarios())
