@@ -179,7 +179,7 @@ func passthrough6() netip.Prefix {
 	return netip.PrefixFrom(addr, addr.BitLen())
 }
 
-func wantsPassthrough(p *plan.Plan) bool { return p.Families.V6 && !p.Empty() }
+func wantsPassthrough(p *plan.Plan) bool { return p.Families.V6 && p.Mode != plan.Listed && !p.Empty() }
 
 func (s System) hasPassthrough() (bool, error) {
 	addresses, err := s.Links.Addresses()

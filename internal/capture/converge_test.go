@@ -26,7 +26,9 @@ const everything = injected + " -x 10.99.0.0/16,10.0.0.0/25,10.0.0.128/25,255.25
 const listed = "-u 1337 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-9010"
 
 // features are command lines that together make every kind of rule.
-func features() []string { return []string{everything, listed, marked, owned, dnsServers, dnsAll} }
+func features() []string {
+	return []string{everything, listed, marked, owned, dnsServers, dnsAll, registered}
+}
 
 // listRuleset is what nft says of the calling thread's namespace.
 func listRuleset() (string, error) {

@@ -37,3 +37,19 @@ func Families(choice plan.FamilyChoice, links Links) (f plan.Families, warnings 
 func reachable(a netip.Addr) bool {
 	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && a.String() != istio.PassthroughV6
 }
+
+// PodIPs are the addresses others reach this pod by: the first one of each family.
+func PodIPs(links Links, families plan.Families) ([]netip.Addr, error) {
+	addresses, err := links.Addresses()
+	var four, six []netip.Addr
+	for _, a := range addresses {
+		switch {
+		case !reachable(a):
+		case a.Is4() && families.V4 && four == nil:
+			four = []netip.Addr{a}
+		case a.Is6() && families.V6 && six == nil:
+			six = []netip.Addr{a}
+		}
+	}
+	return append(four, six...), err
+}

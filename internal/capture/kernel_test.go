@@ -48,7 +48,13 @@ func planOf(line string, links capture.Links) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, _, err := plan.New(command.Options, families)
+	options := command.Options
+	if options.Mode == plan.Listed && len(options.PodIPs) == 0 {
+		if options.PodIPs, err = capture.PodIPs(links, families); err != nil {
+			return nil, err
+		}
+	}
+	p, _, err := plan.New(options, families)
 	return p, err
 }
 
@@ -231,6 +237,7 @@ func doesWhatEvalSays(t *testing.T, apply applier) {
 	pod := servedPod(t)
 	all := scenarios()
 	maps.Copy(all, dnsScenarios())
+	maps.Copy(all, listedScenarios())
 	for line, flows := range all {
 		t.Run(line, func(t *testing.T) {
 			var p *plan.Plan

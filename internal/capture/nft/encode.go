@@ -104,14 +104,18 @@ func (e *encoder) bits(c plan.Cond) {
 }
 
 // addressAndPort looks both up together. The kernel wants them side by side: registers of 4 bytes start at 8, where
-// register 1 begins too.
+// register 1 begins too; the fifth of them is register 2.
 func (e *encoder) addressAndPort(c plan.Cond) {
-	e.dependProto(unix.IPPROTO_TCP)
 	v4 := c.Set.Kind == plan.KindIPv4Port
 	e.dependFamily(family(v4))
+	e.dependProto(unix.IPPROTO_TCP)
 	offset, length := addressOf(v4, true)
+	next := uint32(portReg)
+	if v4 {
+		next = unix.NFT_REG32_00 + 1
+	}
 	e.add(&expr.Payload{DestRegister: reg, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
-		portAt(destinationPort, unix.NFT_REG32_00+length/4))
+		portAt(destinationPort, next))
 	e.compare(c, nil)
 }
 

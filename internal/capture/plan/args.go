@@ -14,6 +14,9 @@ func Args(o Options) []string {
 		"-b", o.InboundPorts.String(), "-d", join(o.ExcludeInboundPorts),
 	}
 	standard := Defaults()
+	if o.Mode == Listed {
+		standard.listedDefaults()
+	}
 	for _, by := range o.Bypass {
 		args = append(args, "--bypass", by.text())
 	}
@@ -28,6 +31,10 @@ func Args(o Options) []string {
 		{"--exclude-inbound-ip-ranges", join(o.ExcludeInboundFrom), ""},
 		{"-t", fmt.Sprint(o.TProxyMark), fmt.Sprint(standard.TProxyMark)},
 		{"-r", fmt.Sprint(o.TProxyTable), fmt.Sprint(standard.TProxyTable)},
+		{"--mode", string(o.Mode), string(All)},
+		{"--pod-ips", join(o.PodIPs), ""},
+		{"--listed-inbound", join(o.ListedIn), ""},
+		{"--listed-outbound", join(o.ListedOut), ""},
 		{"--proxy-mark", o.ProxyMark.String(), ""},
 		{"--ip-families", string(o.Families), string(FamilyAuto)},
 	} {

@@ -1,9 +1,7 @@
 package plan
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 )
 
@@ -19,16 +17,25 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	if o.Interception == ModeNone {
 		return p, nil, nil
 	}
-	p.In.Via, p.In.Ports = Redirect, o.InboundPorts
-	p.Out.Via, p.Out.CIDRs = Redirect, o.OutboundCIDRs
-	if !o.OutboundCIDRs.All {
-		p.Out.Ports = o.OutboundPorts
+	if o.Mode == Listed {
+		err = p.listed(o)
+	} else {
+		p.all(o)
 	}
 	p.Out.Owners = o.OwnerGroups
 	p.Bypass = bypasses(o)
 	p.DropInvalid = o.DropInvalid
 	p.DNS = dnsOf(o, families)
-	return p, append(warn(o), warnDNS(o, p.DNS)...), nil
+	return p, append(warn(o), warnDNS(o, p.DNS)...), err
+}
+
+// all captures what the lists of flags say.
+func (p *Plan) all(o Options) {
+	p.In.Via, p.In.Ports = Redirect, o.InboundPorts
+	p.Out.Via, p.Out.CIDRs = Redirect, o.OutboundCIDRs
+	if !o.OutboundCIDRs.All {
+		p.Out.Ports = o.OutboundPorts
+	}
 }
 
 func identity(o Options) Identity {
@@ -60,47 +67,15 @@ func bypasses(o Options) []Bypass {
 	return all
 }
 
-// inboundSkips are the ports left alone on the way in: the tunnel's always, the excluded ones if all are captured.
+// inboundSkips are the ports left alone on the way in: the tunnel's always, the excluded ones if all are captured;
+// none in Listed mode, where ports are captured one by one.
 func inboundSkips(o Options) []Range {
+	if o.Mode == Listed {
+		return nil
+	}
 	skips := []Range{{uint32(o.TunnelPort), uint32(o.TunnelPort)}}
 	if o.InboundPorts.All {
 		skips = append(skips, o.ExcludeInboundPorts...)
 	}
 	return mergeRanges(skips)
-}
-
-func validate(o Options) error {
-	ports := []struct {
-		flag string
-		port uint16
-	}{{"-p --envoy-port", o.OutboundPort}, {"-z --inbound-capture-port", o.InboundPort}, {"--dns-port", o.DNSPort}}
-	var errs []error
-	for i, a := range ports {
-		for _, b := range ports[i+1:] {
-			if a.port == b.port {
-				errs = append(errs, fmt.Errorf("%s and %s are both %d; want different ports", a.flag, b.flag, a.port))
-			}
-		}
-	}
-	if !netip.MustParsePrefix("127.0.0.0/8").Overlaps(o.Loopback) || o.Loopback.Bits() < 8 {
-		errs = append(errs, fmt.Errorf("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: %s is not within 127.0.0.0/8", o.Loopback))
-	}
-	if len(o.ProxyUIDs) == 0 {
-		errs = append(errs, errors.New("-u --proxy-uid: no UID; the proxy's own connections would loop"))
-	}
-	return errors.Join(errs...)
-}
-
-func warn(o Options) []string {
-	var warnings []string
-	add := func(when bool, text string) {
-		if when {
-			warnings = append(warnings, text)
-		}
-	}
-	add(slices.Contains(o.ProxyUIDs, 0), "-u --proxy-uid holds 0: all of root escapes capture")
-	add(len(o.ExcludeInboundPorts) > 0 && !o.InboundPorts.All, "-d --istio-local-exclude-ports has an effect only with -b '*'")
-	add(len(o.OutboundPorts) > 0 && o.OutboundCIDRs.All, "-q --istio-outbound-ports adds nothing to -i '*'")
-	add(!o.RedirectDNS && o.InboundPorts.None() && o.OutboundCIDRs.None() && len(o.OutboundPorts) == 0, "nothing is captured: neither -b nor -i is set")
-	return warnings
 }

@@ -58,16 +58,26 @@ type Environment struct {
 	LookupGroup func(group string) (gid uint32, ok bool) // for the owner groups
 }
 
-// defaultUIDs are the proxy's UIDs if nobody sets them.
-func defaultUIDs(env Environment) []uint32 {
-	user := env.Vars["ENVOY_USER"]
+// defaults are those that depend on more than the flag itself.
+func (c *Command) defaults(mode Mode, env Environment) {
+	uid := uint32(istio.ProxyUID)
+	if mode == Listed {
+		uid = listedUID
+		c.Options.listedDefaults()
+	}
+	c.Options.ProxyUIDs = []uint32{env.proxyUID(uid)}
+}
+
+// proxyUID is that of $ENVOY_USER, if there's such a user.
+func (e Environment) proxyUID(otherwise uint32) uint32 {
+	user := e.Vars["ENVOY_USER"]
 	if user == "" {
 		user = "istio-proxy"
 	}
-	if env.LookupUID != nil {
-		if uid, ok := env.LookupUID(user); ok {
-			return []uint32{uid}
+	if e.LookupUID != nil {
+		if uid, ok := e.LookupUID(user); ok {
+			return uid
 		}
 	}
-	return []uint32{istio.ProxyUID}
+	return otherwise
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -72,14 +73,14 @@ func ownFlags() []option {
 		{"dns-port", "", ownEnv("DNS_PORT"), "PORT", "port of the resolver that captured queries go to", port(func(c *Command) *uint16 { return &c.Options.DNSPort })},
 		{"probe", "", ownEnv("PROBE"), "", "verify: also make connections and see where they arrive; before the proxy starts", boolean(func(c *Command) *bool { return &c.Probe })},
 		{"record", "", ownEnv("RECORD"), "FILE", "where the evidence goes; default " + RecordDefault + " if that folder is writable", setRecord},
-		{"mode", "", ownEnv("MODE"), "MODE", "all", unbuilt(string(All))},
+		{"mode", "", ownEnv("MODE"), "MODE", "all captures what isn't bypassed, listed what is registered", setMode},
 		{"arming", "", ownEnv("ARMING"), "WHEN", "early", unbuilt("early")},
 		{"dialect", "", ownEnv("DIALECT"), "NAME", "of iptables' rules: pillion, or as they're known elsewhere istio, istio-1.8, tsf", oneOf(func(c *Command) *string { return &c.Dialect }, "pillion", "istio", "istio-1.8", "tsf")},
 		{"bypass", "", ownEnv("BYPASS"), "RULE", "left alone, such as 'out tcp port 9000 to 10.0.0.0/8 uid 106 because backups'; may be repeated", setBypass},
 		{"proxy-mark", "", ownEnv("PROXY_MARK"), "MARK[/MASK]", "packets with this mark are the proxy's", setProxyMark},
-		{"pod-ips", "", ownEnv("POD_IPS"), "IPS", unbuiltUsage, unbuilt("")},
-		{"listed-inbound", "", ownEnv("LISTED_INBOUND"), "LIST", unbuiltUsage, unbuilt("")},
-		{"listed-outbound", "", ownEnv("LISTED_OUTBOUND"), "LIST", unbuiltUsage, unbuilt("")},
+		{"pod-ips", "", ownEnv("POD_IPS"), "IPS", "listed mode: addresses the proxy listens on; default: the pod's", addrs(func(c *Command) *[]netip.Addr { return &c.Options.PodIPs })},
+		{"listed-inbound", "", ownEnv("LISTED_INBOUND"), "IP:PORT,...", "listed mode: what is inbound at first", setListedIn},
+		{"listed-outbound", "", ownEnv("LISTED_OUTBOUND"), "IPS", "listed mode: what is outbound at first", addrs(func(c *Command) *[]netip.Addr { return &c.Options.ListedOut })},
 	}
 }
 

@@ -15,6 +15,37 @@ const (
 	SetArmed = "armed" // late arming: protocols that are captured
 )
 
+// LiveKind is what a live set holds. It fails if there's no live set of that name.
+func LiveKind(set string) (Kind, bool) {
+	kind, ok := map[string]Kind{
+		SetIn4: KindIPv4Port, SetIn6: KindIPv6Port, SetVIP4: KindIPv4, SetVIP6: KindIPv6, SetArmed: KindProto,
+	}[set]
+	return kind, ok
+}
+
+// live declares a live set with those of its first elements that suit it.
+func (b *builder) live(name string, first []Element) *Set {
+	kind, _ := LiveKind(name)
+	first = slices.DeleteFunc(slices.Clone(first), func(e Element) bool { return !e.suits(kind) })
+	return b.set(Set{Name: name, Kind: kind, Live: true, First: first})
+}
+
+func (c Contents) in() []Element {
+	list := make([]Element, len(c.In))
+	for i, a := range c.In {
+		list[i] = Element{Addr: a.Addr(), Port: a.Port()}
+	}
+	return list
+}
+
+func (c Contents) out() []Element {
+	list := make([]Element, len(c.Out))
+	for i, a := range c.Out {
+		list[i] = Element{Addr: a}
+	}
+	return list
+}
+
 // Element is one entry of a live set: an address, an address and a port, or a protocol.
 type Element struct {
 	Addr  netip.Addr
@@ -77,9 +108,4 @@ func (e Element) suits(kind Kind) bool {
 	default:
 		return true
 	}
-}
-
-// LiveSets are the plan's, with their first contents.
-func (p *Plan) LiveSets() []*Set {
-	return slices.DeleteFunc(p.Rules().Sets, func(s *Set) bool { return !s.Live })
 }

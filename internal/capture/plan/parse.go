@@ -14,13 +14,14 @@ const subcommands = "apply verify explain diff clean watch help"
 // error tells of every mistake at once, each with flag, value and what is allowed.
 func Parse(args []string, env Environment) (*Command, error) {
 	c := &Command{Name: "apply", Options: Defaults(), Record: RecordDefault, Dialect: "pillion", Output: "text", ProbePort: defaultProbePort, ProbeTimeout: defaultProbeTimeout}
-	c.Options.ProxyUIDs = defaultUIDs(env)
 	args, errs := c.subcommand(args)
 	given, err := c.scan(args)
 	errs = append(errs, err)
+	c.defaults(modeOf(given, env), env)
 	for _, f := range flags() {
 		errs = append(errs, c.assign(f, given, env))
 	}
+	c.Options.listedPort()
 	errs = append(errs, c.lookUpGroups(env))
 	if c.Options.RedirectDNS && env.Resolvers != nil {
 		c.Options.Resolvers = env.Resolvers()

@@ -13,7 +13,7 @@ import (
 
 func compare() cmp.Options {
 	// How lists were written isn't what they mean: TestGiven looks at that.
-	return cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.AddrPort{}), cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(Given{})}
+	return cmp.Options{cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}, netip.AddrPort{}), cmpopts.EquateEmpty(), cmpopts.IgnoreTypes(Given{})}
 }
 
 func parse(t *testing.T, line string, vars map[string]string) *Command {
@@ -23,6 +23,13 @@ func parse(t *testing.T, line string, vars map[string]string) *Command {
 		t.Fatalf("%s: %v", line, err)
 	}
 	return c
+}
+
+func addrList(texts ...string) (list []netip.Addr) {
+	for _, s := range texts {
+		list = append(list, netip.MustParseAddr(s))
+	}
+	return list
 }
 
 func prefixes4(texts ...string) (list []netip.Prefix) {
@@ -66,6 +73,14 @@ func TestFlags(t *testing.T) {
 		{"", "--dual-stack", "ISTIO_DUAL_STACK", "true", func(*Options) {}},
 		{"", "--redirect-dns", "ISTIO_META_DNS_CAPTURE", "false", func(*Options) {}},
 		{"", "--redirect-dns", "ISTIO_META_DNS_CAPTURE", "true", func(o *Options) { o.RedirectDNS = true }},
+		{"", "--pod-ips", "PILLION_CAPTURE_POD_IPS", "fd00::7,10.0.0.7", func(o *Options) { o.PodIPs = addrList("10.0.0.7", "fd00::7") }},
+		{"", "--listed-inbound", "PILLION_CAPTURE_LISTED_INBOUND", "[fd00::7]:80,10.0.0.7:80,10.0.0.7:80", func(o *Options) {
+			o.ListedIn = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.7:80"), netip.MustParseAddrPort("[fd00::7]:80")}
+		}},
+		{"", "--listed-outbound", "PILLION_CAPTURE_LISTED_OUTBOUND", "240.0.0.1", func(o *Options) { o.ListedOut = addrList("240.0.0.1") }},
+		{"", "--mode", "PILLION_CAPTURE_MODE", "listed", func(o *Options) {
+			o.Mode, o.ProxyUIDs, o.InboundPort, o.DNSPort = Listed, []uint32{1000}, 15001, 55354
+		}},
 		{"", "--capture-all-dns", "CAPTURE_ALL_DNS", "1", func(o *Options) { o.CaptureAllDNS = true }},
 		{"", "--drop-invalid", "INVALID_DROP", "0", func(*Options) {}},
 		{"-t", "--istio-inbound-tproxy-mark", "ISTIO_INBOUND_TPROXY_MARK", "0x10", func(o *Options) { o.TProxyMark = 16 }},
@@ -201,16 +216,16 @@ func TestRefusals(t *testing.T) {
 		{"", "ISTIO_META_DNS_CAPTURE=yes", `environment ISTIO_META_DNS_CAPTURE: "yes": want true or false`},
 		{"--capture-all-dns=no", "", `flag --capture-all-dns: "no": want true or false`},
 		{"", "INVALID_DROP=2", `environment INVALID_DROP: "2": want true or false`},
-		{"--mode listed", "", `flag --mode: "listed": this isn't built yet; want "all"`},
+		{"--mode some", "", `flag --mode: "some": want all or listed`},
 		{"--arming late", "", `flag --arming: "late": this isn't built yet; want "early"`},
 		{"--dialect linkerd", "", `flag --dialect: "linkerd": want one of pillion, istio, istio-1.8, tsf`},
 		{"--bypass out", "", `flag --bypass: "out": it leaves everything alone`},
 		{"--proxy-mark 0", "", `flag --proxy-mark: "0": "0" is not a number from 1 to 4294967295`},
 		{"--proxy-mark 010", "", `"010" is not a number`},
 		{"--proxy-mark 3/0x2", "", `flag --proxy-mark: "3/0x2": the value has bits that the mask takes away`},
-		{"--pod-ips 1.2.3.4", "", `flag --pod-ips`},
-		{"--listed-inbound 1.2.3.4:5", "", `flag --listed-inbound`},
-		{"--listed-outbound 1.2.3.4", "", `flag --listed-outbound`},
+		{"--pod-ips 1.2.3.4/32", "", `flag --pod-ips: "1.2.3.4/32": "1.2.3.4/32" is not an IP address`},
+		{"--listed-inbound 1.2.3.4", "", `flag --listed-inbound: "1.2.3.4": "1.2.3.4" is not an address and port`},
+		{"--listed-outbound 0.0.0.0", "", `flag --listed-outbound: "0.0.0.0": "0.0.0.0" is not an IP address`},
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS=1,nobody-knows", `environment ISTIO_OUTBOUND_OWNER_GROUPS: "nobody-knows" is neither a number nor a group of /etc/group`},
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=*", `environment ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "*" is neither a number`},
 		{"", "ISTIO_OUTBOUND_OWNER_GROUPS=1" + strings.Repeat(",2", 64), `65 groups are more than the 64 allowed`},

@@ -43,7 +43,9 @@ func (p *Plan) Rules() *Ruleset {
 	b.invalid()
 	b.inbound()
 	b.outbound()
-	b.fromProxy()
+	if p.Mode != Listed {
+		b.fromProxy()
+	}
 	return &Ruleset{Plan: p, Chains: b.chains, Sets: b.sets}
 }
 
@@ -102,6 +104,10 @@ func (b *builder) inbound() {
 	b.scope()
 	b.exempt()
 	b.bypass()
+	if b.plan.Mode == Listed {
+		b.listedIn()
+		return
+	}
 	in := b.plan.In
 	do := Action{Kind: DoRedirect, To: VerdictInbound, Port: in.Port}
 	switch {
@@ -117,7 +123,9 @@ func (b *builder) outbound() {
 	b.nat(chainOut, Output)
 	b.scope()
 	b.exempt()
-	b.passthrough()
+	if b.plan.Mode != Listed {
+		b.passthrough()
+	}
 	b.identity()
 	b.dns()
 	b.loopback()
@@ -151,16 +159,17 @@ type family struct {
 	number                uint32
 	kind                  Kind
 	passthrough, loopback netip.Prefix
-	localhost             netip.Addr
+	localhost, to         netip.Addr // to: where DNAT leads
+	in, vip               string     // names of the live sets
 }
 
 func (b *builder) families() []family {
 	var list []family
 	if b.plan.Families.V4 {
-		list = append(list, family{true, "4", NFProtoIPv4, KindIPv4, host(istio.PassthroughV4), b.plan.Loopback, host("127.0.0.1").Addr()})
+		list = append(list, family{true, "4", NFProtoIPv4, KindIPv4, host(istio.PassthroughV4), b.plan.Loopback, host("127.0.0.1").Addr(), b.plan.Out.To4, SetIn4, SetVIP4})
 	}
 	if b.plan.Families.V6 {
-		list = append(list, family{false, "6", NFProtoIPv6, KindIPv6, host(istio.PassthroughV6), host("::1"), netip.IPv6Loopback()})
+		list = append(list, family{false, "6", NFProtoIPv6, KindIPv6, host(istio.PassthroughV6), host("::1"), netip.IPv6Loopback(), b.plan.Out.To6, SetIn6, SetVIP6})
 	}
 	return list
 }

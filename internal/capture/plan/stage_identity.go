@@ -23,8 +23,12 @@ type owner struct {
 }
 
 func (b *builder) identity() {
+	do := Action{Kind: DoGoto, Chain: chainFromProxy}
+	if b.plan.Mode == Listed {
+		do = Action{Kind: DoReturn}
+	}
 	for _, p := range b.proxies() {
-		b.rule(StageIdentity, p.what, p.reason, Action{Kind: DoGoto, Chain: chainFromProxy}, p.is)
+		b.rule(StageIdentity, p.what, p.reason, do, p.is)
 	}
 	for _, p := range b.strangers() {
 		b.leave(StageIdentity, p.what, p.reason, p.is)

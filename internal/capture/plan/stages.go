@@ -86,6 +86,10 @@ func (b *builder) lifted(f family) bool {
 
 func (b *builder) capture() {
 	out := b.plan.Out
+	if b.plan.Mode == Listed {
+		b.listedOut()
+		return
+	}
 	do := Action{Kind: DoRedirect, To: VerdictOutbound, Port: out.Port}
 	if len(out.Ports) > 0 {
 		set := b.set(Set{Name: "out_ports", Kind: KindPort, Ranges: out.Ports})
@@ -97,4 +101,21 @@ func (b *builder) capture() {
 		return
 	}
 	b.prefixes(StageCapture, "dst", "out", "-i, includeOutboundIPRanges", FieldDst, out.CIDRs.List, do, tcp)
+}
+
+// listedIn and listedOut capture what the live sets hold.
+func (b *builder) listedIn() {
+	do := Action{Kind: DoRedirect, To: VerdictInbound, Port: b.plan.In.Port}
+	for _, f := range b.families() {
+		set := b.live(f.in, b.plan.First.in())
+		b.rule(StageCapture, "listed"+f.suffix, "registered", do, Cond{Field: FieldDstAndTCPPort, Set: set})
+	}
+}
+
+func (b *builder) listedOut() {
+	for _, f := range b.families() {
+		do := Action{Kind: DoDNAT, To: VerdictOutbound, Addr: f.to, Port: b.plan.Out.Port}
+		set := b.live(f.vip, b.plan.First.out())
+		b.rule(StageCapture, "vip"+f.suffix, "registered", do, Cond{Field: FieldProto, Number: TCP}, Cond{Field: FieldDst, Set: set})
+	}
 }

@@ -75,7 +75,13 @@ func (r *run) plan(system capture.System) (*plan.Plan, error) {
 	if err != nil {
 		return nil, kernel(err)
 	}
-	p, more, err := plan.New(r.command.Options, families)
+	options := r.command.Options
+	if options.Mode == plan.Listed && len(options.PodIPs) == 0 {
+		if options.PodIPs, err = capture.PodIPs(system.Links, families); err != nil {
+			return nil, kernel(err)
+		}
+	}
+	p, more, err := plan.New(options, families)
 	if err != nil {
 		return nil, err
 	}
