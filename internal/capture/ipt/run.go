@@ -1,12 +1,9 @@
 package ipt
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -46,28 +43,18 @@ func lockFile(private bool) string {
 // Exec runs programs for real. ownLock keeps iptables-legacy from waiting for others than this pod's.
 func Exec(ownLock bool) Runner {
 	return func(program string, args []string, input string) (string, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), runTime)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "XTABLES_LOCKFILE=" + lockFile(ownLock)}
-		cmd.Stdin = strings.NewReader(input)
-		var out, complaint limited
-		cmd.Stdout, cmd.Stderr = &out, &complaint
-		if err := cmd.Run(); err != nil {
-			return "", fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, firstLines(complaint.String()))
+		env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "XTABLES_LOCKFILE=" + lockFile(ownLock)}
+		c, err := newChild(input)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", program, err)
 		}
-		return out.String(), nil
+		defer c.close()
+		if err = c.run(program, args, env); err == nil {
+			return c.output(1)
+		}
+		complaint, _ := c.output(2)
+		return "", fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, firstLines(complaint))
 	}
-}
-
-// limited keeps a program that never stops talking from filling the memory.
-type limited struct{ bytes.Buffer }
-
-func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > maxOutput {
-		return 0, fmt.Errorf("more than %d bytes of output", maxOutput)
-	}
-	return l.Buffer.Write(p)
 }
 
 // firstLines is enough of a complaint to act on.
@@ -85,8 +72,8 @@ func (b *Backend) classify(doing string, err error) error {
 	if lacking := b.lacking(); lacking != nil {
 		return fmt.Errorf("%s: %w (%w)", doing, lacking, err)
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() != versionProblem {
+	var exit ExitError
+	if errors.As(err, &exit) && exit != versionProblem {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return fmt.Errorf("%s: %w (%w)", doing, nft.ErrUnsupported, err)

@@ -88,13 +88,17 @@ func measure(w io.Writer, binary string) error {
 			return err
 		}
 	}
-	return inFreshNamespace(func() error {
+	err = inFreshNamespace(func() error {
 		children, err := countChildren(binary, injected())
 		if err == nil {
 			fmt.Fprintf(w, "capture/process children %d (bar 0)\n", children)
 		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return restore(w, binary)
 }
 
 // line prints one median; bar 0 means that there is none.
