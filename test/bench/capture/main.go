@@ -88,17 +88,27 @@ func measure(w io.Writer, binary string) error {
 			return err
 		}
 	}
-	err = inFreshNamespace(func() error {
-		children, err := countChildren(binary, injected())
-		if err == nil {
-			fmt.Fprintf(w, "capture/process children %d (bar 0)\n", children)
-		}
-		return err
-	})
-	if err != nil {
+	if err := children(w, binary); err != nil {
 		return err
 	}
-	return restore(w, binary)
+	if err := restore(w, binary); err != nil {
+		return err
+	}
+	return reapply(w)
+}
+
+// children counts the processes that a first and a second run start.
+func children(w io.Writer, binary string) error {
+	return inFreshNamespace(func() error {
+		for _, name := range []string{"process", "rerun"} {
+			n, err := countChildren(binary, injected())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(w, "capture/%s children %d (bar 0)\n", name, n)
+		}
+		return nil
+	})
 }
 
 // line prints one median; bar 0 means that there is none.
@@ -159,31 +169,34 @@ func rerun(binary string) (time.Duration, error) {
 
 // inProcess times Apply itself, connections to the kernel included.
 func inProcess() (time.Duration, error) {
-	return timed(func() error {
-		rules, err := nft.Open()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rules.Close() }()
-		links, err := capture.OpenLinks()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = links.Close() }()
-		command, err := plan.Parse(injected(), plan.Environment{})
-		if err != nil {
-			return err
-		}
-		system := capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: "bench"}
-		families, _, err := capture.Families(command.Options.Families, links)
-		if err != nil {
-			return err
-		}
-		p, _, err := plan.New(command.Options, families)
-		if err != nil {
-			return err
-		}
-		_, err = system.Apply(p, false)
+	return timed(func() error { return apply(injected()) })
+}
+
+// apply makes a command line's plan true in the calling thread's namespace.
+func apply(args []string) error {
+	rules, err := nft.Open()
+	if err != nil {
 		return err
-	})
+	}
+	defer func() { _ = rules.Close() }()
+	links, err := capture.OpenLinks()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = links.Close() }()
+	command, err := plan.Parse(args, plan.Environment{})
+	if err != nil {
+		return err
+	}
+	system := capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: "bench"}
+	families, _, err := capture.Families(command.Options.Families, links)
+	if err != nil {
+		return err
+	}
+	p, _, err := plan.New(command.Options, families)
+	if err != nil {
+		return err
+	}
+	_, err = system.Apply(p, false)
+	return err
 }
