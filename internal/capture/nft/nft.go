@@ -17,7 +17,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
-// Backend is a netlink connection to one network namespace's nftables. Not safe for concurrent use.
+// Backend is a netlink connection to one network namespace's nftables. Not safe for concurrent use; every call must come
+// from a thread in that namespace, for after an error the connection is made anew.
 type Backend struct {
 	dial func() (wire, error)
 	conn *nftables.Conn

@@ -105,6 +105,10 @@ func (b *Backend) readSets(s *state) error {
 		return fmt.Errorf("listing sets: %w", err)
 	}
 	for _, set := range sets {
+		if _, live := plan.LiveKind(set.Name); live {
+			s.sets = append(s.sets, knownSet{set: set}) // its elements are nobody's business here, and may be many
+			continue
+		}
 		elems, err := b.conn.GetSetElements(set)
 		if err != nil {
 			return fmt.Errorf("reading set %s: %w", set.Name, err)
