@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -22,16 +23,20 @@ func Families(choice plan.FamilyChoice, links Links) (f plan.Families, warnings 
 	if err != nil {
 		return plan.Families{}, nil, err
 	}
-	for _, a := range addresses {
-		if reachable(a) {
-			f.V4 = f.V4 || a.Is4()
-			f.V6 = f.V6 || a.Is6()
-		}
-	}
+	f = FamiliesOf(slices.DeleteFunc(addresses, func(a netip.Addr) bool { return !reachable(a) }))
 	if f == (plan.Families{}) {
 		return plan.Families{V4: true, V6: true}, []string{"no interface has an address yet: both IP families are captured"}, nil
 	}
 	return f, nil, nil
+}
+
+// FamiliesOf are those that any of the addresses is of.
+func FamiliesOf(addresses []netip.Addr) (f plan.Families) {
+	for _, a := range addresses {
+		f.V4 = f.V4 || a.Is4()
+		f.V6 = f.V6 || a.Is6()
+	}
+	return f
 }
 
 func reachable(a netip.Addr) bool {

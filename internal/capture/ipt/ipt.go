@@ -7,7 +7,6 @@ package ipt
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -19,8 +18,10 @@ type Backend struct {
 	programs Programs
 	dialect  text.Dialect
 	outside  Outside
-	have     map[bool]*state // by family (true: IPv6), as of the last Compare
-	differs  map[bool]bool   // the same
+	// By family (true: IPv6), as of the last Compare.
+	have    map[bool]*state
+	want    map[bool]text.File
+	differs map[bool]bool
 }
 
 // Outside is what the backend asks of the world.
@@ -44,49 +45,49 @@ func (b *Backend) Name() string { return "iptables-" + string(b.programs.Variant
 // Compare reads our chains back and holds them against want, in order. It writes nothing.
 func (b *Backend) Compare(want *plan.Ruleset, _ string) (nft.Report, error) {
 	report := nft.Report{Counters: map[string]nft.Counter{}}
-	files, err := b.files(want)
-	if err != nil {
-		return report, err
-	}
 	b.have, b.differs = map[bool]*state{}, map[bool]bool{}
 	for _, v6 := range []bool{false, true} {
-		s, err := b.read(v6, files[v6])
+		s, err := b.read(v6)
 		if err != nil {
 			return report, err
 		}
+		b.have[v6] = s
+	}
+	var err error
+	if b.want, err = b.files(want); err != nil {
+		return report, err
+	}
+	for _, v6 := range []bool{false, true} {
+		s := b.have[v6]
 		report.Foreign = append(report.Foreign, s.foreign()...)
 		c := &comparison{program: program(v6), have: s, counters: report.Counters}
-		c.file(files[v6])
+		c.file(b.want[v6])
 		report.Differences = append(report.Differences, c.list...)
-		b.have[v6], b.differs[v6] = s, len(c.list) > 0
+		b.differs[v6] = len(c.list) > 0
 	}
 	return report, nil
 }
 
 // Replace makes our chains what want says, in one transaction a table and family. Counters of rules that stay go on from
 // where they were read. Compare must have been called.
-func (b *Backend) Replace(want *plan.Ruleset, _ string) error {
-	files, err := b.files(want)
-	if err != nil {
-		return err
-	}
+func (b *Backend) Replace(*plan.Ruleset, string) error {
 	var errs []error
 	all := !b.differs[false] && !b.differs[true]
 	for _, v6 := range []bool{false, true} {
 		if !b.differs[v6] && !all {
 			continue
 		}
-		if input := b.have[v6].restore(files[v6]); input != "" {
+		if input := b.have[v6].restore(b.want[v6]); input != "" {
 			errs = append(errs, b.restore(v6, input))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// files are the wanted rules by family; a family without any has an empty file.
+// files are the wanted rules by family, with what live sets hold; a family without any has an empty file.
 func (b *Backend) files(want *plan.Ruleset) (map[bool]text.File, error) {
 	files := map[bool]text.File{false: {}, true: {V6: true}}
-	list, err := text.Files(want.Plan, b.dialect)
+	list, err := text.Files(b.kept(want), b.dialect)
 	for _, f := range list {
 		files[f.V6] = f
 	}
@@ -94,7 +95,7 @@ func (b *Backend) files(want *plan.Ruleset) (map[bool]text.File, error) {
 }
 
 // read lists what is ours in a family.
-func (b *Backend) read(v6 bool, want text.File) (*state, error) {
+func (b *Backend) read(v6 bool) (*state, error) {
 	present, err := b.outside.Present(b.programs.Variant, v6)
 	if err != nil {
 		return nil, fmt.Errorf("looking for rules of %s: %w", b.Name(), err)
@@ -103,7 +104,7 @@ func (b *Backend) read(v6 bool, want text.File) (*state, error) {
 		return &state{program: program(v6)}, nil
 	}
 	args := []string{"-c"}
-	if len(present) == 1 && !slices.ContainsFunc(want.Tables, func(t text.Table) bool { return t.Name != present[0] }) {
+	if len(present) == 1 {
 		args = append(args, "-t", present[0])
 	}
 	out, err := b.outside.Run(b.programs.save(v6), args, "")

@@ -3,6 +3,7 @@
 package ipt
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -90,6 +91,8 @@ func rules(t *testing.T, line string, families plan.Families) *plan.Ruleset {
 func resolvers() []netip.Addr {
 	return []netip.Addr{netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("10.96.0.11"), netip.MustParseAddr("fd96::a")}
 }
+
+const listed = "--mode listed -u 1000 -p 15001 -z 15001 --dns-port 55354 --redirect-dns --capture-all-dns --pod-ips 9.77.7.28"
 
 const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
 
@@ -236,6 +239,71 @@ func TestConvergesFromAnyOther(t *testing.T) {
 				return err
 			})
 		}
+	})
+}
+
+// The listing of TSF Mesh is reproduced byte for byte.
+func TestTSFListing(t *testing.T) {
+	want, err := os.ReadFile("testdata/tsf.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, variant Variant) {
+		ns := nstest.New(t)
+		ns.Must(t, func() error {
+			r := rules(t, listed+" --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", plan.Families{V4: true})
+			for range 2 {
+				if _, err := converge(backend(variant, text.TSF), r); err != nil {
+					return err
+				}
+				got, err := listing(variant, false)
+				if d := cmp.Diff(string(want), got); d != "" || err != nil {
+					t.Errorf("%s %v", d, err)
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// What live sets hold is kept by an apply that says otherwise, also if it is nothing; first contents are for sets that
+// aren't there yet.
+func TestLiveSetsAreKept(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		ns := nstest.New(t)
+		ns.Must(t, func() error {
+			families := plan.Families{V4: true}
+			if _, err := converge(backend(variant, text.Pillion), rules(t, injected, families)); err != nil {
+				return err
+			}
+			expect := func(line string, writes int, want string) error {
+				wrote, err := converge(backend(variant, text.Pillion), rules(t, line, families))
+				if wrote != writes {
+					t.Errorf("%s: %d writes, want %d", line, wrote, writes)
+				}
+				text, failed := listing(variant, false)
+				var got []string
+				for l := range strings.Lines(text) {
+					if strings.Contains(l, "capture.listed4") {
+						_, l, _ = strings.Cut(l, "-d ")
+						got = append(got, strings.Fields(l)[0])
+					}
+				}
+				if strings.Join(got, " ") != want {
+					t.Errorf("%s: %v is listed, want %s", line, got, want)
+				}
+				return errors.Join(err, failed)
+			}
+			first := " --listed-inbound 9.77.7.28:80,9.77.7.29:81"
+			return errors.Join(
+				expect(listed+first, 1, "9.77.7.28/32 9.77.7.29/32"),
+				expect(listed+" --listed-inbound 9.77.7.30:80", 0, "9.77.7.28/32 9.77.7.29/32"),
+				expect(listed+" --drop-invalid", 1, "9.77.7.28/32 9.77.7.29/32"),
+				expect(injected, 1, ""),
+				expect(listed, 1, ""),
+				expect(listed+first, 0, ""),
+			)
+		})
 	})
 }
 

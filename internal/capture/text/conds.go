@@ -70,9 +70,26 @@ func (w *writer) cond(c plan.Cond) ([]match, error) {
 		return sourcePorts(c, "udp"), nil
 	case plan.FieldPort:
 		return ports(c, ""), nil
+	case plan.FieldDstAndTCPPort:
+		return w.listed(c)
 	default:
 		return more(c)
 	}
+}
+
+// listed are the elements of a live set of addresses and ports.
+func (w *writer) listed(c plan.Cond) ([]match, error) {
+	if c.Set == nil || c.Not {
+		return nil, errTwice
+	}
+	var all []match
+	for _, e := range c.Set.First {
+		if e.Addr.Is4() != w.v6 {
+			port := plan.Range{Lo: uint32(e.Port), Hi: uint32(e.Port)}
+			all = append(all, match{dst: single(e.Addr), proto: "tcp", ports: []portMatch{{ranges: []plan.Range{port}}}})
+		}
+	}
+	return all, nil
 }
 
 // more are the conditions that iptables has a module for.
@@ -202,7 +219,10 @@ func interfaces(c plan.Cond) ([]match, error) {
 func (w *writer) addresses(c plan.Cond) ([]match, error) {
 	prefixes := []netip.Prefix{c.Prefix}
 	if c.Set != nil {
-		prefixes = c.Set.Prefixes
+		prefixes = slices.Clone(c.Set.Prefixes)
+		for _, e := range c.Set.First {
+			prefixes = append(prefixes, netip.PrefixFrom(e.Addr, e.Addr.BitLen()))
+		}
 	}
 	prefixes = slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() == w.v6 })
 	if c.Not && len(prefixes) > 1 {

@@ -33,6 +33,8 @@ func v4() plan.Families { return plan.Families{V4: true} }
 
 func dual() plan.Families { return plan.Families{V4: true, V6: true} }
 
+const listed = "--mode listed -u 1000 -p 15001 -z 15001 --dns-port 55354 --redirect-dns --capture-all-dns --pod-ips 9.77.7.28"
+
 const injected = "-p 15001 -z 15006 -u 1337 -m REDIRECT -i * -b * -d 15090,15021,15020"
 
 func TestGolden(t *testing.T) {
@@ -49,6 +51,9 @@ func TestGolden(t *testing.T) {
 		"dns-all":        {Pillion, injected + " --redirect-dns --capture-all-dns", dual()},
 		"istio-dns":      {Istio, injected + " --redirect-dns", dual()},
 		"istio-dns-all":  {Istio, injected + " --redirect-dns --capture-all-dns", v4()},
+		"listed":         {Pillion, listed + ",fd00::7 --listed-inbound 9.77.7.28:8089,9.77.7.28:9090,[fd00::7]:80 --listed-outbound 240.0.0.10,240.0.0.11", dual()},
+		"listed-empty":   {Pillion, listed, v4()},
+		"tsf":            {TSF, listed + " --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", v4()},
 		"istio":          {Istio, injected, dual()},
 		"istio-lists":    {Istio, "-u 1337 -g 1338 -i 10.9.0.0/16,10.2.0.0/16 -x 10.9.1.0/24,10.2.3.4 -q 443,80 -o 7,6 -b 9001,80", v4()},
 		"istio-loopback": {Istio, "-i 127.0.0.0/8,10.0.0.0/8", v4()},

@@ -96,7 +96,27 @@ func (w *writer) rule(rules *plan.Ruleset, p place, r plan.Rule, before []match)
 			return err
 		}
 	}
+	w.live(p, r)
 	return nil
+}
+
+// live leaves a rule that does nothing after the elements of a live set: where it is, the set exists, though it may be
+// empty, and an apply keeps what it holds.
+func (w *writer) live(p place, r plan.Rule) {
+	for _, c := range r.Conds {
+		if c.Set != nil && c.Set.Live && w.holds(c.Set.Kind) {
+			id := LiveMark + c.Set.Name
+			w.add(p.table, p.chain, id, comment(id))
+		}
+	}
+}
+
+// LiveMark is what the comment after the elements of a live set starts with; the set's name follows.
+const LiveMark = "live."
+
+// holds tells whether a set is of the family.
+func (w *writer) holds(kind plan.Kind) bool {
+	return w.v6 == (kind == plan.KindIPv6 || kind == plan.KindIPv6Port)
 }
 
 // inline writes the rules of the chain r goes to, each with r's condition before its own. What falls off that chain's

@@ -76,6 +76,9 @@ func (r *run) plan(system capture.System) (*plan.Plan, error) {
 		return nil, kernel(err)
 	}
 	options := r.command.Options
+	if len(warnings) > 0 && len(options.PodIPs) > 0 {
+		families, warnings = capture.FamiliesOf(options.PodIPs), nil // no interface tells, but the user does
+	}
 	if options.Mode == plan.Listed && len(options.PodIPs) == 0 {
 		if options.PodIPs, err = capture.PodIPs(system.Links, families); err != nil {
 			return nil, kernel(err)

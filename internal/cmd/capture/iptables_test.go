@@ -157,6 +157,59 @@ func addOthers(variant string) error {
 	return nil
 }
 
+// The listings of the founding documents come out of the command lines that ask for them, byte for byte, whatever the
+// namespace holds of others', run after run; and nothing of them is left by clean.
+func TestFoundingListings(t *testing.T) {
+	needIptables(t)
+	for file, line := range map[string]string{
+		"istio-1.8": "--dialect istio-1.8 -i * -b * -u 1337 -d 22,15090,15021,15020 --ip-families ipv4",
+		"tsf": "--dialect tsf --mode listed -u 1000 -p 15001 -z 15001 --dns-port 55354 --redirect-dns --capture-all-dns --pod-ips 9.77.7.28" +
+			" --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10",
+	} {
+		want, err := os.ReadFile("../../capture/ipt/testdata/" + file + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, variant := range []string{"nft", "legacy"} {
+			nstest.New(t).Must(t, func() error {
+				ask := "--backend iptables --force-iptables-binary " + variant + " --record= " + line
+				if file == "istio-1.8" {
+					if err := addPlugin(variant); err != nil {
+						return err
+					}
+				}
+				before := listing(t, variant)
+				for run, result := range []string{"applied", "unchanged", "unchanged"} {
+					call(ask).expect(t, fmt.Sprintf("%s, run %d", ask, run+1), 0, result)
+					out, err := exec.Command("iptables-"+variant, "-t", "nat", "-S").Output()
+					if string(out) != string(want) || err != nil {
+						t.Errorf("%s, run %d: %v\n%s", ask, run+1, err, out)
+					}
+				}
+				call("clean --record=").expect(t, "clean", 0, "cleaned")
+				if after := listing(t, variant); after != before {
+					t.Errorf("%s: before\n%safter clean\n%s", ask, before, after)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// addPlugin puts the two rules of a network plugin there that the listing of Istio 1.8 has.
+func addPlugin(variant string) error {
+	for _, args := range [][]string{
+		{"-A", "PREROUTING", "-s", "169.254.1.1/32", "-i", "veth1", "-m", "comment", "--comment", "yangtse PREROUTING rules", "-j", "RETURN"},
+		{"-A", "POSTROUTING", "-o", "eth0", "-m", "comment", "--comment", "yangtse SNAT rules", "-j", "MASQUERADE", "--random"},
+	} {
+		out, err := exec.Command("iptables-"+variant, append([]string{"-t", "nat"}, args...)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
+
 // A kernel without nftables, but with iptables' older tables: nobody has to ask for them.
 func TestFallbackToLegacy(t *testing.T) {
 	needIptables(t)
