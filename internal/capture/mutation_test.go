@@ -16,7 +16,8 @@ import (
 
 // mutated are the plans whose every rule is broken in every way: together they have every rule there is.
 func mutated() []string {
-	return []string{everything, listed, injected + " --ip-families ipv4", "-i 127.0.0.0/8,10.0.0.0/8 -b 80"}
+	return []string{everything, listed, injected + " --ip-families ipv4", "-i 127.0.0.0/8,10.0.0.0/8 -b 80",
+		dnsServers, dnsAll, registered, owned, injected + " --proxy-mark 0x100/0xff00 --drop-invalid"}
 }
 
 // mutation is one thing wrong with a ruleset, and what verify must name.
@@ -147,18 +148,36 @@ func ofRule(right *plan.Ruleset, c, r int) (all []mutation) {
 		alter(fmt.Sprintf("negation %d", i), turned, rule.Do)
 		alter(fmt.Sprintf("lack of condition %d", i), slices.Delete(slices.Clone(rule.Conds), i, i+1), rule.Do)
 	}
-	switch rule.Do.Kind {
-	case plan.DoReturn:
-		alter("redirect instead", append(slices.Clone(rule.Conds), plan.Cond{Field: plan.FieldProto, Number: plan.TCP}), plan.Action{Kind: plan.DoRedirect, Port: 1})
-	case plan.DoRedirect:
-		other := rule.Do
-		other.Port++
-		alter("another port", rule.Conds, other)
-		alter("return instead", rule.Conds, plan.Action{})
-	default:
+	if rule.Do.Kind != plan.DoReturn {
 		alter("return instead", rule.Conds, plan.Action{})
 	}
+	if rule.Do.Kind != plan.DoDrop {
+		alter("drop instead", rule.Conds, plan.Action{Kind: plan.DoDrop})
+	}
+	for how, other := range otherActions(rule.Do) {
+		alter(how, rule.Conds, other)
+	}
 	return all
+}
+
+// otherActions are nearly the same.
+func otherActions(do plan.Action) map[string]plan.Action {
+	port, mark, zone, addr := do, do, do, do
+	port.Port, mark.Mark, zone.Zone, addr.Addr = do.Port+1, do.Mark+1, do.Zone+1, do.Addr.Next()
+	switch do.Kind {
+	case plan.DoRedirect:
+		return map[string]plan.Action{"another port": port}
+	case plan.DoDNAT:
+		return map[string]plan.Action{"another port": port, "another address": addr}
+	case plan.DoTProxy:
+		return map[string]plan.Action{"another port": port, "another mark": mark}
+	case plan.DoMark:
+		return map[string]plan.Action{"another mark": mark}
+	case plan.DoZone:
+		return map[string]plan.Action{"another zone": zone}
+	default:
+		return nil
+	}
 }
 
 func ofSet(right *plan.Set) map[string]*plan.Set {

@@ -53,13 +53,15 @@ type Trace struct {
 
 // Eval follows a packet through the rules. It alone knows what they mean: explain and every behavioural test use it.
 // Live sets hold what p.First says.
-func (p *Plan) Eval(packet Packet) Trace {
+func (p *Plan) Eval(packet Packet) Trace { return p.Rules().Eval(packet) }
+
+// Eval is the same for rules that may be no plan's.
+func (r *Ruleset) Eval(packet Packet) Trace {
 	trace := Trace{Verdict: VerdictLeft, Port: packet.Dst.Port(), OrigDst: packet.Dst, Mark: packet.Mark}
-	rules := p.Rules()
-	for _, chain := range rules.at(packet.Hook) {
+	for _, chain := range r.at(packet.Hook) {
 		packet.Mark = trace.Mark
 		for chain != nil && trace.Verdict != VerdictDropped {
-			chain = rules.chain(trace.walk(*chain, packet))
+			chain = r.chain(trace.walk(*chain, packet))
 		}
 	}
 	return trace
