@@ -94,6 +94,9 @@ func measure(w io.Writer, binary string) error {
 	if err := restore(w, binary); err != nil {
 		return err
 	}
+	if err := insert(w); err != nil {
+		return err
+	}
 	return reapply(w)
 }
 
