@@ -1,7 +1,8 @@
-# Two final targets, both FROM scratch:
-#   docker build --target operator -t pillion/pillion:dev .
-#   docker build --target sidecar  -t pillion/pillion-sidecar:dev .
-# `make image` builds the same images without a container engine.
+# Two final targets, both FROM scratch, and a third for kernels without nftables and for people who need a shell:
+#   docker build --target operator         -t pillion/pillion:dev .
+#   docker build --target sidecar          -t pillion/pillion-sidecar:dev .
+#   docker build --target sidecar-iptables -t pillion/pillion-sidecar:dev-iptables .
+# `make image` builds the first two without a container engine.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -23,6 +24,14 @@ ENV PATH=/usr/local/bin
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/pillion"]
 CMD ["operator"]
+
+FROM debian:stable-slim AS sidecar-iptables
+RUN apt-get update && apt-get install -y --no-install-recommends iptables iproute2 && rm -rf /var/lib/apt/lists/* \
+ && printf 'istio-proxy:x:1337:1337::/:/sbin/nologin\n' >>/etc/passwd && printf 'istio-proxy:x:1337:\n' >>/etc/group
+COPY --from=build /out/pillion-sidecar /out/pillion-capture /usr/local/bin/
+USER 1337:1337
+ENTRYPOINT ["/usr/local/bin/pillion-sidecar"]
+CMD ["agent"]
 
 FROM scratch AS sidecar
 COPY --from=build /out/passwd /out/group /etc/
