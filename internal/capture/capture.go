@@ -127,6 +127,8 @@ func (s System) converge(p *plan.Plan, force bool) (Result, error) {
 	var result Result
 	var refused error
 	var left []plan.Difference
+	var before int
+	var backend string
 	for attempt := range attempts {
 		report, err := s.Rules.Compare(want, about)
 		if err != nil {
@@ -136,17 +138,29 @@ func (s System) converge(p *plan.Plan, force bool) (Result, error) {
 		if len(left) == 0 && (!force || attempt > 0) {
 			return result, nil
 		}
-		if attempt == 0 {
-			result.Changed = countRules(left)
+		if backend != s.Rules.Name() { // a choice may turn to another one
+			backend, before, result.Changed = s.Rules.Name(), len(left), countRules(left)
 		}
 		if refused = s.Rules.Replace(want, about); errors.Is(refused, nft.ErrPermission) {
 			return result, refused
 		}
 	}
 	if refused == nil {
-		return result, fmt.Errorf("%w after writing them %d times; another program changes table inet %s: %s", ErrDiffers, attempts, plan.TableName, left[0])
+		return result, fmt.Errorf("%w after writing them %d times; another program changes %s: %s", ErrDiffers, attempts, place(backend), left[0])
 	}
-	return result, fmt.Errorf("%w; nothing was changed: %d differences from the plan remain, first: %s", refused, len(left), left[0])
+	done := "nothing was changed"
+	if len(left) < before { // iptables writes family by family
+		done = "not everything was changed"
+	}
+	return result, fmt.Errorf("%w; %s: %d differences from the plan remain, first: %s", refused, done, len(left), left[0])
+}
+
+// place is where a backend's rules are.
+func place(backend string) string {
+	if backend == Nftables {
+		return "table inet " + plan.TableName
+	}
+	return "its chains of " + backend
 }
 
 // countRules counts rules, not the chains, lists and counters that go with them; what concerns no rule counts as one.

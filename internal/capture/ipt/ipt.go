@@ -5,7 +5,6 @@
 package ipt
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
@@ -22,6 +21,8 @@ type Backend struct {
 	have    map[bool]*state
 	want    map[bool]text.File
 	differs map[bool]bool
+	wanted  *plan.Ruleset
+	report  nft.Report
 }
 
 // Outside is what the backend asks of the world.
@@ -44,50 +45,58 @@ func (b *Backend) Name() string { return "iptables-" + string(b.programs.Variant
 
 // Compare reads our chains back and holds them against want, in order. It writes nothing.
 func (b *Backend) Compare(want *plan.Ruleset, _ string) (nft.Report, error) {
-	report := nft.Report{Counters: map[string]nft.Counter{}}
-	b.have, b.differs = map[bool]*state{}, map[bool]bool{}
+	b.wanted, b.have = want, map[bool]*state{}
 	for _, v6 := range []bool{false, true} {
 		s, err := b.read(v6)
 		if err != nil {
-			return report, err
+			return nft.Report{}, err
 		}
 		b.have[v6] = s
 	}
-	var err error
-	if b.want, err = b.files(want); err != nil {
-		return report, err
+	err := b.plan(b.kept(want))
+	return b.report, err
+}
+
+// plan makes a plan the one that is wanted, and holds what was read against it.
+func (b *Backend) plan(p *plan.Plan) (err error) {
+	b.report, b.differs = nft.Report{Counters: map[string]nft.Counter{}}, map[bool]bool{}
+	if b.want, err = b.files(p); err != nil {
+		return err
 	}
 	for _, v6 := range []bool{false, true} {
 		s := b.have[v6]
-		report.Foreign = append(report.Foreign, s.foreign()...)
-		c := &comparison{program: program(v6), have: s, counters: report.Counters}
+		b.report.Foreign = append(b.report.Foreign, s.foreign()...)
+		c := &comparison{program: program(v6), have: s, counters: b.report.Counters}
 		c.file(b.want[v6])
-		report.Differences = append(report.Differences, c.list...)
+		b.report.Differences = append(b.report.Differences, c.list...)
 		b.differs[v6] = len(c.list) > 0
 	}
-	return report, nil
+	return nil
 }
 
 // Replace makes our chains what want says, in one transaction a table and family. Counters of rules that stay go on from
 // where they were read. Compare must have been called.
 func (b *Backend) Replace(*plan.Ruleset, string) error {
-	var errs []error
 	all := !b.differs[false] && !b.differs[true]
 	for _, v6 := range []bool{false, true} {
 		if !b.differs[v6] && !all {
 			continue
 		}
-		if input := b.have[v6].restore(b.want[v6]); input != "" {
-			errs = append(errs, b.restore(v6, input))
+		input := b.have[v6].restore(b.want[v6])
+		if input == "" {
+			continue
+		}
+		if err := b.restore(v6, input); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// files are the wanted rules by family, with what live sets hold; a family without any has an empty file.
-func (b *Backend) files(want *plan.Ruleset) (map[bool]text.File, error) {
+// files are a plan's rules by family; a family without any has an empty file.
+func (b *Backend) files(p *plan.Plan) (map[bool]text.File, error) {
 	files := map[bool]text.File{false: {}, true: {V6: true}}
-	list, err := text.Files(b.kept(want), b.dialect)
+	list, err := text.Files(p, b.dialect)
 	for _, f := range list {
 		files[f.V6] = f
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/capture/text"
@@ -303,6 +304,60 @@ func TestLiveSetsAreKept(t *testing.T) {
 				expect(listed, 1, ""),
 				expect(listed+first, 0, ""),
 			)
+		})
+	})
+}
+
+// Elements are added and removed one by one, in both families; sets that aren't there are told.
+func TestLiveElements(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		ns := nstest.New(t)
+		ns.Must(t, func() error {
+			b := backend(variant, text.Pillion)
+			all := listed + ",fd00::7"
+			r := rules(t, all+" --listed-inbound 9.77.7.28:80", plan.Families{V4: true, V6: true})
+			if err := b.AddElements(plan.SetVIP4, nil); !errors.Is(err, nft.ErrNoLiveSet) {
+				t.Errorf("before Compare: %v", err)
+			}
+			if _, err := converge(b, r); err != nil {
+				return err
+			}
+			a := plan.Element{Addr: netip.MustParseAddr("240.0.0.7")}
+			six := plan.Element{Addr: netip.MustParseAddr("fd00::9"), Port: 8080}
+			first := plan.Element{Addr: netip.MustParseAddr("9.77.7.28"), Port: 80}
+			holds := func(v4, v6 string) {
+				t.Helper()
+				for want, got := range map[string]func() (string, error){v4: func() (string, error) { return listing(variant, false) }, v6: func() (string, error) { return listing(variant, true) }} {
+					text, err := got()
+					var elements []string
+					for line := range strings.Lines(text) {
+						if f := strings.Fields(line); strings.Contains(line, "capture.") {
+							elements = append(elements, f[3])
+						}
+					}
+					if got := strings.Join(elements, " "); got != want || err != nil {
+						t.Errorf("%q is listed, want %q; %v", got, want, err)
+					}
+				}
+			}
+			if err := errors.Join(b.AddElements(plan.SetVIP4, []plan.Element{a}), b.AddElements(plan.SetVIP4, []plan.Element{a}), b.AddElements(plan.SetIn6, []plan.Element{six})); err != nil {
+				return err
+			}
+			holds("9.77.7.28/32 240.0.0.7/32", "fd00::9/128")
+			if writes, err := converge(backend(variant, text.Pillion), r); writes != 0 || err != nil {
+				t.Errorf("an apply wrote %d times: %v", writes, err)
+			}
+			if err := b.RemoveElements(map[string][]plan.Element{plan.SetVIP4: {a, {Addr: netip.MustParseAddr("240.0.0.8")}}, plan.SetIn4: {first}}); err != nil {
+				return err
+			}
+			holds("", "fd00::9/128")
+			if _, err := converge(b, rules(t, injected, plan.Families{V4: true})); err != nil {
+				return err
+			}
+			if err := b.AddElements(plan.SetVIP4, []plan.Element{a}); !errors.Is(err, nft.ErrNoLiveSet) {
+				t.Errorf("in mode all: %v", err)
+			}
+			return nil
 		})
 	})
 }

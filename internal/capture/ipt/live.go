@@ -1,13 +1,67 @@
 package ipt
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/capture/text"
 )
+
+// AddElements puts elements into a live set; they're in force when it returns. Each is a rule here, and a family's rules
+// are written as a whole: that takes milliseconds, where nftables takes microseconds. Compare must have been called.
+func (b *Backend) AddElements(set string, list []plan.Element) error {
+	return b.change(map[string][]plan.Element{set: list}, func(first *plan.Contents) {
+		for _, e := range list {
+			if e.Port != 0 {
+				first.In = append(first.In, netip.AddrPortFrom(e.Addr, e.Port))
+			} else {
+				first.Out = append(first.Out, e.Addr)
+			}
+		}
+	})
+}
+
+// RemoveElements takes elements out of live sets; those that aren't there don't matter. Compare must have been called.
+func (b *Backend) RemoveElements(lists map[string][]plan.Element) error {
+	return b.change(lists, func(*plan.Contents) {})
+}
+
+// change reads what is there, takes elements out of it and puts some back, and writes what differs.
+func (b *Backend) change(lists map[string][]plan.Element, add func(*plan.Contents)) error {
+	if b.wanted == nil {
+		return nft.ErrNoLiveSet
+	}
+	if _, err := b.Compare(b.wanted, ""); err != nil {
+		return err
+	}
+	gone := map[plan.Element]bool{}
+	for name, list := range lists {
+		kind, known := plan.LiveKind(name)
+		if _, exists := b.have[ofV6(kind)].live("", name); !known || !exists {
+			return fmt.Errorf("%w: %q", nft.ErrNoLiveSet, name)
+		}
+		for _, e := range list {
+			gone[e] = true
+		}
+	}
+	p := b.kept(b.wanted)
+	p.First.In = slices.DeleteFunc(p.First.In, func(a netip.AddrPort) bool { return gone[plan.Element{Addr: a.Addr(), Port: a.Port()}] })
+	p.First.Out = slices.DeleteFunc(p.First.Out, func(a netip.Addr) bool { return gone[plan.Element{Addr: a}] })
+	add(&p.First)
+	if err := b.plan(p); err != nil {
+		return err
+	}
+	if !b.differs[false] && !b.differs[true] {
+		return nil
+	}
+	return b.Replace(b.wanted, "")
+}
+
+func ofV6(kind plan.Kind) bool { return kind == plan.KindIPv6 || kind == plan.KindIPv6Port }
 
 // kept is the wanted plan with what live sets hold in the kernel, where they exist, instead of their first contents.
 func (b *Backend) kept(want *plan.Ruleset) *plan.Plan {
@@ -15,6 +69,7 @@ func (b *Backend) kept(want *plan.Ruleset) *plan.Plan {
 		return want.Plan
 	}
 	p := *want.Plan
+	p.First.In, p.First.Out = slices.Clone(p.First.In), slices.Clone(p.First.Out)
 	for _, c := range want.Chains {
 		for _, r := range c.Rules {
 			for _, cond := range r.Conds {
@@ -29,12 +84,11 @@ func (b *Backend) kept(want *plan.Ruleset) *plan.Plan {
 
 // keep replaces the first contents of a set by what stands in the kernel before its mark.
 func (b *Backend) keep(first *plan.Contents, id string, set *plan.Set) {
-	v6 := set.Kind == plan.KindIPv6 || set.Kind == plan.KindIPv6Port
+	v6 := ofV6(set.Kind)
 	rules, exists := b.have[v6].live(id, set.Name)
 	if !exists {
 		return
 	}
-	first.In, first.Out = slices.Clone(first.In), slices.Clone(first.Out)
 	switch set.Kind {
 	case plan.KindIPv4Port, plan.KindIPv6Port:
 		first.In = slices.DeleteFunc(first.In, func(a netip.AddrPort) bool { return a.Addr().Is6() == v6 })

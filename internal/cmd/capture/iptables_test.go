@@ -251,3 +251,16 @@ func TestRightsOfIptables(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// iptables' owner match knows only users that the user namespace has: a refusal that leaves nothing behind.
+func TestIptablesInAUserNamespace(t *testing.T) {
+	needIptables(t)
+	nstest.New(t) // skips where namespaces can't be had
+	rights := &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 100000, Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true}, // become that root: who started it isn't known there
+	}
+	process(self, "--force-iptables-binary nft "+line, rights).expect(t, "refused", 1, "failed", "nothing was changed", "iptables-nft-restore")
+}
