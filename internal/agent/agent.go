@@ -2,7 +2,8 @@
 // sockets, a supervised proxy, readiness and the operations API come out. It handles no application traffic: what may
 // crash under traffic is a child, and a child can be replaced without refusing a connection. This file joins the
 // parts; then read supervisor.go (child after child), watch.go and epoch.go (one child's life), control (what is said
-// to it), drain.go (the ways out), api.go (ports 15020 and 15021), application.go (the application's probes and metrics).
+// to it), drain.go (the ways out), api.go (ports 15020 and 15021), application.go (the application's probes and metrics),
+// rules.go (what captures its traffic).
 package agent
 
 import (
@@ -31,6 +32,7 @@ type Options struct {
 	Limits   Limits
 	Log      logr.Logger
 	CGroup   string // "/sys/fs/cgroup"
+	Rules    Rules  // nil: nothing is known of them
 }
 
 // Agent runs once.
@@ -47,6 +49,7 @@ type Agent struct {
 	proxy      *ops.Client
 	probes     *probe.Handler
 	scraper    *scrape.Scraper
+	rules      Rules
 	ending     *ending
 	draining   atomic.Bool
 	counters   counters
@@ -62,7 +65,7 @@ func New(o Options) (*Agent, error) {
 		settings: o.Settings, log: o.Log, limits: o.Limits, started: time.Now(),
 		uid: uint32(os.Getuid()), build: version.Get().Version,
 		sockets: sockets, reaper: NewReaper(),
-		proxy: ops.NewClient(o.Settings.ProxySocket(), 2*time.Second),
+		proxy: ops.NewClient(o.Settings.ProxySocket(), 2*time.Second), rules: o.Rules,
 	}
 	group := cgroup{o.CGroup}
 	limitMemory(group.memoryLimit())

@@ -29,6 +29,7 @@ func (a *Agent) routes() []route {
 		{"/metrics", ops.Anyone, ops.Get(a.metrics)},
 		{"/app-health/", ops.Anyone, ops.Get(a.probe)},
 		{"/app-lifecycle/", ops.Anyone, ops.Get(a.probe)},
+		{"/capture", ops.Loopback, ops.Get(a.capture)},
 		{"/version", ops.Loopback, ops.Get(a.version)},
 		{"/drain", ending, ops.Post(a.drain)},
 		{"/quitquitquit", ending, ops.Post(a.quit)},

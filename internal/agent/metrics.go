@@ -68,6 +68,7 @@ func (a *Agent) ownMetrics() []byte {
 	w.Family("istio_agent_scrape_failures_total", exposition.Counter, "")
 	w.Sample("istio_agent_scrape_failures_total", float64(a.counters.proxyMissing.Load()), "type", scrape.Proxy)
 	w.Sample("istio_agent_scrape_failures_total", float64(a.counters.appMissing.Load()), "type", scrape.Application)
+	a.rulesMetrics(w)
 	return b.Bytes()
 }
 

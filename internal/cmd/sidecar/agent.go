@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/log"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -22,7 +23,7 @@ func runAgent(args []string, p Process) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	a, err := agent.New(agent.Options{
-		Settings: settings, Limits: agent.DefaultLimits, Log: logger, CGroup: "/sys/fs/cgroup",
+		Settings: settings, Limits: agent.DefaultLimits, Log: logger, CGroup: "/sys/fs/cgroup", Rules: &rules{record: plan.RecordDefault},
 		Command: agent.Command{Args: proxyCommand(settings), Env: p.Environ},
 	})
 	if err != nil {
