@@ -106,5 +106,8 @@ func Load(path string) (Record, error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, fmt.Errorf("reading record %s: %w", path, err)
 	}
+	if r.Plan == nil {
+		return r, fmt.Errorf("reading record %s: it holds no plan", path)
+	}
 	return r, nil
 }

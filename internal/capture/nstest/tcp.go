@@ -97,7 +97,7 @@ func (d Dial) talk(kind int, say []byte) (a Answer, err error) {
 		return a, err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	if err := unix.Connect(fd, sockaddr(d.Dst)); err != nil {
+	if err := connect(fd, sockaddr(d.Dst)); err != nil {
 		return a, fmt.Errorf("connecting to %s: %w", d.Dst, err)
 	}
 	if a.Local, err = local(fd); err != nil {
@@ -107,7 +107,7 @@ func (d Dial) talk(kind int, say []byte) (a Answer, err error) {
 		return a, fmt.Errorf("writing to %s: %w", d.Dst, err)
 	}
 	buffer := make([]byte, 256)
-	n, err := unix.Read(fd, buffer)
+	n, err := read(fd, buffer)
 	if err != nil {
 		return a, fmt.Errorf("reading from %s: %w", d.Dst, err)
 	}
@@ -172,4 +172,27 @@ func local(fd int) (netip.AddrPort, error) {
 		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)), err
 	}
 	return netip.AddrPort{}, errors.Join(err, syscall.EAFNOSUPPORT)
+}
+
+// connect goes on after a signal, which ends the call but not the attempt.
+func connect(fd int, to unix.Sockaddr) error {
+	for {
+		err := unix.Connect(fd, to)
+		switch {
+		case errors.Is(err, unix.EISCONN):
+			return nil
+		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EALREADY):
+			return err
+		}
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(wait.Milliseconds()))
+	}
+}
+
+func read(fd int, buffer []byte) (int, error) {
+	for {
+		n, err := unix.Read(fd, buffer)
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }

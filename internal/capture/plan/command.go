@@ -31,6 +31,7 @@ type Command struct {
 	Reconcile  bool   // also remove what others may have left under Istio's names
 	As, Output string // of explain
 	Query      Query  // of explain: the packet
+	Shaped     bool   // flags say what the plan is; else explain speaks of the one that was applied
 	Positional []string
 
 	ProbePort    uint16        // where connections arrive that nobody captures

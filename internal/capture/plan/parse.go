@@ -16,6 +16,7 @@ func Parse(args []string, env Environment) (*Command, error) {
 	c := &Command{Name: "apply", Options: Defaults(), Record: RecordDefault, Dialect: "pillion", Output: "text", ProbePort: defaultProbePort, ProbeTimeout: defaultProbeTimeout}
 	args, errs := c.subcommand(args)
 	given, err := c.scan(args)
+	c.Shaped = c.Name == "explain" && shapes(given)
 	errs = append(errs, err)
 	c.defaults(modeOf(given, env), env)
 	for _, f := range flags() {

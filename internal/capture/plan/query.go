@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -106,9 +106,21 @@ func parseEndpoint(s string) (netip.AddrPort, error) {
 	return endpoint, nil
 }
 
-// Shapeless says that nothing on the command line shapes the plan: then explain speaks of the one that was applied.
-func (c *Command) Shapeless() bool {
-	plain := Defaults()
-	plain.ProxyUIDs, plain.Resolvers, plain.Given = c.Options.ProxyUIDs, c.Options.Resolvers, c.Options.Given // the machine's own
-	return reflect.DeepEqual(c.Options, plain)
+// neutral are flags that say nothing of a plan.
+const neutral = "record network-namespace log_output_level log_as_json backend native-nftables force-iptables-binary"
+
+// shapes says whether a flag of the command line shapes the plan. The environment doesn't count: the proxy's container
+// may have variables that are for others.
+func shapes(given map[string][]string) bool {
+	quiet := strings.Fields(neutral)
+	for _, f := range explainFlags() {
+		quiet = append(quiet, f.long)
+	}
+	for name, values := range given {
+		output := slices.ContainsFunc(values, func(v string) bool { return v == "json" || v == "text" }) // by -o
+		if !slices.Contains(quiet, name) && !output {
+			return true
+		}
+	}
+	return false
 }

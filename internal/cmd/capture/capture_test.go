@@ -123,10 +123,15 @@ func TestRecord(t *testing.T) {
 			t.Errorf("mode %v, %v", info, err)
 		}
 		call("-i * -b * --record /nowhere/capture.json").expect(t, "record nowhere", 1, "unchanged", "the rules are in force, but")
-		return os.WriteFile(path, []byte("{"), 0o644)
+		return nil
 	})
-	if _, err := capture.Load(path); err == nil {
-		t.Error("a damaged record was read")
+	for _, damaged := range []string{"{", "{}", `{"plan":{"loopback":"x"}}`} {
+		if err := os.WriteFile(path, []byte(damaged), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := capture.Load(path); err == nil {
+			t.Errorf("a damaged record was read: %s", damaged)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // that apply recorded.
 func (r *run) explain(system capture.System, p *plan.Plan) error {
 	live := capture.Live{Source: "flags", Differences: []plan.Difference{}}
-	if record, err := capture.Load(r.command.Record); err == nil && r.command.Shapeless() {
+	if record, err := capture.Load(r.command.Record); err == nil && !r.command.Shaped {
 		p, live.Source = record.Plan, r.command.Record
 	}
 	switch r.command.As {
