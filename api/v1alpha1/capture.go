@@ -69,10 +69,10 @@ type Capture struct {
 	// +kubebuilder:validation:Enum=Off
 	DNS CaptureDNS `json:"dns,omitempty"`
 
-	// Backend writes the rules. Auto takes what the node has.
+	// Backend writes the rules. Auto takes what the node has. Iptables needs an image that has iptables.
 	//
 	// +kubebuilder:default=Auto
-	// +kubebuilder:validation:Enum=Auto;Nftables
+	// +kubebuilder:validation:Enum=Auto;Nftables;Iptables
 	Backend CaptureBackend `json:"backend,omitempty"`
 
 	// IPFamilies that are captured. Auto: those the pod has.
@@ -95,6 +95,7 @@ type CaptureBackend string
 const (
 	BackendAuto     CaptureBackend = "Auto"
 	BackendNftables CaptureBackend = "Nftables"
+	BackendIptables CaptureBackend = "Iptables"
 )
 
 // IPFamilies are the address families that are captured.

@@ -215,7 +215,7 @@ func validateResources(r *corev1.ResourceRequirements, path *field.Path) field.E
 func validateCapture(c *Capture, path *field.Path) field.ErrorList {
 	errs := oneOf(path.Child("mode"), c.Mode, CaptureRedirect, CaptureNone)
 	errs = append(errs, oneOf(path.Child("dns"), c.DNS, CaptureDNSOff)...)
-	errs = append(errs, oneOf(path.Child("backend"), c.Backend, BackendAuto, BackendNftables)...)
+	errs = append(errs, oneOf(path.Child("backend"), c.Backend, BackendAuto, BackendNftables, BackendIptables)...)
 	errs = append(errs, oneOf(path.Child("ipFamilies"), c.IPFamilies, FamiliesAuto, FamiliesIPv4, FamiliesIPv6, FamiliesDual)...)
 	for _, list := range []struct {
 		name  string

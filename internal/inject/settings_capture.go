@@ -58,14 +58,12 @@ func setCaptureDNS(_ *settings, value string) error {
 
 func setBackend(s *settings, value string) error {
 	switch backend := v1alpha1.CaptureBackend(value); backend {
-	case v1alpha1.BackendAuto, v1alpha1.BackendNftables:
+	case v1alpha1.BackendAuto, v1alpha1.BackendNftables, v1alpha1.BackendIptables:
 		s.captured = s.captured || backend != s.capture.Backend
 		s.capture.Backend = backend
 		return nil
-	case "Iptables":
-		return errors.New("the iptables backend isn't built yet; remove this annotation, or write Nftables")
 	}
-	return fmt.Errorf("%q is no backend; want Auto or Nftables", value)
+	return fmt.Errorf("%q is no backend; want Auto, Nftables or Iptables", value)
 }
 
 func setFamilies(s *settings, value string) error {
