@@ -24,7 +24,7 @@ func mergeObjects(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 	if len(overlay.Members()) == 0 {
 		return base
 	}
-	members := slices.Clone(base.Members())
+	members := append(make([]rawjson.Member, 0, len(base.Members())+len(overlay.Members())), base.Members()...)
 	if s.settles(overlay) {
 		members = slices.DeleteFunc(members, func(m rawjson.Member) bool { return s.union(m.Key) && !overlay.Has(m.Key) })
 	}
@@ -46,7 +46,7 @@ func mergeObjects(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
 }
 
 func mergeLists(base, overlay *rawjson.Value, s *schema) *rawjson.Value {
-	items := slices.Clone(base.Items())
+	items := append(make([]*rawjson.Value, 0, len(base.Items())+len(overlay.Items())), base.Items()...)
 	places := placesOf(len(items)+len(overlay.Items()), items, s.keyOf)
 	for _, item := range overlay.Items() {
 		key := s.keyOf(item)

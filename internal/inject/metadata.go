@@ -105,21 +105,20 @@ func (a *assembly) annotate(reason Reason) error {
 			break
 		}
 	}
-	a.metadata = a.metadata.With("annotations", add.object())
-	undo, err := a.undo()
+	undo, err := a.undo(add.object())
 	if err != nil {
 		return err
 	}
 	a.added.init, a.added.main = names(a.rendered, a.vars.settings.native)
-	add.set(istio.AnnotationStatus, rawjson.NewString(a.added.status(a.program.spec().Revision)))
+	add.set(istio.AnnotationStatus, a.vars.quoted(a.added.status(a.program.spec().Revision)))
 	if len(a.own.init)+len(a.own.main) > 0 {
-		add.set(istio.AnnotationOverrides, rawjson.NewString(overridesOf(a.own)))
+		add.set(istio.AnnotationOverrides, a.vars.quoted(overridesOf(a.own)))
 	}
 	add.set(istio.LabelRevision, a.program.texts.revision)
 	add.set(AnnotationInjector, a.program.texts.injector)
 	add.set(AnnotationInjectorHash, a.program.texts.hash)
 	add.set(AnnotationReason, rawjson.NewString(string(reason)))
-	add.set(AnnotationUndo, rawjson.NewString(undo))
+	add.set(AnnotationUndo, a.vars.quoted(undo))
 	a.metadata = a.metadata.With("annotations", add.object())
 	return nil
 }
@@ -136,7 +135,7 @@ func overridesOf(own containerLists) string {
 	return rawjson.NewObject(members...).String()
 }
 
-// fields builds an object with some more string fields than another.
+// fields builds an object with some more fields than another.
 type fields struct{ members []rawjson.Member }
 
 func newFields(from *rawjson.Value, more int) *fields {
@@ -166,6 +165,13 @@ func (f *fields) set(key string, value *rawjson.Value) {
 		return
 	}
 	f.members = append(f.members, rawjson.Member{Key: key, Value: value})
+}
+
+// setList sets a list, without making one where there was none.
+func (f *fields) setList(key string, list []*rawjson.Value) {
+	if len(list) > 0 || f.at(key) >= 0 {
+		f.set(key, rawjson.NewList(list...))
+	}
 }
 
 func (f *fields) object() *rawjson.Value { return rawjson.NewObject(f.members...) }

@@ -103,8 +103,12 @@ func withoutContainers(spec *rawjson.Value) *rawjson.Value {
 // pod is the result.
 func (a *assembly) pod() *rawjson.Value {
 	lists := order(a.user, a.rendered, a.vars.settings)
-	spec := withList(withList(a.spec, "initContainers", lists.init), "containers", lists.main)
-	return a.vars.pod.root.With("metadata", a.metadata).With("spec", spec)
+	spec, pod := newFields(a.spec, 2), newFields(a.vars.pod.root, 2)
+	spec.setList("initContainers", lists.init)
+	spec.setList("containers", lists.main)
+	pod.set("metadata", a.metadata)
+	pod.set("spec", spec.object())
+	return pod.object()
 }
 
 // overlay renders the pod's templates one over the other, and the Injector's pull secrets over all.
@@ -149,7 +153,7 @@ func withEnv(rendered []*rawjson.Value, env []EnvVar) []*rawjson.Value {
 func (v *vars) newVolumes(spec *rawjson.Value) (added []string, overlay *rawjson.Value) {
 	mine := v.pod.spec.Get("volumes").Items()
 	wanted := spec.Get("volumes").Items()
-	kept := make([]*rawjson.Value, 0, len(wanted))
+	kept, added := make([]*rawjson.Value, 0, len(wanted)), make([]string, 0, len(wanted))
 	for _, volume := range wanted {
 		name := nameOf(volume)
 		if byName(mine, name) != nil {
@@ -171,12 +175,4 @@ func newSecrets(spec, overlay *rawjson.Value) (added []string) {
 		}
 	}
 	return added
-}
-
-// withList sets a list of containers, without making one where there was none.
-func withList(spec *rawjson.Value, key string, list []*rawjson.Value) *rawjson.Value {
-	if len(list) == 0 && !spec.Has(key) {
-		return spec
-	}
-	return spec.With(key, rawjson.NewList(list...))
 }

@@ -3,7 +3,6 @@ package inject
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
@@ -54,11 +53,18 @@ func (p *patcher) set(name string, value *rawjson.Value) {
 func (p *patcher) in(step string, f func()) {
 	length := len(p.path)
 	p.path = append(p.path, '/')
-	for at := strings.IndexAny(step, "~/"); at >= 0; at = strings.IndexAny(step, "~/") {
-		p.path = append(rawjson.AppendEscaped(p.path, step[:at]), '~', "01"[strings.IndexByte("~/", step[at])])
-		step = step[at+1:]
+	from := 0
+	for i := range len(step) {
+		switch step[i] {
+		case '~':
+			p.path = append(rawjson.AppendEscaped(p.path, step[from:i]), "~0"...)
+			from = i + 1
+		case '/':
+			p.path = append(rawjson.AppendEscaped(p.path, step[from:i]), "~1"...)
+			from = i + 1
+		}
 	}
-	p.path = rawjson.AppendEscaped(p.path, step)
+	p.path = rawjson.AppendEscaped(p.path, step[from:])
 	f()
 	p.path = p.path[:length]
 }

@@ -2,7 +2,6 @@ package inject
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 	"github.com/pillion-mesh/pillion/internal/istio"
@@ -48,15 +47,15 @@ func (a *assembly) setProxyEnv(variable *proxyVariable, value string) {
 		return
 	}
 	a.rendered.main = slices.Clone(a.rendered.main)
-	a.rendered.main[at] = proxy.With("env", withVariable(proxy.Get("env"), variable, value))
+	a.rendered.main[at] = proxy.With("env", withVariable(proxy.Get("env"), variable, a.vars.quoted(value)))
 }
 
 func isProxy(c *rawjson.Value) bool { return nameOf(c) == istio.ContainerProxy }
 
-func withVariable(env *rawjson.Value, v *proxyVariable, value string) *rawjson.Value {
+func withVariable(env *rawjson.Value, v *proxyVariable, value *rawjson.Value) *rawjson.Value {
 	variable := rawjson.NewObject(
 		rawjson.Member{Key: "name", Value: v.quoted},
-		rawjson.Member{Key: "value", Value: quoted(value)})
+		rawjson.Member{Key: "value", Value: value})
 	items := make([]*rawjson.Value, 0, len(env.Items())+1)
 	items = append(items, env.Items()...)
 	if at := slices.IndexFunc(items, func(item *rawjson.Value) bool { return nameOf(item) == v.name }); at >= 0 {
@@ -65,12 +64,6 @@ func withVariable(env *rawjson.Value, v *proxyVariable, value string) *rawjson.V
 		items = append(items, variable)
 	}
 	return rawjson.NewList(items...)
-}
-
-// quoted is a string that is JSON, and so longer with its quotes quoted.
-func quoted(text string) *rawjson.Value {
-	b := make([]byte, 0, len(text)+strings.Count(text, `"`)+strings.Count(text, `\\`)+2)
-	return rawjson.NewScalar(rawjson.String, string(rawjson.AppendQuoted(b, text)))
 }
 
 // warn tells the pod's author.

@@ -1,9 +1,9 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -26,12 +26,10 @@ func checkObjects(root *rawjson.Value) error {
 	if !utf8.ValidString(root.Raw()) {
 		return errors.New("the pod's text is no UTF-8") // it would come out changed where it is saved and read again
 	}
-	for _, path := range [][]string{{}, {"metadata"}, {"spec"}, {"metadata", "labels"}, {"metadata", "annotations"}} {
-		if err := checkObject(root.Get(path...), path); err != nil {
-			return err
-		}
-	}
-	return nil
+	p := viewPod(root)
+	return cmp.Or(
+		checkObject(root, ""), checkObject(p.metadata, "metadata"), checkObject(p.spec, "spec"),
+		checkTexts(p.labels, "metadata.labels"), checkTexts(p.annotations, "metadata.annotations"))
 }
 
 // checkLists checks the lists of a pod's spec. Only an injection looks into them.
@@ -80,24 +78,20 @@ func checkLengths(container *rawjson.Value) error {
 // maxMetadata is what the API allows of annotations, names and values together. Of labels it allows less in practice.
 const maxMetadata = 256 << 10
 
-func checkObject(v *rawjson.Value, path []string) error {
+func checkObject(v *rawjson.Value, at string) error {
 	if v.Kind() == rawjson.Null {
 		return nil
 	}
 	if v.Kind() != rawjson.Object {
-		return fmt.Errorf("%s is no object", strings.Join(path, "."))
-	}
-	if len(path) == 2 { // labels and annotations
-		if err := checkTexts(v, strings.Join(path, ".")); err != nil {
-			return err
-		}
+		return fmt.Errorf("%s is no object", at)
 	}
 	if key, twice := twice(v.Members()); twice {
-		return fmt.Errorf("%s has the field %q twice", strings.Join(path, "."), cut(key, shown))
+		return fmt.Errorf("%s has the field %q twice", at, cut(key, shown))
 	}
 	return nil
 }
 
+// checkTexts is for labels and annotations.
 func checkTexts(v *rawjson.Value, at string) error {
 	size := 0
 	for _, m := range v.Members() {
@@ -109,7 +103,7 @@ func checkTexts(v *rawjson.Value, at string) error {
 	if size > maxMetadata {
 		return fmt.Errorf("%s have %d bytes in %d entries; want at most %d bytes", at, size, len(v.Members()), maxMetadata)
 	}
-	return nil
+	return checkObject(v, at)
 }
 
 // few is up to where comparing each with each is faster than a map.

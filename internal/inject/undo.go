@@ -21,16 +21,16 @@ import (
 // fits in with what stands there now.
 const maxUndo = 128 << 10
 
-// undo is the annotation's text. The annotations are those before ours are written. A pod whose injection can't be taken
+// undo is the annotation's text. The annotations are the pod's before what is told of the injection is written. A pod whose injection can't be taken
 // back isn't injected: the next pass would take what we made of it for the user's own.
-func (a *assembly) undo() (string, error) {
+func (a *assembly) undo(annotations *rawjson.Value) (string, error) {
 	u := &undoText{b: a.vars.room}
 	u.object(func() {
 		u.field("rendered", func() bool { u.b = rawjson.AppendQuoted(u.b, a.standing.digest); return true })
 		if places := a.places(); places != nil {
 			u.field("places", func() bool { u.b = places.Append(u.b); return true })
 		}
-		u.field("pod", func() bool { return a.podChanges(u) })
+		u.field("pod", func() bool { return a.podChanges(u, annotations) })
 	})
 	a.vars.room = u.b[:0]
 	if len(u.b) > maxUndo {
@@ -41,15 +41,13 @@ func (a *assembly) undo() (string, error) {
 	return string(u.b), nil
 }
 
-func (a *assembly) podChanges(u *undoText) bool {
+func (a *assembly) podChanges(u *undoText, annotations *rawjson.Value) bool {
 	mark, was := len(u.b), a.vars.pod.metadata
 	changed := u.object(func() {
 		u.field("metadata", func() bool {
 			return u.object(func() {
 				u.field("labels", func() bool { return u.changes(was.Get("labels"), a.metadata.Get("labels"), nil) })
-				u.field("annotations", func() bool {
-					return u.changes(was.Get("annotations"), withoutWritten(a.metadata.Get("annotations")), nil)
-				})
+				u.field("annotations", func() bool { return u.changes(was.Get("annotations"), withoutWritten(annotations), nil) })
 			})
 		})
 		u.field("spec", func() bool { return u.object(func() { a.specChanges(u) }) })

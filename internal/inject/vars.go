@@ -25,6 +25,14 @@ type vars struct {
 	room      []byte // empty: for the text that is written next
 }
 
+// quoted is a string that is JSON, and so much longer with its quotes quoted.
+func (v *vars) quoted(text string) *rawjson.Value {
+	v.room = rawjson.AppendQuoted(v.room[:0], text)
+	quoted := rawjson.NewScalar(rawjson.String, string(v.room))
+	v.room = v.room[:0]
+	return quoted
+}
+
 // variable is one name templates can use. CEL takes dotted names as they are, so each has a type of its own and a
 // misspelt one doesn't compile.
 type variable struct {

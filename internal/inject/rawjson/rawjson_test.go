@@ -2,12 +2,14 @@ package rawjson
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestUntouchedPartsStayText(t *testing.T) {
@@ -112,6 +114,25 @@ func TestSkipPlain(t *testing.T) {
 			}
 			if got := skipPlain(string(text), 0); got != want {
 				t.Errorf("byte %#x at %d: %d, want %d", c, at, got, want)
+			}
+		}
+	}
+}
+
+// TestQuote: every byte at every place, in plain text and in JSON, means what encoding/json makes of it.
+func TestQuote(t *testing.T) {
+	for c := range 256 {
+		for at := range 20 {
+			for _, around := range []string{"plain text of some length", `{"json":"with \"quotes\""}`, "é\n\xff\xfe日本語"} {
+				text := around[:min(at, len(around))] + string([]byte{byte(c)}) + around[min(at, len(around)):]
+				want, _ := json.Marshal(text)
+				var got, meant string
+				if err := errors.Join(json.Unmarshal([]byte(Quote(text)), &got), json.Unmarshal(want, &meant)); err != nil || got != meant {
+					t.Fatalf("%q became %s (%v)", text, Quote(text), err)
+				}
+				if _, err := Parse(Quote(text)); err != nil || !utf8.ValidString(Quote(text)) {
+					t.Fatalf("%q: %v", Quote(text), err)
+				}
 			}
 		}
 	}

@@ -90,19 +90,23 @@ func AppendEscaped(dst []byte, s string) []byte {
 	if plain(s) {
 		return append(dst, s...)
 	}
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r == '\n':
-			dst = append(dst, '\\', 'n')
-		case r < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		case r < utf8.RuneSelf:
-			dst = append(dst, byte(r))
-		default:
-			dst = utf8.AppendRune(dst, r)
-		}
+	if !utf8.ValidString(s) {
+		s = string([]rune(s)) // which puts the replacement character for each byte that is none
 	}
-	return dst
+	for {
+		end := skipPlain(s, 0)
+		dst = append(dst, s[:end]...)
+		if end == len(s) {
+			return dst
+		}
+		switch c := s[end]; {
+		case c >= 0x20:
+			dst = append(dst, '\\', c)
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		s = s[end+1:]
+	}
 }
