@@ -11,7 +11,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,9 +92,8 @@ func (b *bench) measure(ctx context.Context, set *inject.Set, c benchCase) error
 		cpu = append(cpu, microseconds(cpuTime()-start)/float64(c.requests))
 	}
 	runtime.ReadMemStats(&after)
-	slices.Sort(cpu)
 	n := uint64(rounds * c.requests)
-	b.figure(c.name, "cpu_us", "%.1f", cpu[rounds/2])
+	b.figure(c.name, "cpu_us", "%.1f", median(cpu))
 	b.figure(c.name, "allocs", "%d", (after.Mallocs-before.Mallocs)/n)
 	b.figure(c.name, "bytes", "%d", (after.TotalAlloc-before.TotalAlloc)/n)
 	return nil

@@ -82,6 +82,12 @@ func newSet() (*inject.Set, error) {
 	return injecttest.NewSet(injecttest.Operator(templates.FS), injecttest.Injector("default", "default"))
 }
 
+// median of values in any order, which it sorts.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
 // percentile of sorted values: the smallest that is not below p of them.
 func percentile[T any](sorted []T, p float64) T {
 	return sorted[min(int(p*float64(len(sorted))), len(sorted)-1)]
