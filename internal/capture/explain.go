@@ -84,6 +84,8 @@ func describePlan(p *plan.Plan, live Live) head {
 func (h head) write(w io.Writer) {
 	fmt.Fprintf(w, "plan %s of %s  mode %s  families %s  in %s  out %s  dns %s\n", h.Plan, h.Live.Source, h.Mode, h.Families, h.In, h.Out, h.DNS)
 	switch {
+	case h.Live.Read && h.Live.Counters == nil:
+		fmt.Fprintln(w, "nothing is in force here: this is what it would be")
 	case !h.Live.Read:
 		fmt.Fprintln(w, "what is in the kernel couldn't be read (it wants NET_ADMIN): this is what the plan says")
 	case len(h.Live.Differences) > 0:

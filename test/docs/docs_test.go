@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
@@ -75,6 +76,21 @@ func TestEveryMetricOfTheOperatorIsDocumented(t *testing.T) {
 	}
 	if found < 8 {
 		t.Fatalf("%d metrics found: this test would prove little", found)
+	}
+}
+
+var captureOption = regexp.MustCompile(`(?m)^  (?:-[a-z] )?(--[a-z_-]+|ISTIO_[A-Z0-9_]+)`)
+
+func TestEveryOptionOfCaptureIsDocumented(t *testing.T) {
+	text := read(t, "docs/capture.md")
+	found := captureOption.FindAllStringSubmatch(plan.Usage(), -1)
+	if len(found) < 50 {
+		t.Fatalf("%d options found: this test would prove little", len(found))
+	}
+	for _, match := range found {
+		if !regexp.MustCompile(regexp.QuoteMeta(match[1]) + `[^a-zA-Z_-]`).MatchString(text) {
+			t.Errorf("docs/capture.md says nothing of %s", match[1])
+		}
 	}
 }
 

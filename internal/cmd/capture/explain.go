@@ -26,8 +26,11 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 		return r.listing(p, r.command.As)
 	}
 	if differences, result, err := system.Diff(p); err == nil { // what the plan means can be said without the kernel
-		live.Read, live.Counters = true, result.Counters
+		live.Read = true
 		live.Differences = append(live.Differences, differences...)
+		if len(result.Counters) > 0 {
+			live.Counters = result.Counters
+		}
 	}
 	if len(r.command.Positional) == 0 && !r.command.Query.Asked() {
 		return r.show(capture.ExplainPlan(p, live))

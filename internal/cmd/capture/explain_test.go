@@ -4,6 +4,8 @@ package capture
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -96,6 +98,7 @@ func TestExplainAsJSON(t *testing.T) {
 func TestExplainSpeaksOfWhatWasApplied(t *testing.T) {
 	ns, path := nstest.New(t), filepath.Join(t.TempDir(), "capture.json")
 	ns.Must(t, func() error {
+		call("explain -i * --to 10.9.0.5:3306").expect(t, "before", 0, "", "nothing is in force here", "(output.capture.all)")
 		call("-i * -b * -x 10.9.0.0/16 --record "+path).expect(t, "apply", 0, "applied")
 		call("explain --from uid:1000 --to 10.9.0.5:3306 --record "+path).expect(t, "by record", 0, "", "of "+path, "(output.bypass.dst4)")
 		call("explain -i * --from uid:1000 --to 10.9.0.5:3306 --record "+path).expect(t, "by flags", 0, "", "of flags", "(output.capture.all)", "the kernel holds something else")
@@ -105,6 +108,22 @@ func TestExplainSpeaksOfWhatWasApplied(t *testing.T) {
 		if record, err := capture.Load(path); err != nil || !record.Plan.Empty() {
 			t.Errorf("record after clean: %+v, %v", record, err)
 		}
+		return nil
+	})
+}
+
+// As the proxy's container asks: another user, without any right, and with the kernel's rules out of reach.
+func TestExplainWithoutAnyRight(t *testing.T) {
+	folder := t.TempDir()
+	if err := errors.Join(os.Chmod(folder, 0o755), os.Chmod(filepath.Dir(folder), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	pod, path := nstest.NewPod(t), filepath.Join(folder, "capture.json")
+	pod.Must(t, func() error {
+		call("-i * -b * -x 10.9.0.0/16 --record "+path).expect(t, "apply", 0, "applied")
+		process(self, "explain --from uid:1000 --to 10.0.0.5:3306 --record "+path, nobody()).expect(t, "out", 0, "",
+			"of "+path, "what is in the kernel couldn't be read", "outbound: goes to the proxy's port 15001")
+		process(self, "explain --from 10.0.0.9 --to :8080 --in -o json --record "+path, nobody()).expect(t, "in", 0, "", `"verdict": "inbound"`, `"read": false`)
 		return nil
 	})
 }
