@@ -107,7 +107,7 @@ func holds() (map[string]string, error) {
 	return state, nil
 }
 
-// essence leaves out comments, counts, and others' chains that hold nothing; nft lists tables, chains and sets in the
+// essence leaves out comments, counts, routes that the kernel makes of addresses in its own time, and others' chains that hold nothing; nft lists tables, chains and sets in the
 // order they were made.
 func essence(text string) string {
 	var blocks []string
@@ -121,7 +121,7 @@ func essence(text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		switch {
-		case line == "" || line == "}" || line == "COMMIT" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ":") || strings.HasPrefix(line, "type ") && table != "table inet pillion {":
+		case line == "" || line == "}" || strings.Contains(line, " table local ") || line == "COMMIT" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, ":") || strings.HasPrefix(line, "type ") && table != "table inet pillion {":
 		case strings.HasPrefix(line, "table "):
 			end()
 			table = line
