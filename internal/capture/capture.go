@@ -11,7 +11,6 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
-	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // attempts bounds how often a run reads and writes again after somebody else changed the rules in between.
@@ -35,6 +34,7 @@ type Links interface {
 type System struct {
 	Rules        Backend
 	Links        Links
+	Routes       Routes          // nil: no plan has TPROXY
 	LegacyTables func() []string // iptables' own tables, which nftables doesn't show
 	Version      string          // of this build, for the table's comment
 	Backends     *Backends       // to choose Rules from; nil: Rules is the only one
@@ -59,22 +59,19 @@ var (
 // Apply makes the plan true. If nothing differs, nothing is written, unless force. An error of the kernel leaves the
 // rules that were there before.
 func (s System) Apply(p *plan.Plan, force bool) (Result, error) {
-	added, err := s.addPassthrough(p)
+	missing, surplus, err := s.around(p)
+	if err == nil {
+		err = put(missing)
+	}
 	if err != nil {
 		return Result{}, err
 	}
 	result, err := s.converge(p, force)
 	if err != nil {
-		if added {
-			err = errors.Join(err, s.Links.RemoveFromLoopback(passthrough6()))
-		}
-		return result, err
+		return result, errors.Join(err, take(missing))
 	}
-	removed, err := s.removePassthrough(p)
-	if added || removed {
-		result.Changed++
-	}
-	if err != nil {
+	result.Changed += len(missing) + len(surplus)
+	if err := take(surplus); err != nil {
 		return result, err
 	}
 	return s.tidy(p, result)
@@ -107,17 +104,12 @@ func (s System) Diff(p *plan.Plan) ([]plan.Difference, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
-	differences := slices.Concat(report.Differences, s.surplus(p))
-	present, err := s.hasPassthrough()
-	switch {
-	case err != nil:
+	missing, surplus, err := s.around(p)
+	if err != nil {
 		return nil, Result{}, err
-	case wantsPassthrough(p) && !present:
-		differences = append(differences, plan.Difference{Kind: plan.Missing, What: "address " + passthrough6().String() + " on lo"})
-	case !wantsPassthrough(p) && present:
-		differences = append(differences, plan.Difference{Kind: plan.Surplus, What: "address " + passthrough6().String() + " on lo"})
 	}
-	return differences, Result{Foreign: s.foreign(report), Counters: report.Counters, Warnings: s.kept(p)}, nil
+	all := slices.Concat(report.Differences, s.surplus(p), differences(missing, surplus))
+	return all, Result{Foreign: s.foreign(report), Counters: report.Counters, Warnings: s.kept(p)}, nil
 }
 
 // converge reads, writes what differs, and reads back, until both sides agree. Reading back after an error too is what
@@ -185,43 +177,4 @@ func (s System) foreign(report nft.Report) []string {
 		foreign = append(foreign, "iptables-legacy table "+table)
 	}
 	return foreign
-}
-
-// passthrough6 must be an address of this host, for the proxy binds it; 127.0.0.6 is one by itself.
-func passthrough6() netip.Prefix {
-	addr := netip.MustParseAddr(istio.PassthroughV6)
-	return netip.PrefixFrom(addr, addr.BitLen())
-}
-
-func wantsPassthrough(p *plan.Plan) bool { return p.Families.V6 && p.Mode != plan.Listed && !p.Empty() }
-
-func (s System) hasPassthrough() (bool, error) {
-	addresses, err := s.Links.Addresses()
-	return slices.Contains(addresses, passthrough6().Addr()), err
-}
-
-func (s System) addPassthrough(p *plan.Plan) (added bool, err error) {
-	if !wantsPassthrough(p) {
-		return false, nil
-	}
-	present, err := s.hasPassthrough()
-	if err != nil || present {
-		return false, err
-	}
-	err = s.Links.AddToLoopback(passthrough6())
-	if err != nil && !errors.Is(err, nft.ErrPermission) {
-		err = fmt.Errorf("%w: IPv6: %w; use --ip-families ipv4 to leave IPv6 alone", ErrFamily, err)
-	}
-	return err == nil, err
-}
-
-func (s System) removePassthrough(p *plan.Plan) (removed bool, err error) {
-	if wantsPassthrough(p) {
-		return false, nil
-	}
-	present, err := s.hasPassthrough()
-	if err != nil || !present {
-		return false, err
-	}
-	return true, s.Links.RemoveFromLoopback(passthrough6())
 }

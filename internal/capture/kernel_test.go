@@ -26,7 +26,7 @@ func with(work func(capture.System) error) error {
 		return err
 	}
 	defer links.Close()
-	return work(capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: "test"})
+	return work(capture.System{Rules: rules, Links: links, Routes: links, LegacyTables: capture.LegacyTables, Version: "test"})
 }
 
 // planOf is the plan of a command line in the namespace of the calling thread.
@@ -219,7 +219,8 @@ func scenarios() map[string][]flow {
 // servedPod is a pod with everything listening that flows may reach.
 func servedPod(t *testing.T) *nstest.Pod {
 	pod := nstest.NewPod(t)
-	pod.Serve(t, 53, 15001, 15006, 15053, 8080, 8081, 9000, 15008, 15020, 15021, 15090)
+	pod.ServeTransparent(t, 15006)
+	pod.Serve(t, 53, 15001, 15053, 8080, 8081, 9000, 15008, 15020, 15021, 15090)
 	pod.Peer.Serve(t, 53, 80, 443, 9000, 15008)
 	pod.ServeUDP(t, 1337, 15053)
 	pod.ServeUDP(t, 0, 53, 8080)
@@ -238,6 +239,7 @@ func doesWhatEvalSays(t *testing.T, apply applier) {
 	all := scenarios()
 	maps.Copy(all, dnsScenarios())
 	maps.Copy(all, listedScenarios())
+	maps.Copy(all, tproxyScenarios())
 	for line, flows := range all {
 		t.Run(line, func(t *testing.T) {
 			var p *plan.Plan
@@ -253,7 +255,7 @@ func doesWhatEvalSays(t *testing.T, apply applier) {
 }
 
 func (f flow) check(t *testing.T, pod *nstest.Pod, p *plan.Plan) {
-	dial := nstest.Dial{UID: f.uid, GID: f.gid, Mark: f.mark, Port: f.port, Dst: netip.MustParseAddrPort(f.dst)}
+	dial := nstest.Dial{UID: f.uid, GID: f.gid, Mark: f.mark, Borrowed: strings.HasPrefix(f.name, "in a client's name"), Port: f.port, Dst: netip.MustParseAddrPort(f.dst)}
 	if f.src != "" {
 		dial.Src = netip.MustParseAddr(f.src)
 	}

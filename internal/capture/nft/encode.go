@@ -93,15 +93,18 @@ func (e *encoder) bits(c plan.Cond) {
 		e.add(&expr.Meta{Key: expr.MetaKeyMARK, Register: reg})
 	case plan.FieldConnMark:
 		e.add(&expr.Ct{Key: expr.CtKeyMARK, Register: reg})
+		mask = wholeMark()
 	default:
 		e.add(&expr.Ct{Key: expr.CtKeySTATE, Register: reg})
 		c.Not, value = !c.Not, make([]byte, 4) // any bit: what the mask leaves isn't zero
 	}
-	if !bytes.Equal(mask, []byte{0xff, 0xff, 0xff, 0xff}) {
+	if !bytes.Equal(mask, wholeMark()) {
 		e.add(&expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4, Mask: mask, Xor: make([]byte, 4)})
 	}
 	e.compare(c, value)
 }
+
+func wholeMark() []byte { return []byte{0xff, 0xff, 0xff, 0xff} }
 
 // addressAndPort looks both up together. The kernel wants them side by side: registers of 4 bytes start at 8, where
 // register 1 begins too; the fifth of them is register 2.

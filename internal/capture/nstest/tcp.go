@@ -4,6 +4,7 @@ package nstest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,10 +28,31 @@ const wait = 5 * time.Second
 // took the connection and where it was meant to go, and closes.
 func (n *Namespace) Serve(t testing.TB, ports ...uint16) {
 	t.Helper()
+	n.serveTCP(t, &net.ListenConfig{}, ports...)
+}
+
+// ServeTransparent is Serve for a proxy that takes connections to any address, as TPROXY hands them over.
+func (n *Namespace) ServeTransparent(t testing.TB, ports ...uint16) {
+	t.Helper()
+	n.serveTCP(t, &net.ListenConfig{Control: func(network, _ string, raw syscall.RawConn) (err error) {
+		controlErr := raw.Control(func(fd uintptr) { err = transparent(int(fd), strings.HasSuffix(network, "4")) })
+		return errors.Join(err, controlErr)
+	}}, ports...)
+}
+
+func transparent(fd int, v4 bool) error {
+	if v4 {
+		return unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1)
+}
+
+func (n *Namespace) serveTCP(t testing.TB, config *net.ListenConfig, ports ...uint16) {
+	t.Helper()
 	for _, port := range ports {
 		for _, network := range []string{"tcp4", "tcp6"} {
 			n.Must(t, func() error {
-				listener, err := new(net.ListenConfig).Listen(context.Background(), network, fmt.Sprintf(":%d", port))
+				listener, err := config.Listen(context.Background(), network, fmt.Sprintf(":%d", port))
 				if err != nil {
 					return err
 				}
@@ -74,9 +96,11 @@ func originalDst(conn *net.TCPConn) (dst netip.AddrPort, err error) {
 type Dial struct {
 	UID, GID int
 	Mark     int        // of its packets; 0 = none
+	Borrowed bool       // Src is somebody else's address
 	Src      netip.Addr // zero: the kernel's choice
 	Port     uint16     // of the source; 0: the kernel's choice
 	Dst      netip.AddrPort
+	Wait     time.Duration // for each step; 0: as long as a slow machine needs
 }
 
 // Answer is what the listener that got the connection says.
@@ -141,11 +165,14 @@ func (d Dial) socket(kind int) (fd int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	timeout := unix.NsecToTimeval(wait.Nanoseconds())
+	timeout := unix.NsecToTimeval(cmp.Or(d.Wait, wait).Nanoseconds())
 	err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout))
 	if err == nil && d.Mark != 0 {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, d.Mark)
+	}
+	if err == nil && d.Borrowed {
+		err = transparent(fd, d.Dst.Addr().Is4())
 	}
 	if src := d.source(); err == nil && src.IsValid() {
 		err = unix.Bind(fd, sockaddr(src))

@@ -32,6 +32,9 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 // all captures what the lists of flags say.
 func (p *Plan) all(o Options) {
 	p.In.Via, p.In.Ports = Redirect, o.InboundPorts
+	if o.Interception == ModeTProxy {
+		p.In.Via, p.In.Mark, p.In.Table = TProxy, o.TProxyMark, o.TProxyTable
+	}
 	p.Out.Via, p.Out.CIDRs = Redirect, o.OutboundCIDRs
 	if !o.OutboundCIDRs.All {
 		p.Out.Ports = o.OutboundPorts

@@ -28,7 +28,7 @@ func istioFlags() []option {
 		{"inbound-tunnel-port", "e", "", "PORT", "HBONE's port, never captured", port(func(c *Command) *uint16 { return &c.Options.TunnelPort })},
 		{"proxy-uid", "u", "", "UIDS", "the proxy's UIDs; default: that of $ENVOY_USER, else 1337", idList(func(c *Command) *[]uint32 { return &c.Options.ProxyUIDs })},
 		{"proxy-gid", "g", "", "GIDS", "the proxy's GIDs; default: as -u", idList(func(c *Command) *[]uint32 { return &c.Options.ProxyGIDs })},
-		{"istio-inbound-interception-mode", "m", "", "MODE", "REDIRECT, or NONE for a clean namespace", setInterception},
+		{"istio-inbound-interception-mode", "m", "", "MODE", "REDIRECT; TPROXY, which keeps the client's address; or NONE for a clean namespace", setInterception},
 		{"istio-inbound-ports", "b", "", "PORTS", "inbound ports to capture: * for all, a list, or empty for none", setInboundPorts},
 		{"istio-local-exclude-ports", "d", "", "PORTS", "inbound ports left alone, with -b '*'", ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.ExcludeInboundPorts })},
 		{"istio-exclude-interfaces", "c", "", "NAMES", "interfaces captured in neither direction", setInterfaces},

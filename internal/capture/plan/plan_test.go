@@ -36,6 +36,7 @@ func TestGolden(t *testing.T) {
 		"excludes": {"-i * -b * -x 10.99.0.0/16,fd99::/64 -o 9000-9010 -c eth1,eth7 --exclude-outbound-uids 0,106-108 --exclude-inbound-ip-ranges 10.78.0.0/24,fd78::/64", dual()},
 		"listed":   {"-u 1337,1338 -g 2000 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-9010", dual()},
 		"loopback": {"-i 127.0.0.0/8,10.0.0.0/8", dual()},
+		"tproxy":   {"-m TPROXY -i * -b * -c eth1 --drop-invalid --exclude-inbound-ip-ranges 10.78.0.0/24", Families{V4: true}},
 		"tsf":      {"--mode listed -u 1000 -p 15001 -z 15001 --dns-port 55354 --redirect-dns --capture-all-dns --pod-ips 9.77.7.28 --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", Families{V4: true}},
 		"none":     {"-m NONE -i * -b *", dual()},
 		"marked":   {"-i * -b * -c eth1 --proxy-mark 0x100/0xff00 --drop-invalid", dual()},
@@ -88,12 +89,14 @@ func TestInvalidOptions(t *testing.T) {
 	for line, want := range map[string]string{
 		"-p 15006": "-p --envoy-port and -z --inbound-capture-port are both 15006",
 		"-p 15053": "-p --envoy-port and --dns-port are both 15053",
-		"--mode listed -z 15006 --pod-ips 10.0.0.7,fd00::7": "with --mode listed one port takes both directions",
-		"--mode listed -p 55354 --pod-ips 10.0.0.7,fd00::7": "-p --envoy-port and --dns-port are both 55354",
-		"--mode listed --pod-ips 10.0.0.7":                  "--pod-ips: there is no IPv6 address",
-		"--mode listed --pod-ips fd00::7":                   "--pod-ips: there is no IPv4 address",
-		"--mode listed --pod-ips 10.0.0.7,10.0.0.8,fd00::7": "10.0.0.7 and 10.0.0.8 are of one IP family",
-		"-z 53 --dns-port 53":                               "-z --inbound-capture-port and --dns-port are both 53",
+		"--mode listed -z 15006 --pod-ips 10.0.0.7,fd00::7":  "with --mode listed one port takes both directions",
+		"--mode listed -p 55354 --pod-ips 10.0.0.7,fd00::7":  "-p --envoy-port and --dns-port are both 55354",
+		"-m TPROXY --mode listed --pod-ips 10.0.0.7,fd00::7": "TPROXY and --mode listed don't go together",
+		"-m TPROXY --proxy-mark 1337":                        "--proxy-mark 0x539: TPROXY marks packets of clients with 0x539 (-t)",
+		"--mode listed --pod-ips 10.0.0.7":                   "--pod-ips: there is no IPv6 address",
+		"--mode listed --pod-ips fd00::7":                    "--pod-ips: there is no IPv4 address",
+		"--mode listed --pod-ips 10.0.0.7,10.0.0.8,fd00::7":  "10.0.0.7 and 10.0.0.8 are of one IP family",
+		"-z 53 --dns-port 53":                                "-z --inbound-capture-port and --dns-port are both 53",
 	} {
 		_, _, err := New(parse(t, line, nil).Options, dual())
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -140,7 +143,7 @@ func TestWarnings(t *testing.T) {
 
 func TestArgsMakeTheSamePlan(t *testing.T) {
 	for _, line := range []string{
-		"", "-i * -b * -d 15090,15021,15020", "-m NONE",
+		"", "-i * -b * -d 15090,15021,15020", "-m NONE", "-m TPROXY -t 5 -r 6",
 		"--mode listed", "--mode listed -p 16001 --pod-ips 10.0.0.7,fd00::7 --listed-inbound 10.0.0.7:80 --listed-outbound 240.0.0.1",
 		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual --proxy-mark 5/7 --drop-invalid --redirect-dns --capture-all-dns -t 9 -r 8",
 	} {

@@ -22,6 +22,7 @@ const (
 	chainRawIn     = "raw_in"
 	chainRawOut    = "raw_out"
 	chainMangleIn  = "mangle_in"
+	chainMangleOut = "mangle_out"
 )
 
 // Priorities of base chains, as the kernel's own tables have them.
@@ -40,8 +41,12 @@ func (p *Plan) Rules() *Ruleset {
 	}
 	b := &builder{plan: p}
 	b.zones()
-	b.invalid()
-	b.inbound()
+	if p.In.Via == TProxy {
+		b.tproxy()
+	} else {
+		b.invalid()
+		b.inbound()
+	}
 	b.outbound()
 	if p.Mode != Listed {
 		b.fromProxy()

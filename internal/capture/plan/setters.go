@@ -107,10 +107,10 @@ func setInterception(c *Command, value string) error {
 		c.Options.Interception = ModeRedirect
 	case string(ModeNone):
 		c.Options.Interception = ModeNone
-	case "TPROXY":
-		return errors.New("TPROXY isn't built yet; want REDIRECT or NONE")
+	case string(ModeTProxy):
+		c.Options.Interception = ModeTProxy
 	default:
-		return errors.New("want REDIRECT or NONE")
+		return errors.New("want REDIRECT, TPROXY or NONE")
 	}
 	return nil
 }

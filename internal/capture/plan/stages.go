@@ -55,6 +55,9 @@ func (b *builder) drop() {
 
 // passthrough lets the proxy deliver to the application: it binds an address nobody else uses.
 func (b *builder) passthrough() {
+	if b.plan.In.Via == TProxy {
+		b.leave(StagePassthrough, "mark", "the proxy delivers to the application", b.marked()...)
+	}
 	lo := Cond{Field: FieldOutIface, Text: loopbackInterface}
 	for _, f := range b.families() {
 		source := Cond{Field: FieldSrc, Prefix: f.passthrough}

@@ -9,6 +9,9 @@ import (
 
 func validate(o Options) error {
 	errs := validatePorts(o)
+	if m := o.ProxyMark; m != nil && o.Interception == ModeTProxy && o.TProxyMark&m.Mask == m.Value {
+		errs = append(errs, fmt.Errorf("--proxy-mark %s: TPROXY marks packets of clients with 0x%x (-t), they'd pass for the proxy's; want another mark", m, o.TProxyMark))
+	}
 	if o.Mode == Listed {
 		errs = append(errs, validateListed(o)...)
 	}

@@ -100,7 +100,7 @@ func open() (capture.System, func(), error) {
 	if err != nil {
 		return capture.System{}, nil, errors.Join(err, rules.Close())
 	}
-	system := capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: version.Version}
+	system := capture.System{Rules: rules, Links: links, Routes: links, LegacyTables: capture.LegacyTables, Version: version.Version}
 	system.Backends = &capture.Backends{Lack: lack}
 	if lack == nil {
 		system.Backends.NFT = rules

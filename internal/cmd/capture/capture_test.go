@@ -94,7 +94,7 @@ func TestUsageErrorsTouchNothing(t *testing.T) {
 	ns.Must(t, func() error {
 		call("-p 0 "+line).expect(t, "bad port", 64, "failed", `"0" is not a number from 1 to 65535`)
 		call("-p 15006 "+line).expect(t, "equal ports", 64, "failed", "are both 15006")
-		call("-m TPROXY "+line).expect(t, "TPROXY", 64, "failed", "isn't built yet")
+		call("-m TPROXIES "+line).expect(t, "an unknown way", 64, "failed", "want REDIRECT, TPROXY or NONE")
 		call("--backend iptables --native-nftables "+line).expect(t, "two backends", 64, "failed", "want one of both")
 		call(line, "ISTIO_META_DNS_CAPTURE=perhaps").expect(t, "DNS by environment", 64, "failed", "ISTIO_META_DNS_CAPTURE")
 		call("--help").expect(t, "help", 0, "", "--istio-inbound-ports", "126 verification failed")

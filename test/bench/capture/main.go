@@ -191,7 +191,7 @@ func apply(args []string) error {
 	if err != nil {
 		return err
 	}
-	system := capture.System{Rules: rules, Links: links, LegacyTables: capture.LegacyTables, Version: "bench"}
+	system := capture.System{Rules: rules, Links: links, Routes: links, LegacyTables: capture.LegacyTables, Version: "bench"}
 	families, _, err := capture.Families(command.Options.Families, links)
 	if err != nil {
 		return err
