@@ -64,7 +64,7 @@ func (s System) Watch(ctx context.Context, p *plan.Plan, report func(Repair)) er
 
 // inARow counts repairs that come one upon the other.
 func inARow(row int, last time.Time) int {
-	if time.Since(last) > watchFight+watchSettle {
+	if time.Since(last) > 2*watchFight { // a pause of a fight, and what a slow machine adds to it
 		return 1
 	}
 	return row + 1
