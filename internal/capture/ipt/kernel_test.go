@@ -413,12 +413,37 @@ func TestEveryMutationIsSeen(t *testing.T) {
 						if err := mutate(t, variant, dialect, r, c.Name, i+1, rule); err != nil {
 							return err
 						}
+						if err := swap(t, variant, dialect, r, c, i); err != nil {
+							return err
+						}
 					}
 				}
 				return nil
 			})
 		}
 	})
+}
+
+// swap puts a rule before the one it follows.
+func swap(t *testing.T, variant Variant, dialect text.Dialect, r *plan.Ruleset, c text.Chain, i int) error {
+	if i == 0 {
+		return nil
+	}
+	for _, args := range [][]string{{"-D", c.Name, fmt.Sprint(i + 1)}, append([]string{"-I", c.Name, fmt.Sprint(i)}, words(c.Rules[i].Spec)...)} {
+		if _, err := tool(variant, false, append([]string{"-t", "nat"}, args...)...); err != nil {
+			return err
+		}
+	}
+	b := backend(variant, dialect)
+	report, err := b.Compare(r, "")
+	if len(report.Differences) == 0 || !strings.Contains(fmt.Sprint(report.Differences), "moved") {
+		t.Errorf("%s: that %s stands before its neighbour wasn't seen: %v", dialect, c.Rules[i].Spec, report.Differences)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = converge(b, r)
+	return err
 }
 
 // mutate deletes a rule, doubles it, and puts another in its place.
