@@ -86,6 +86,9 @@ func TestBackendSwitches(t *testing.T) {
 				call("verify "+to+" "+line).expect(t, "verify the other", 126, "differs", "surplus rules of")
 				call(to+" "+line).expect(t, from+" to "+to, 0, "applied", `"foreign":[`)
 				call("verify "+to+" "+line).expect(t, "verify", 0, "verified")
+				if to == backends[0] && strings.Contains(tables(t), "ip nat") {
+					t.Errorf("from %s to %s: an empty table is left", from, to) // asking iptables-nft would make it
+				}
 				for i, holds := range []bool{tableIsThere(t), hasOurs(listing(t, "nft")), hasOurs(listing(t, "legacy"))} {
 					if holds != (backends[i] == to) {
 						t.Errorf("from %s to %s: %s is there: %t", from, to, backends[i], holds)
@@ -103,11 +106,32 @@ func TestBackendSwitches(t *testing.T) {
 
 func tableIsThere(t *testing.T) bool {
 	t.Helper()
+	return strings.Contains(tables(t), "table inet pillion")
+}
+
+func tables(t *testing.T) string {
+	t.Helper()
 	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
 	if err != nil {
 		t.Errorf("nft: %v: %s", err, out)
 	}
-	return strings.Contains(string(out), "table inet pillion")
+	return string(out)
+}
+
+// A table that holds anything else stays, be it one rule.
+func TestOthersKeepTheirTable(t *testing.T) {
+	needIptables(t)
+	nstest.NewPod(t).Must(t, func() error {
+		call("--force-iptables-binary nft "+line).expect(t, "apply", 0, "applied")
+		if out, err := exec.Command("iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "RETURN").CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		call("--backend nftables "+line).expect(t, "switch", 0, "applied")
+		if rest := listing(t, "nft"); hasOurs(rest) || !strings.Contains(rest, "-A OUTPUT -p udp -j RETURN") {
+			t.Errorf("after the switch:\n%s", rest)
+		}
+		return nil
+	})
 }
 
 // Chains that Istio left in iptables' nft variant: without a flag for it they're taken over; beside our own table they
