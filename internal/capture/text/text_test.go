@@ -51,6 +51,7 @@ func TestGolden(t *testing.T) {
 		"dns-all":        {Pillion, injected + " --redirect-dns --capture-all-dns", dual()},
 		"istio-dns":      {Istio, injected + " --redirect-dns", dual()},
 		"istio-dns-all":  {Istio, injected + " --redirect-dns --capture-all-dns", v4()},
+		"tproxy":         {Pillion, injected + " -m TPROXY --drop-invalid -c eth1 --exclude-inbound-ip-ranges 10.78.0.0/24", dual()},
 		"listed":         {Pillion, listed + ",fd00::7 --listed-inbound 9.77.7.28:8089,9.77.7.28:9090,[fd00::7]:80 --listed-outbound 240.0.0.10,240.0.0.11", dual()},
 		"listed-empty":   {Pillion, listed, v4()},
 		"tsf":            {TSF, listed + " --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", v4()},
@@ -139,6 +140,7 @@ func TestDialectsRefuseWhatTheyCannotSay(t *testing.T) {
 		{Istio, injected + " -c eth1", "can't say -c"},
 		{Istio18, injected + " --exclude-inbound-ip-ranges 10.0.0.0/8", "can't say --exclude-inbound-ip-ranges"},
 		{TSF, injected, "can't say mode all"},
+		{Istio, injected + " -m TPROXY", "can't say TPROXY"},
 		{"iptables", injected, `"iptables": want one of [pillion istio istio-1.8 tsf]`},
 		{Pillion, injected + " -c eth+", `iptables reads interface "eth+" as a pattern`},
 	} {
