@@ -16,9 +16,10 @@ import (
 // The matrix: every plan there is, and every connection that could matter to any of them. Nobody says here what must
 // come out: the kernel does what it does, and Eval must have said so.
 
-// owners of a socket: application, root, proxy, second proxy, proxy by its group alone, excluded users, owner groups.
-var owners = []plan.Owner{{UID: 1000, GID: 1000}, {}, {UID: 1337, GID: 1337}, {UID: 1338, GID: 1000}, {UID: 1000, GID: 1337},
-	{UID: 5, GID: 5}, {UID: 107, GID: 1000}, {UID: 1000, GID: 3000}, {UID: 1000, GID: 3001}, {UID: 1000, GID: 2000}}
+// owners of a socket: application, root, proxy, second proxy, proxy by its group or user alone, excluded users, owner groups.
+var owners = []plan.Owner{{UID: 1000, GID: 1000}, {}, {UID: 1337, GID: 1337}, {UID: 1338, GID: 1000}, {UID: 1000, GID: 1337}, {UID: 1337, GID: 1000},
+	{UID: 5, GID: 5}, {UID: 107, GID: 1000}, {UID: 1000, GID: 3000}, {UID: 1000, GID: 3001}, {UID: 1000, GID: 2000},
+	{UID: 1337, GID: 3000}, {UID: 107, GID: 3000}}
 
 // Destinations: another pod, one of another range, one behind the second cable, this pod, localhost.
 var (
