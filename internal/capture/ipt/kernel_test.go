@@ -169,9 +169,12 @@ func TestListingsSurviveTheKernel(t *testing.T) {
 		injected + " --redirect-dns --drop-invalid -o 9000 --proxy-mark 0x539/0xfff":                                                                        text.Pillion,
 		"ISTIO_OUTBOUND_OWNER_GROUPS=2000,2001,3000 ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=7 " + injected + " --redirect-dns --capture-all-dns --proxy-mark 7": text.Pillion,
 		"PILLION_CAPTURE_BYPASS=out_tcp_port_9000-9100_to_10.0.0.0/8_uid_106-108_because_backups " + injected:                                               text.Pillion,
-		injected + " --redirect-dns":                                                              text.Istio,
-		injected + " --redirect-dns --capture-all-dns":                                            text.Istio,
-		"ISTIO_OUTBOUND_OWNER_GROUPS=2000,3000 ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=7 " + injected: text.Istio,
+		injected + " --redirect-dns":                                                                                            text.Istio,
+		injected + " --redirect-dns --capture-all-dns":                                                                          text.Istio,
+		"ISTIO_OUTBOUND_OWNER_GROUPS=2000,3000 ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=7 " + injected:                               text.Istio,
+		listed + ",fd00::7 --listed-inbound 9.77.7.28:8089,9.77.7.28:9090,[fd00::7]:80 --listed-outbound 240.0.0.10,240.0.0.11": text.Pillion,
+		listed + ",fd00::7 --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10,fd00::9":                                text.TSF,
+		injected + " -m TPROXY --drop-invalid -c eth1":                                                                          text.Pillion,
 	}
 	each(t, func(t *testing.T, variant Variant) {
 		for line, dialect := range lines {
@@ -210,7 +213,7 @@ func TestConvergesFromAnyOther(t *testing.T) {
 		v4, v6  bool
 	}
 	steps := []step{
-		{injected + " --redirect-dns --drop-invalid", text.Pillion, true, true},
+		{injected + " -m TPROXY", text.Pillion, true, true}, {injected + " --redirect-dns --drop-invalid", text.Pillion, true, true},
 		{injected, text.Istio18, true, true}, {injected, text.Istio, true, true}, {injected, text.Pillion, true, false},
 		{"-i 10.0.0.0/8 -b 80", text.Pillion, false, true}, {injected, text.Pillion, true, true}, {"-b 80", text.Istio, true, false},
 		{injected + " -x 10.1.0.0/16", text.Pillion, true, true}, {"-m NONE", text.Pillion, true, true}, {injected, text.Istio18, true, true},
