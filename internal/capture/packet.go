@@ -17,7 +17,7 @@ func Packet(args []string, q plan.Query, own []netip.Addr) (plan.Packet, error) 
 	if err != nil {
 		return plan.Packet{}, err
 	}
-	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: q.Src, Dst: q.Dst}
+	packet := plan.Packet{Hook: plan.Output, Proto: plan.TCP, Src: q.Src, Dst: q.Dst, Mark: q.Mark}
 	if q.Proto == "udp" {
 		packet.Proto = plan.UDP
 	}

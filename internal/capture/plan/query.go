@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type Query struct {
 	Proto     string // tcp or udp; "" = tcp
 	Interface string
 	UID, GID  uint32
+	Mark      uint32         // of the packet
 	Src, Dst  netip.AddrPort // an address without a port has port 0, a port without an address no valid address
 }
 
@@ -25,7 +27,7 @@ func explainFlags() []option {
 	return []option{
 		{"as", "", "-", "FORM", "explain: nftables, plan, or iptables' rules as pillion, istio, istio-1.8 or tsf", oneOf(func(c *Command) *string { return &c.As }, "nftables", "plan", "pillion", "istio", "istio-1.8", "tsf")},
 		{"output", "", "-", "FORM", "explain, diff, verify: text or json; short: -o json", oneOf(func(c *Command) *string { return &c.Output }, "text", "json")},
-		{"from", "", "-", "WHO", "explain: where a packet comes from: uid:N, gid:N, ADDRESS or ADDRESS:PORT, iface:NAME, or several with commas", setFrom},
+		{"from", "", "-", "WHO", "explain: where a packet comes from: uid:N, gid:N, mark:N, ADDRESS or ADDRESS:PORT, iface:NAME, or several with commas", setFrom},
 		{"to", "", "-", "ADDRESS:PORT", "explain: where it goes; :PORT is this pod's own", setTo},
 		{"proto", "", "-", "NAME", "explain: tcp or udp", oneOf(func(c *Command) *string { return &c.Query.Proto }, "tcp", "udp")},
 		{"uid", "", "-", "UID", "explain: owner of the packet", id(func(c *Command) *uint32 { return &c.Query.UID })},
@@ -66,6 +68,12 @@ func (q *Query) from(item string) (err error) {
 		q.UID, err = parseNumber(rest, 0, maxID)
 	case "gid":
 		q.GID, err = parseNumber(rest, 0, maxID)
+	case "mark":
+		var n uint64
+		if n, err = strconv.ParseUint(rest, 0, 32); err != nil {
+			err = fmt.Errorf("%q is not a packet mark; want a number such as 0x100", rest)
+		}
+		q.Mark = uint32(n)
 	case "iface":
 		q.Interface = rest
 		if !validInterface(rest) {
@@ -74,7 +82,7 @@ func (q *Query) from(item string) (err error) {
 	default:
 		q.Src, err = parseEndpoint(item)
 		if err != nil {
-			err = fmt.Errorf("%q: want uid:N, gid:N, iface:NAME, ADDRESS or ADDRESS:PORT", item)
+			err = fmt.Errorf("%q: want uid:N, gid:N, mark:N, iface:NAME, ADDRESS or ADDRESS:PORT", item)
 		}
 	}
 	return err

@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/json"
 	"io"
+	"net/netip"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -30,6 +31,7 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 		live.Differences = append(live.Differences, differences...)
 		if len(result.Counters) > 0 {
 			live.Counters = result.Counters
+			p = filled(p, system)
 		}
 	}
 	if len(r.command.Positional) == 0 && !r.command.Query.Asked() {
@@ -41,6 +43,29 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 		return err
 	}
 	return r.show(capture.ExplainPacket(p, packet, live))
+}
+
+// filled is the plan with what its live sets hold now, as far as that can be read.
+func filled(p *plan.Plan, system capture.System) *plan.Plan {
+	if p.Mode != plan.Listed || system.Backends == nil || system.Backends.NFT == nil {
+		return p
+	}
+	now := *p
+	now.First = plan.Contents{}
+	for _, name := range []string{plan.SetIn4, plan.SetIn6, plan.SetVIP4, plan.SetVIP6} {
+		elements, err := system.Backends.NFT.Elements(name)
+		if err != nil {
+			continue // a family that isn't the plan's, or another backend's rules
+		}
+		for _, e := range elements {
+			if e.Port != 0 {
+				now.First.In = append(now.First.In, netip.AddrPortFrom(e.Addr, e.Port))
+			} else {
+				now.First.Out = append(now.First.Out, e.Addr)
+			}
+		}
+	}
+	return &now
 }
 
 // show prints an answer in the form that was asked for.

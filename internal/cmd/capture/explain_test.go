@@ -5,13 +5,16 @@ package capture
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
+	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
 func TestExplainAPacketByFlags(t *testing.T) {
@@ -19,28 +22,30 @@ func TestExplainAPacketByFlags(t *testing.T) {
 	pod.Must(t, func() error {
 		call("-x 10.9.0.0/16 "+line).expect(t, "apply", 0, "applied")
 		for question, want := range map[string]string{
-			"--from uid:1000 --to 10.0.0.5:3306":                  "outbound: goes to the proxy's port 15001, original destination 10.0.0.5:3306 (output.capture.all)",
-			"--from uid:1000 --to 10.9.3.4:443":                   "direct: the proxy never sees this connection (output.bypass.dst4)",
-			"--from uid:1000 --to 10.0.0.5:53 --proto udp":        "udp of uid 1000 gid 0 from 10.77.0.2 to 10.0.0.5:53 over eth0",
-			"--from uid:1337 --to 10.0.0.5:3306":                  "(output.identity.leave)",
-			"--from uid:1000,gid:1337 --to 10.0.0.5:3306":         "(output.identity.leave)",
-			"--from uid:1337 --to 10.77.0.2:8080":                 "inbound: goes to the proxy's port 15006",
-			"--from uid:1337,127.0.0.6 --to 10.77.0.2:8080":       "(output.passthrough.lo4)",
-			"--from uid:1337,[::6]:4000 --to :8080":               "uid 1337 gid 0 from [::6]:4000 to [fd77::2]:8080 over lo",
-			"--from 10.77.0.1 --to :8080 --in":                    "tcp from 10.77.0.1 arrives for 10.77.0.2:8080 on eth0",
-			"--to 10.77.0.2:8080 --in":                            "tcp from anywhere arrives for 10.77.0.2:8080 on eth0",
-			"--to [fd77::2]:15020 --in":                           "(prerouting.bypass.port)",
-			"--from iface:eth1 --to 10.78.0.9:1":                  "over eth1",
-			"--from uid:1000 --to 127.0.0.1:80":                   "(output.loopback.lo)",
-			"--from uid:1000 --to 10.0.0.5:3306 --proto tcp --in": "arrives for 10.0.0.5:3306",
-			"tcp 10.77.0.2:41000 10.9.3.4:443 --uid 1000":         "MATCH  output.bypass.dst4",
+			"--from uid:1000 --to 10.0.0.5:3306":                   "outbound: goes to the proxy's port 15001, original destination 10.0.0.5:3306 (output.capture.all)",
+			"--from uid:1000 --to 10.9.3.4:443":                    "direct: the proxy never sees this connection (output.bypass.dst4)",
+			"--from uid:1000 --to 10.0.0.5:53 --proto udp":         "udp of uid 1000 gid 0 from 10.77.0.2 to 10.0.0.5:53 over eth0",
+			"--from uid:1337 --to 10.0.0.5:3306":                   "(output.identity.leave)",
+			"--from uid:1000,gid:1337 --to 10.0.0.5:3306":          "(output.identity.leave)",
+			"--from uid:1337 --to 10.77.0.2:8080":                  "inbound: goes to the proxy's port 15006",
+			"--from uid:1337,127.0.0.6 --to 10.77.0.2:8080":        "(output.passthrough.lo4)",
+			"--from uid:1337,[::6]:4000 --to :8080":                "uid 1337 gid 0 from [::6]:4000 to [fd77::2]:8080 over lo",
+			"--from 10.77.0.1 --to :8080 --in":                     "tcp from 10.77.0.1 arrives for 10.77.0.2:8080 on eth0",
+			"--to 10.77.0.2:8080 --in":                             "tcp from anywhere arrives for 10.77.0.2:8080 on eth0",
+			"--to [fd77::2]:15020 --in":                            "(prerouting.bypass.port)",
+			"--from iface:eth1 --to 10.78.0.9:1":                   "over eth1",
+			"--proxy-mark 0x100 --from mark:0x100 --to 10.0.0.5:1": "output.identity.leave",
+			"--from uid:1000 --to 127.0.0.1:80":                    "(output.loopback.lo)",
+			"--from uid:1000 --to 10.0.0.5:3306 --proto tcp --in":  "arrives for 10.0.0.5:3306",
+			"tcp 10.77.0.2:41000 10.9.3.4:443 --uid 1000":          "MATCH  output.bypass.dst4",
 		} {
 			call("explain "+line+" -x 10.9.0.0/16 "+question).expect(t, question, 0, "", want)
 		}
 		for question, want := range map[string]string{
 			"--to 10.0.0.5":                      "want ADDRESS:PORT, or :PORT for this pod's own address",
 			"--to nowhere:80":                    `"nowhere:80" is not ADDRESS:PORT`,
-			"--to 10.0.0.5:80 --from joe":        "want uid:N, gid:N, iface:NAME, ADDRESS or ADDRESS:PORT",
+			"--to 10.0.0.5:80 --from joe":        "want uid:N, gid:N, mark:N, iface:NAME, ADDRESS or ADDRESS:PORT",
+			"--to 10.0.0.5:80 --from mark:x":     `"x" is not a packet mark`,
 			"--to 10.0.0.5:80 --from uid:-1":     `"-1" is not a number`,
 			"--to 10.0.0.5:80 --from iface:a/b":  "is not an interface name",
 			"--to 10.0.0.5:80 --from fd00::1":    "of different IP families",
@@ -124,6 +129,31 @@ func TestExplainWithoutAnyRight(t *testing.T) {
 		process(self, "explain --from uid:1000 --to 10.0.0.5:3306 --record "+path, nobody()).expect(t, "out", 0, "",
 			"of "+path, "what is in the kernel couldn't be read", "outbound: goes to the proxy's port 15001")
 		process(self, "explain --from 10.0.0.9 --to :8080 --in -o json --record "+path, nobody()).expect(t, "in", 0, "", `"verdict": "inbound"`, `"read": false`)
+		return nil
+	})
+}
+
+// In Listed mode the answer is about what the live sets hold now, not about what they held at first.
+func TestExplainLooksIntoLiveSets(t *testing.T) {
+	const listed = "--mode listed --pod-ips 10.77.0.2 --ip-families ipv4 -u 1000 --listed-outbound 240.0.0.10 --record="
+	pod := nstest.NewPod(t)
+	pod.Must(t, func() error {
+		call(listed).expect(t, "apply", 0, "applied")
+		call("explain "+listed+" --to 240.0.0.10:80").expect(t, "listed at first", 0, "", "outbound: goes to the proxy's port")
+		call("explain "+listed+" --to 240.0.0.11:80").expect(t, "not listed", 0, "", "direct")
+		rules, err := nft.Open()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rules.Close() }()
+		if err := rules.AddElements(plan.SetVIP4, []plan.Element{{Addr: netip.MustParseAddr("240.0.0.11")}}); err != nil {
+			return err
+		}
+		if err := rules.RemoveElements(map[string][]plan.Element{plan.SetVIP4: {{Addr: netip.MustParseAddr("240.0.0.10")}}}); err != nil {
+			return err
+		}
+		call("explain "+listed+" --to 240.0.0.11:80").expect(t, "added", 0, "", "outbound: goes to the proxy's port")
+		call("explain "+listed+" --to 240.0.0.10:80").expect(t, "removed", 0, "", "direct")
 		return nil
 	})
 }
