@@ -28,7 +28,7 @@ const listed = "-u 1337 -g 1337 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-90
 
 // features are command lines that together make every kind of rule.
 func features() []string {
-	return []string{everything, listed, marked, owned, dnsServers, dnsAll, registered, diverted, divertedSome}
+	return []string{everything, listed, marked, owned, dnsServers, dnsAll, registered, diverted, divertedSome, nested, nestedDiverted, nestedListed, late}
 }
 
 // listRuleset is what nft says of the calling thread's namespace.

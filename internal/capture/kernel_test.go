@@ -240,6 +240,7 @@ func doesWhatEvalSays(t *testing.T, apply applier) {
 	maps.Copy(all, dnsScenarios())
 	maps.Copy(all, listedScenarios())
 	maps.Copy(all, tproxyScenarios())
+	maps.Copy(all, virtualScenarios())
 	for line, flows := range all {
 		t.Run(line, func(t *testing.T) {
 			var p *plan.Plan
@@ -292,7 +293,7 @@ func (f flow) packet(local netip.AddrPort) plan.Packet {
 	dst := netip.MustParseAddrPort(f.dst)
 	iface := nstest.Eth0
 	switch {
-	case strings.HasPrefix(f.dst, "10.78."):
+	case strings.HasPrefix(f.dst, "10.78."), strings.HasPrefix(f.dst, "10.88."):
 		iface = nstest.Eth1
 	case !f.in && (dst.Addr().IsLoopback() || dst.Addr().String() == nstest.PodV4 || dst.Addr().String() == nstest.PodV6):
 		iface = "lo"

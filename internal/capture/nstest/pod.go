@@ -21,6 +21,7 @@ const (
 	OtherV4  = "10.99.0.1" // the peer's too, of another range
 	OtherV6  = "fd99::1"
 	SecondV4 = "10.78.0.1" // the peer's, over the second cable
+	BeyondV4 = "10.88.0.1" // nobody's; the peer's packets to it go to the pod over the second cable, as a nested machine's
 )
 
 // Interfaces of the pod.
@@ -44,7 +45,7 @@ func NewPod(t testing.TB) *Pod {
 	})
 	p.Peer.Must(t, func() error {
 		return errors.Join(up("lo"), address(Eth0, "10.77.0.1/24", "fd77::1/64"), address(Eth1, "10.78.0.1/24", "fd78::1/64"),
-			address("lo", OtherV4+"/32", OtherV6+"/128"))
+			address("lo", OtherV4+"/32", OtherV6+"/128"), route("10.88.0.0/24", "10.78.0.2"))
 	})
 	p.Must(t, func() error { return errors.Join(route("0.0.0.0/0", PeerV4), route("::/0", PeerV6)) })
 	return p

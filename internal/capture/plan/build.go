@@ -24,7 +24,8 @@ func New(o Options, families Families) (p *Plan, warnings []string, err error) {
 	}
 	p.Out.Owners = o.OwnerGroups
 	p.Bypass = bypasses(o)
-	p.DropInvalid = o.DropInvalid
+	p.Out.Virtual = o.VirtualInterfaces
+	p.DropInvalid, p.LateArming = o.DropInvalid, o.LateArming
 	p.DNS = dnsOf(o, families)
 	return p, append(warn(o), warnDNS(o, p.DNS)...), err
 }

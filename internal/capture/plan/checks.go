@@ -2,26 +2,12 @@ package plan
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 )
 
 // accepted checks a value that changes nothing.
 func accepted(check func(string) error) func(*Command, string) error {
 	return func(_ *Command, value string) error { return check(value) }
-}
-
-// unbuilt refuses every value but the one that means "off": what we can't do is never taken silently.
-func unbuilt(off string) func(*Command, string) error {
-	return func(_ *Command, value string) error {
-		if value == off {
-			return nil
-		}
-		if on, err := strconv.ParseBool(value); off == "false" && err == nil && !on {
-			return nil
-		}
-		return fmt.Errorf("this isn't built yet; want %q", off)
-	}
 }
 
 func checkAny(string) error { return nil }

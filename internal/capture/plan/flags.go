@@ -31,7 +31,7 @@ func istioFlags() []option {
 		{"istio-inbound-interception-mode", "m", "", "MODE", "REDIRECT; TPROXY, which keeps the client's address; or NONE for a clean namespace", setInterception},
 		{"istio-inbound-ports", "b", "", "PORTS", "inbound ports to capture: * for all, a list, or empty for none", setInboundPorts},
 		{"istio-local-exclude-ports", "d", "", "PORTS", "inbound ports left alone, with -b '*'", ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.ExcludeInboundPorts })},
-		{"istio-exclude-interfaces", "c", "", "NAMES", "interfaces captured in neither direction", setInterfaces},
+		{"istio-exclude-interfaces", "c", "", "NAMES", "interfaces captured in neither direction", interfaces(func(c *Command) *[]string { return &c.Options.ExcludeInterfaces })},
 		{"istio-service-cidr", "i", "", "CIDRS", "outbound destinations to capture: * for all, a list, or empty for none", setOutbound},
 		{"istio-service-exclude-cidr", "x", "", "CIDRS", "outbound destinations left alone", prefixes(func(c *Command) *prefixList { return &c.Options.ExcludeOutboundCIDRs })},
 		{"istio-outbound-ports", "q", "", "PORTS", "outbound ports captured whatever the address", ranges(1, 65535, func(c *Command) *[]Range { return &c.Options.OutboundPorts })},
@@ -52,7 +52,7 @@ func istioFlags() []option {
 		{"istio-inbound-tproxy-route-table", "r", "", "TABLE", "TPROXY: number of the routing table for them", setTable},
 		{"log_output_level", "", "-", "LEVEL", "accepted; one line is written, always", accepted(checkAny)},
 		{"log_as_json", "", "-", "", "accepted; the line is JSON", accepted(checkBool)},
-		{"kube-virt-interfaces", "k", "", "NAMES", unbuiltUsage, unbuilt("")},
+		{"kube-virt-interfaces", "k", "", "NAMES", "interfaces of nested machines: what arrives there counts as outbound", interfaces(func(c *Command) *[]string { return &c.Options.VirtualInterfaces })},
 		{"redirect-dns", "", "ISTIO_META_DNS_CAPTURE", "", "capture queries to the servers of /etc/resolv.conf", boolean(func(c *Command) *bool { return &c.Options.RedirectDNS })},
 		{"capture-all-dns", "", "", "", "with --redirect-dns: capture queries to any server", boolean(func(c *Command) *bool { return &c.Options.CaptureAllDNS })},
 		{"drop-invalid", "", "INVALID_DROP", "", "drop packets that belong to no connection, of every protocol", boolean(func(c *Command) *bool { return &c.Options.DropInvalid })},
@@ -74,7 +74,7 @@ func ownFlags() []option {
 		{"probe", "", ownEnv("PROBE"), "", "verify: also make connections and see where they arrive; before the proxy starts", boolean(func(c *Command) *bool { return &c.Probe })},
 		{"record", "", ownEnv("RECORD"), "FILE", "where the evidence goes; default " + RecordDefault + " if that folder is writable", setRecord},
 		{"mode", "", ownEnv("MODE"), "MODE", "all captures what isn't bypassed, listed what is registered", setMode},
-		{"arming", "", ownEnv("ARMING"), "WHEN", "early", unbuilt("early")},
+		{"arming", "", ownEnv("ARMING"), "WHEN", "early captures at once, late when the agent says that the proxy is ready", setArming},
 		{"dialect", "", ownEnv("DIALECT"), "NAME", "of iptables' rules: pillion, or as they're known elsewhere istio, istio-1.8, tsf", oneOf(func(c *Command) *string { return &c.Dialect }, "pillion", "istio", "istio-1.8", "tsf")},
 		{"bypass", "", ownEnv("BYPASS"), "RULE", "left alone, such as 'out tcp port 9000 to 10.0.0.0/8 uid 106 because backups'; may be repeated", setBypass},
 		{"proxy-mark", "", ownEnv("PROXY_MARK"), "MARK[/MASK]", "packets with this mark are the proxy's", setProxyMark},
@@ -109,5 +109,3 @@ func (f option) name() string {
 		return "-" + f.short + " --" + f.long
 	}
 }
-
-const unbuiltUsage = "isn't built yet"

@@ -70,7 +70,7 @@ func FuzzCIDRs(f *testing.F) {
 func FuzzFlags(f *testing.F) {
 	for _, s := range []string{
 		"-i * -b * -d 15090,15021,15020", "explain tcp 1.1.1.1:1 2.2.2.2:2 --uid 3", "-m NONE", "verify -x 10.0.0.0/8 -c eth0 -o 1-2",
-		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "--proxy-mark 5/7 --drop-invalid -i *", "--redirect-dns -o 53 -c eth0 --proxy-mark 3", "--redirect-dns --capture-all-dns", "-m TPROXY -b * -t 5 -r 6 --drop-invalid", "--mode listed --pod-ips 10.0.0.7,fd00::7 --listed-inbound 10.0.0.7:80 --listed-outbound 240.0.0.1 --redirect-dns", "$ISTIO_OUTBOUND_OWNER_GROUPS=1,2 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3 -i *", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
+		"--exclude-outbound-uids 0-5 -u 1,2 -g 3", "--proxy-mark 5/7 --drop-invalid -i *", "--redirect-dns -o 53 -c eth0 --proxy-mark 3", "--redirect-dns --capture-all-dns", "-k net0,net1 --arming late -i 10.0.0.0/8", "-m TPROXY -b * -t 5 -r 6 --drop-invalid", "--mode listed --pod-ips 10.0.0.7,fd00::7 --listed-inbound 10.0.0.7:80 --listed-outbound 240.0.0.1 --redirect-dns", "$ISTIO_OUTBOUND_OWNER_GROUPS=1,2 $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE=3 -i *", "-i 127.0.0.0/8,::1 -q 1 --ip-families ipv6", "-- x", "-", "--", "-=", "--=", "-p=1", "-p1", "$PROXY_UID=1 $DUAL=x",
 	} {
 		f.Add(s)
 	}

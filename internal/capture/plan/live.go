@@ -94,6 +94,19 @@ func ParseElement(kind Kind, text string) (Element, error) {
 	return e, nil
 }
 
+// MarshalText makes an Element a string in JSON.
+func (e Element) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText reads String's form.
+func (e *Element) UnmarshalText(text []byte) (err error) {
+	for _, kind := range []Kind{KindProto, KindIPv4Port, KindIPv6Port, KindIPv4, KindIPv6} {
+		if *e, err = ParseElement(kind, string(text)); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 func protocols() []string { return []string{"tcp", "udp"} }
 
 // plain keeps out what packets never carry.

@@ -82,6 +82,8 @@ func TestFlags(t *testing.T) {
 		{"", "--mode", "PILLION_CAPTURE_MODE", "listed", func(o *Options) {
 			o.Mode, o.ProxyUIDs, o.InboundPort, o.DNSPort = Listed, []uint32{1000}, 15001, 55354
 		}},
+		{"-k", "--kube-virt-interfaces", "KUBE_VIRT_INTERFACES", "net1,net0", func(o *Options) { o.VirtualInterfaces = []string{"net0", "net1"} }},
+		{"", "--arming", "PILLION_CAPTURE_ARMING", "late", func(o *Options) { o.LateArming = true }},
 		{"", "--capture-all-dns", "CAPTURE_ALL_DNS", "1", func(o *Options) { o.CaptureAllDNS = true }},
 		{"", "--drop-invalid", "INVALID_DROP", "0", func(*Options) {}},
 		{"-t", "--istio-inbound-tproxy-mark", "ISTIO_INBOUND_TPROXY_MARK", "0x10", func(o *Options) { o.TProxyMark = 16 }},
@@ -212,12 +214,12 @@ func TestRefusals(t *testing.T) {
 		{"-x *", "", `flag -x --istio-service-exclude-cidr: "*": want CIDRs; to capture nothing leave -i empty`},
 		{"-c eth0/1", "", `"eth0/1" is not an interface name`},
 		{"-c averyverylongname", "", `is not an interface name`},
-		{"-k virbr0", "", `flag -k --kube-virt-interfaces: "virbr0": this isn't built yet; want ""`},
+		{"-k virbr/0", "", `flag -k --kube-virt-interfaces: "virbr/0": "virbr/0" is not an interface name`},
 		{"", "ISTIO_META_DNS_CAPTURE=yes", `environment ISTIO_META_DNS_CAPTURE: "yes": want true or false`},
 		{"--capture-all-dns=no", "", `flag --capture-all-dns: "no": want true or false`},
 		{"", "INVALID_DROP=2", `environment INVALID_DROP: "2": want true or false`},
 		{"--mode some", "", `flag --mode: "some": want all or listed`},
-		{"--arming late", "", `flag --arming: "late": this isn't built yet; want "early"`},
+		{"--arming soon", "", `flag --arming: "soon": want early or late`},
 		{"--dialect linkerd", "", `flag --dialect: "linkerd": want one of pillion, istio, istio-1.8, tsf`},
 		{"--bypass out", "", `flag --bypass: "out": it leaves everything alone`},
 		{"--proxy-mark 0", "", `flag --proxy-mark: "0": "0" is not a number from 1 to 4294967295`},

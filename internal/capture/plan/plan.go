@@ -126,6 +126,8 @@ type DNS struct {
 type Contents struct {
 	In  []netip.AddrPort `json:"in,omitempty"`  // of in4 and in6
 	Out []netip.Addr     `json:"out,omitempty"` // of vip4 and vip6
+
+	Armed []Element `json:"armed,omitempty"` // of armed; rules are made disarmed, so it's only for questions to Eval
 }
 
 // Stage is a step on a packet's way; stages are passed in this order, and the first rule that decides ends it.

@@ -37,6 +37,7 @@ func TestGolden(t *testing.T) {
 		"listed":   {"-u 1337,1338 -g 2000 -i 10.77.0.0/24,fd77::/64 -q 443 -b 8080,9000-9010", dual()},
 		"loopback": {"-i 127.0.0.0/8,10.0.0.0/8", dual()},
 		"tproxy":   {"-m TPROXY -i * -b * -c eth1 --drop-invalid --exclude-inbound-ip-ranges 10.78.0.0/24", Families{V4: true}},
+		"virtual":  {"-m TPROXY -i 10.0.0.0/8,fd00::/8 -q 443 -b * -k net0 -c eth1 -x 10.9.0.0/16 --arming late", dual()},
 		"tsf":      {"--mode listed -u 1000 -p 15001 -z 15001 --dns-port 55354 --redirect-dns --capture-all-dns --pod-ips 9.77.7.28 --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", Families{V4: true}},
 		"none":     {"-m NONE -i * -b *", dual()},
 		"marked":   {"-i * -b * -c eth1 --proxy-mark 0x100/0xff00 --drop-invalid", dual()},
@@ -143,7 +144,7 @@ func TestWarnings(t *testing.T) {
 
 func TestArgsMakeTheSamePlan(t *testing.T) {
 	for _, line := range []string{
-		"", "-i * -b * -d 15090,15021,15020", "-m NONE", "-m TPROXY -t 5 -r 6",
+		"", "-i * -b * -d 15090,15021,15020", "-m NONE", "-m TPROXY -t 5 -r 6", "-k net0 --arming late",
 		"--mode listed", "--mode listed -p 16001 --pod-ips 10.0.0.7,fd00::7 --listed-inbound 10.0.0.7:80 --listed-outbound 240.0.0.1",
 		"-p 1 -z 2 -e 3 -u 4,5 -g 6 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -b 80,90-99 -c eth1 -q 443 -o 25 --dns-port 7 --exclude-outbound-uids 1-2 --exclude-inbound-ip-ranges 1.2.3.4 --ip-families dual --proxy-mark 5/7 --drop-invalid --redirect-dns --capture-all-dns -t 9 -r 8",
 	} {
@@ -211,7 +212,7 @@ func TestCommentFitsAndNeverBreaksTheText(t *testing.T) {
 
 // Rule ids name counters: two rules with one id would count together and hide each other from verify.
 func TestRuleIDsAreUnique(t *testing.T) {
-	for _, line := range []string{"-i * -b *", "-i 127.0.0.0/8,::1,10.0.0.0/8,fd00::/8 -q 1 -b 1 -c a -o 1 -x 1.1.1.1,fd00::1 --exclude-outbound-uids 1 --exclude-inbound-ip-ranges 1.2.3.4,fd00::2"} {
+	for _, line := range []string{"-i * -b *", "-m TPROXY -b 80 -i 10.0.0.0/8 -k net0 -c eth1 --arming late --drop-invalid -q 1 -x 10.9.0.0/16", "-i * -b * -k net0 -c eth1 --arming late --drop-invalid --redirect-dns --capture-all-dns", "-i 127.0.0.0/8,::1,10.0.0.0/8,fd00::/8 -q 1 -b 1 -c a -o 1 -x 1.1.1.1,fd00::1 --exclude-outbound-uids 1 --exclude-inbound-ip-ranges 1.2.3.4,fd00::2"} {
 		seen := map[string]bool{}
 		for _, c := range mustPlan(t, line, dual()).Rules().Chains {
 			for _, r := range c.Rules {

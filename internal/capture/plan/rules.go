@@ -23,6 +23,7 @@ const (
 	chainRawOut    = "raw_out"
 	chainMangleIn  = "mangle_in"
 	chainMangleOut = "mangle_out"
+	chainVirtual   = "virtual"
 )
 
 // Priorities of base chains, as the kernel's own tables have them.
@@ -47,6 +48,7 @@ func (p *Plan) Rules() *Ruleset {
 		b.invalid()
 		b.inbound()
 	}
+	b.virtual()
 	b.outbound()
 	if p.Mode != Listed {
 		b.fromProxy()
@@ -61,6 +63,7 @@ type builder struct {
 	sets   []*Set
 	hook   Hook
 	prefix string // of the last part of the rules' ids, in chains that repeat stages
+	nested bool   // packets that arrive go through stages of those that leave
 }
 
 func (b *builder) open(c Chain) {
@@ -108,6 +111,7 @@ func (b *builder) inbound() {
 	b.nat(chainIn, Prerouting)
 	b.scope()
 	b.exempt()
+	b.fromVirtual()
 	b.bypass()
 	if b.plan.Mode == Listed {
 		b.listedIn()
@@ -152,8 +156,12 @@ func (b *builder) prefixes(stage Stage, what, set, reason string, field Field, l
 
 // of returns the bypasses of a stage at the current hook.
 func (b *builder) of(stage Stage) []Bypass {
+	hook := b.hook
+	if b.nested {
+		hook = Output
+	}
 	return slices.DeleteFunc(slices.Clone(b.plan.Bypass), func(by Bypass) bool {
-		return by.Stage != stage || by.Hook != b.hook
+		return by.Stage != stage || by.Hook != hook || (b.nested && by.local())
 	})
 }
 

@@ -131,9 +131,19 @@ func setOutbound(c *Command, value string) (err error) {
 	return err
 }
 
-func setInterfaces(c *Command, value string) (err error) {
-	c.Options.ExcludeInterfaces, err = parseInterfaces(value)
-	return err
+func interfaces(field func(*Command) *[]string) setter {
+	return func(c *Command, value string) (err error) {
+		*field(c), err = parseInterfaces(value)
+		return err
+	}
+}
+
+func setArming(c *Command, value string) error {
+	if value != "early" && value != "late" {
+		return errors.New("want early or late")
+	}
+	c.Options.LateArming = value == "late"
+	return nil
 }
 
 func setLoopback(c *Command, value string) (err error) {

@@ -9,6 +9,13 @@ func (b *builder) marked() []Cond {
 // this host; so do the application's answers to connections that the proxy made in a client's name.
 func (b *builder) tproxy() {
 	b.tproxyIn()
+	if len(b.plan.Out.Virtual) > 0 {
+		b.nat(chainIn, Prerouting)
+		b.prefix = "nat_"
+		b.scope()
+		b.exempt()
+		b.fromVirtual()
+	}
 	b.prefix = "divert_"
 	b.aside(chainMangleOut, Output, TypeRoute, priorityMangle)
 	b.scope()
@@ -23,6 +30,9 @@ func (b *builder) tproxyIn() {
 	b.open(Chain{Name: chainMangleIn, Hook: Prerouting, Base: true, Type: TypeFilter, Priority: priorityMangle})
 	b.scope()
 	b.exempt()
+	if len(b.plan.Out.Virtual) > 0 {
+		b.leave(StageExempt, "virtual", "-k, kubevirtInterfaces", b.isVirtual())
+	}
 	if b.plan.DropInvalid {
 		b.drop()
 	}

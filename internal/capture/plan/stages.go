@@ -5,8 +5,17 @@ import (
 	"slices"
 )
 
-// scope leaves a family that isn't the plan's alone: the table itself holds both.
+// scope leaves a family that isn't the plan's alone, for the table itself holds both; and with late arming every
+// protocol that isn't armed.
 func (b *builder) scope() {
+	b.family()
+	if b.plan.LateArming {
+		armed := b.live(SetArmed, b.plan.First.Armed)
+		b.leave(StageScope, "armed", "--arming late: not yet", Cond{Field: FieldProto, Not: true, Set: armed})
+	}
+}
+
+func (b *builder) family() {
 	f := b.plan.Families
 	if f.V4 && f.V6 {
 		return
