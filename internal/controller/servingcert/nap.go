@@ -20,7 +20,6 @@ func (c *Controller) slept() *nap {
 	now := c.Now()
 	if last := c.pulse.Swap(&now); last != nil && age(now, last) > c.Times.Nap {
 		c.nap.Store(&nap{})
-		c.ready.forget()
 		c.Wake()
 	}
 	return c.nap.Load()
@@ -45,8 +44,9 @@ func (c *Controller) seenSince(n *nap, succeeded bool) {
 	if n == nil {
 		return
 	}
-	n.tried.Store(true)
+	defer n.tried.Store(true)
 	if succeeded {
+		c.ready.forget()
 		c.nap.CompareAndSwap(n, nil)
 	}
 }

@@ -42,6 +42,16 @@ func (r *readiness) judge(early, fault error, now time.Time) error {
 	return fault
 }
 
+// afterNap keeps who was ready so until a look was tried: whoever calls waits for that, see awake.
+func (r *readiness) afterNap(n *nap) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.was && !n.tried.Load() {
+		return nil
+	}
+	return errors.New("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
+}
+
 // forget makes it gain its readiness anew.
 func (r *readiness) forget() {
 	r.mu.Lock()
@@ -55,7 +65,6 @@ func (r *readiness) forget() {
 // tell of each. Entries that don't exist yet don't count, so that an installation that waits for readiness can't wait
 // for ever. Who can't reach the API server stays ready: all replicas would be unready just when it is back.
 func (c *Controller) Ready(ctx context.Context) error {
-	c.awake()
 	served, now := c.leaf.Load(), c.Now()
 	if served == nil {
 		return errors.New("no serving certificate yet")
@@ -63,8 +72,8 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if !served.validAt(now.Add(c.Times.Spare)) {
 		return fmt.Errorf("serving certificate ends at %s", served.ends.Format(time.RFC3339))
 	}
-	if c.slept() != nil {
-		return errors.New("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
+	if n := c.slept(); n != nil {
+		return c.ready.afterNap(n)
 	}
 	return c.ready.judge(c.established(served), c.reachable(ctx, served, now), now)
 }
