@@ -66,7 +66,7 @@ func sameStructure(t *testing.T, key, value string, pod, want *corev1.Pod) {
 }
 
 // mayAdd are the flags that annotations add: those of capture have a value of their own.
-var mayAdd = []string{"-q", "-o", "-c", "-g", "--exclude-outbound-uids", "--exclude-inbound-ip-ranges", "--backend", "--ip-families"}
+var mayAdd = []string{"-q", "-o", "-c", "-k", "-g", "--exclude-outbound-uids", "--exclude-inbound-ip-ranges", "--backend", "--ip-families"}
 
 // sameFlags allows the flags that annotations add.
 func sameFlags(got, want []string) bool {

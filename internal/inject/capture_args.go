@@ -20,6 +20,7 @@ type Capture struct {
 	IncludeOutboundPorts    string
 	ExcludeOutboundPorts    string
 	ExcludeInterfaces       string
+	VirtualInterfaces       string // what arrives on them counts as outbound
 	ExcludeOutboundUIDs     string
 	ExcludeInboundIPRanges  string
 	Backend                 v1alpha1.CaptureBackend
@@ -66,8 +67,8 @@ func captureArgs(c Capture, statusPort int64) []string {
 	if c.GID != c.UID {
 		gid = strconv.FormatInt(c.GID, 10)
 	}
-	for _, flag := range [8][2]string{
-		{"-g", gid}, {"-q", c.IncludeOutboundPorts}, {"-o", c.ExcludeOutboundPorts}, {"-c", c.ExcludeInterfaces},
+	for _, flag := range [...][2]string{
+		{"-g", gid}, {"-q", c.IncludeOutboundPorts}, {"-o", c.ExcludeOutboundPorts}, {"-c", c.ExcludeInterfaces}, {"-k", c.VirtualInterfaces},
 		{"--exclude-outbound-uids", c.ExcludeOutboundUIDs}, {"--exclude-inbound-ip-ranges", c.ExcludeInboundIPRanges},
 		{"--backend", unlessAuto(string(c.Backend))}, {"--ip-families", unlessAuto(string(c.IPFamilies))},
 	} {

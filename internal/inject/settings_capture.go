@@ -37,15 +37,6 @@ func setList(check func(string) (string, error), field func(*Capture) *string) f
 	}
 }
 
-// setVirtualInterfaces takes an empty list: what we can't do is never taken silently.
-func setVirtualInterfaces(_ *settings, value string) error {
-	list, err := v1alpha1.Interfaces(value)
-	if err == nil && list != "" {
-		err = errors.New("capture of virtual machines' interfaces isn't built yet; remove this annotation")
-	}
-	return err
-}
-
 func setCaptureDNS(_ *settings, value string) error {
 	switch value {
 	case string(v1alpha1.CaptureDNSOff):

@@ -211,3 +211,22 @@ func TestSidecarsOwnVolumes(t *testing.T) {
 		t.Errorf("again: %s: %s, patch %s", again.Outcome, again.Message(), again.Patch)
 	}
 }
+
+// TestVirtualInterfaces are named by either annotation; the newer one counts where both are there.
+func TestVirtualInterfaces(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	for name, row := range map[string]struct {
+		annotations map[string]string
+		want        string
+	}{
+		"none": {nil, "-"},
+		"old":  {map[string]string{"traffic.sidecar.istio.io/kubevirtInterfaces": "k6t-a, k6t-b"}, "k6t-a,k6t-b"},
+		"new":  {map[string]string{"istio.io/reroute-virtual-interfaces": "net2"}, "net2"},
+		"both": {map[string]string{"traffic.sidecar.istio.io/kubevirtInterfaces": "k6t-a", "istio.io/reroute-virtual-interfaces": "net2"}, "net2"},
+	} {
+		result := injectAnnotated(set, row.annotations)
+		if got := captureFlag(t, &result, "-k"); got != row.want {
+			t.Errorf("%s: -k is %q, want %q", name, got, row.want)
+		}
+	}
+}
