@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
-
-	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
 // Errors the kernel's answers are sorted into; anything else is passed on as it is.
@@ -47,19 +43,4 @@ func isAny(err error, targets ...error) bool {
 		}
 	}
 	return false
-}
-
-// trialTable is made and removed in one transaction, so nobody ever sees it.
-const trialTable = plan.TableName + "_trial"
-
-// lacks tries the least our rules need: a table, a chain for NAT, a redirect. A kernel that takes these refused
-// something else.
-func (b *Backend) lacks() bool {
-	t := b.transaction(trialTable)
-	t.conn.AddTable(t.table)
-	c := t.conn.AddChain(chain(t.table, plan.Chain{Name: "trial", Base: true, Hook: plan.Prerouting}))
-	t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: c, Exprs: []expr.Any{&expr.Redir{}}})
-	t.conn.DelTable(t.table)
-	err := t.conn.Flush()
-	return isLack(errors.Join(err, b.reopen()))
 }

@@ -135,6 +135,25 @@ func TestReopenFails(t *testing.T) {
 	}
 }
 
+// everything does all that a kernel may have no module for.
+func everything() []plan.Chain {
+	var rules []plan.Rule
+	for _, kind := range []plan.ActionKind{plan.DoDNAT, plan.DoTProxy, plan.DoZone, plan.DoRestoreMark} {
+		rules = append(rules, plan.Rule{Do: plan.Action{Kind: kind}})
+	}
+	return []plan.Chain{{Rules: rules}}
+}
+
+// What a plan doesn't do isn't tried: no kernel is blamed for that.
+func TestTrials(t *testing.T) {
+	if n := len(trials(&plan.Ruleset{Chains: everything()})); n != 5 {
+		t.Errorf("%d trials of 5", n)
+	}
+	if n := len(trials(ruleset())); n != 1 {
+		t.Errorf("%d trials of a redirect", n)
+	}
+}
+
 // The kernel's own ENOENT and EINVAL: somebody removed the table in between, or we asked for nonsense.
 func TestRacesBlameNoKernel(t *testing.T) {
 	ns := nstest.New(t)
@@ -172,6 +191,9 @@ func TestRacesBlameNoKernel(t *testing.T) {
 		nonsense.Chains[0].Priority = -300 // before connection tracking, where there is no NAT
 		if err = write(first, nonsense); !isLack(err) || errors.Is(err, ErrUnsupported) {
 			t.Errorf("nonsense: %v", err)
+		}
+		if first.lacks(&plan.Ruleset{Chains: everything()}) {
+			t.Error("this kernel lacks what every other test uses")
 		}
 		tables, err := first.conn.ListTables()
 		if len(tables) != 0 {

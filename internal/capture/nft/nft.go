@@ -119,7 +119,7 @@ func (b *Backend) write(want *plan.Ruleset, about string) error {
 	}
 	if err := b.conn.Flush(); err != nil {
 		reopened := b.reopen()
-		lacks := isLack(err) && reopened == nil && b.lacks()
+		lacks := isLack(err) && reopened == nil && b.lacks(want)
 		doing := fmt.Sprintf("writing table inet %s with %d rules", plan.TableName, countRules(want))
 		return errors.Join(classify(doing, err, lacks), reopened)
 	}

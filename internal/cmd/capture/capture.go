@@ -166,4 +166,4 @@ func exitCode(err error) (code int, hint string) {
 }
 
 // needs is what a kernel must have for our rules.
-const needs = "nftables with NAT for family inet (Linux 5.2 or newer with CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_REDIR, modules nf_tables, nft_chain_nat and nft_redir)"
+const needs = "nftables with NAT for family inet (Linux 5.2 or newer with CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT and CONFIG_NFT_REDIR, modules nf_tables, nft_chain_nat and nft_redir; for TPROXY CONFIG_NFT_TPROXY, for DNS and marks CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_ZONES)"
