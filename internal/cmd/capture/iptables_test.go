@@ -276,6 +276,29 @@ func TestRightsOfIptables(t *testing.T) {
 	}
 }
 
+// The programs run in the namespace that was asked for, not in the one of whoever asks.
+func TestIptablesInANamespaceByPath(t *testing.T) {
+	needIptables(t)
+	for _, variant := range []string{"nft", "legacy"} {
+		ns, elsewhere := nstest.NewPod(t), nstest.New(t)
+		ask := "--cni-mode --network-namespace " + ns.Path() + " --force-iptables-binary " + variant + " " + line
+		elsewhere.Must(t, func() error {
+			call(ask).expect(t, "apply", 0, "applied")
+			call("verify "+ask).expect(t, "verify", 0, "verified")
+			if hasOurs(listing(t, variant)) {
+				t.Errorf("%s: the rules went into the namespace we were in", variant)
+			}
+			return nil
+		})
+		ns.Must(t, func() error {
+			if !hasOurs(listing(t, variant)) {
+				t.Errorf("%s: the rules aren't in the namespace that was asked for", variant)
+			}
+			return nil
+		})
+	}
+}
+
 // iptables' owner match knows only users that the user namespace has: a refusal that leaves nothing behind.
 func TestIptablesInAUserNamespace(t *testing.T) {
 	needIptables(t)
