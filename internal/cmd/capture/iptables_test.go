@@ -299,6 +299,41 @@ func TestIptablesInANamespaceByPath(t *testing.T) {
 	}
 }
 
+// Runs at once, of two plans: each ends well, and the end is one of both, whole.
+func TestIptablesRunsAtOnce(t *testing.T) {
+	needIptables(t)
+	for _, variant := range []string{"nft", "legacy"} {
+		pod := nstest.NewPod(t)
+		asks := []string{"-i * -b *", "-i * -b * -x 10.9.0.0/16", "-i * -b *"}
+		codes := make(chan string, len(asks))
+		var runs []<-chan error
+		for _, ask := range asks {
+			runs = append(runs, pod.Thread(func() error {
+				if o := call("--record= --force-iptables-binary " + variant + " " + ask); o.code != 0 && !strings.Contains(o.stderr, "another program changes") {
+					codes <- o.stderr
+				}
+				return nil
+			}))
+		}
+		for _, run := range runs {
+			if err := <-run; err != nil {
+				t.Error(err)
+			}
+		}
+		close(codes)
+		for wrong := range codes {
+			t.Errorf("%s: %s", variant, wrong)
+		}
+		pod.Must(t, func() error {
+			one, other := call("verify --record= "+asks[0]), call("verify --record= "+asks[1])
+			if (one.code == 0) == (other.code == 0) {
+				t.Errorf("%s: neither plan, or both, are in force: %s%s", variant, one.stdout, other.stdout)
+			}
+			return nil
+		})
+	}
+}
+
 // iptables' owner match knows only users that the user namespace has: a refusal that leaves nothing behind.
 func TestIptablesInAUserNamespace(t *testing.T) {
 	needIptables(t)
