@@ -9,6 +9,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/text"
 )
 
 // Live is what explain knows of the namespace beside the plan.
@@ -121,19 +122,39 @@ type PacketText struct {
 	Verdict  plan.Verdict   `json:"verdict"`
 	Port     uint16         `json:"port"` // where the connection arrives
 	Original netip.AddrPort `json:"originalDestination"`
-	Decided  string         `json:"decided"` // the rule's id, "" if none speaks of it
+	Decided  string         `json:"decided"`         // the rule's id, "" if none speaks of it
+	Istio    string         `json:"istio,omitempty"` // the rule that decides in Istio's rules for this plan, if they can say it
 	Steps    []line         `json:"steps"`
 }
 
 // ExplainPacket follows a packet through the plan.
 func ExplainPacket(p *plan.Plan, packet plan.Packet, live Live) PacketText {
 	trace := p.Eval(packet)
-	text := PacketText{head: describePlan(p, live), Packet: describePacket(packet), Verdict: trace.Verdict, Port: trace.Port,
+	answer := PacketText{head: describePlan(p, live), Packet: describePacket(packet), Verdict: trace.Verdict, Port: trace.Port,
 		Original: trace.OrigDst, Decided: trace.Decided, Steps: []line{}}
 	for _, step := range trace.Steps {
-		text.Steps = append(text.Steps, live.line(step.Rule, &step.Matched))
+		answer.Steps = append(answer.Steps, live.line(step.Rule, &step.Matched))
 	}
-	return text
+	answer.Istio = inIstio(p, packet)
+	return answer
+}
+
+// inIstio is the rule that would decide in Istio's rules for this plan; "" if they can't say it, or no rule does.
+func inIstio(p *plan.Plan, packet plan.Packet) string {
+	files, err := text.Files(p, text.Istio)
+	if err != nil {
+		return ""
+	}
+	for _, f := range files {
+		if f.V6 == packet.Dst.Addr().Is6() {
+			way, err := f.Follow(packet)
+			if err != nil || way.Rule == "" {
+				return ""
+			}
+			return way.Rule + ", " + way.Target
+		}
+	}
+	return ""
 }
 
 func describePacket(p plan.Packet) string {
@@ -175,7 +196,11 @@ func (t PacketText) Write(w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, t.verdict())
+	inIstio := ""
+	if t.Istio != "" {
+		inIstio = "; in Istio's rules: " + t.Istio
+	}
+	_, err := fmt.Fprintln(w, t.verdict()+inIstio)
 	return err
 }
 

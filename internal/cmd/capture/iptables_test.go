@@ -276,6 +276,16 @@ func TestRightsOfIptables(t *testing.T) {
 	}
 }
 
+// Whoever knows Istio's rules finds the one that decides there; what they can't say they aren't asked.
+func TestExplainInIstiosRules(t *testing.T) {
+	plain := "explain --ip-families ipv4 " + line + " -x 10.9.0.0/16 "
+	packet := "tcp 10.0.0.7:41000 10.9.3.4:443"
+	call(plain+packet).expect(t, "listed", 0, "", "(output.bypass.dst4); in Istio's rules: ISTIO_OUTPUT 9, RETURN\n")
+	call(plain+"tcp 10.0.0.7:41000 10.8.3.4:443").expect(t, "captured", 0, "", "in Istio's rules: ISTIO_OUTPUT 10, REDIRECT\n")
+	call(plain+"--exclude-outbound-uids 7 "+packet).expect(t, "can't be said", 0, "", "(output.bypass.dst4)\n")
+	call("explain --as istio-1.8 -i * -b * -u 1337 --ip-families ipv4").expect(t, "listing", 0, "", "-A OUTPUT -p tcp -j ISTIO_OUTPUT\n")
+}
+
 // The programs run in the namespace that was asked for, not in the one of whoever asks.
 func TestIptablesInANamespaceByPath(t *testing.T) {
 	needIptables(t)
