@@ -5,6 +5,7 @@ package capture
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -132,6 +133,39 @@ func TestOthersKeepTheirTable(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// While one backend takes over from another nothing escapes: the old rules go once the new ones are there.
+func TestNoConnectionEscapesASwitch(t *testing.T) {
+	needIptables(t)
+	backends := []string{"--backend nftables", "--force-iptables-binary nft", "--force-iptables-binary legacy"}
+	pod := nstest.NewPod(t)
+	pod.Serve(t, 15001, 15006)
+	pod.Peer.Serve(t, 80)
+	use := func(n int) {
+		pod.Must(t, func() error {
+			call(backends[n%3]+" "+line).expect(t, backends[n%3], 0, "applied")
+			return nil
+		})
+	}
+	use(0)
+	stop := make(chan struct{})
+	var clients []<-chan nstest.Tally
+	for _, dst := range []string{"10.77.0.1:80", "[fd77::1]:80"} {
+		clients = append(clients, pod.Hammer(nstest.Dial{UID: 1000, GID: 1000, Dst: netip.MustParseAddrPort(dst)}, 15001, stop))
+	}
+	for n := range 24 {
+		use(n + 1)
+	}
+	close(stop)
+	var all nstest.Tally
+	for _, client := range clients {
+		all.Add(<-client)
+	}
+	t.Logf("%d connections during 24 switches, slowest %s", all.Connections, all.Slowest)
+	if all.Escaped > 0 || all.Failed > 0 || all.Connections < 100 {
+		t.Errorf("%+v", all)
+	}
 }
 
 // Chains that Istio left in iptables' nft variant: without a flag for it they're taken over; beside our own table they
