@@ -68,7 +68,8 @@ func cells() (all []flow) {
 // matrixPod listens wherever a cell may go.
 func matrixPod(t *testing.T) *nstest.Pod {
 	pod := nstest.NewPod(t)
-	pod.Serve(t, append([]uint16{15001, 15006, 15053, 15021, 15090}, tcpPorts...)...)
+	pod.ServeTransparent(t, 15006)
+	pod.Serve(t, append([]uint16{15001, 15053, 15021, 15090}, tcpPorts...)...)
 	pod.Peer.Serve(t, tcpPorts...)
 	pod.ServeUDP(t, 1337, 15053)
 	pod.ServeUDP(t, 0, udpPorts...)
@@ -81,6 +82,7 @@ func matrixPlans() map[string][]flow {
 	all := scenarios()
 	maps.Copy(all, dnsScenarios())
 	maps.Copy(all, listedScenarios())
+	maps.Copy(all, tproxyScenarios())
 	return all
 }
 
