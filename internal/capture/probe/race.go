@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
-	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // tick is how often deadlines are looked at; what happens to sockets wakes us at once.
@@ -23,17 +22,11 @@ const settling = 200 * time.Millisecond
 // race runs all probes at once on one thread: sockets belong to the network namespace and the user of the thread that
 // makes them, and goroutines would be moved to others.
 type race struct {
-	listeners []listener
-	taken     map[uint16]error // ports that can't be listened on
-	runners   []*runner
-	arrivals  map[client]arrival
-}
-
-type listener struct {
-	fd   int
-	port uint16
-	udp  bool
-	v4   bool
+	listeners  []listener
+	taken      map[uint16]error // ports that can't be listened on
+	unanswered error            // why queries over UDP can't be answered
+	runners    []*runner
+	arrivals   map[client]arrival
 }
 
 // client tells connections apart: nobody rewrites where they come from.
@@ -66,58 +59,9 @@ func newRace(p *plan.Plan, o Options) *race {
 	}
 	if p.DNS.On() {
 		r.listen(p.Families, p.DNS.Port, unix.SOCK_STREAM)
-		r.listen(p.Families, p.DNS.Port, unix.SOCK_DGRAM)
+		r.resolver(p)
 	}
 	return r
-}
-
-func (r *race) listen(families plan.Families, port uint16, kind int) {
-	for _, v4 := range []bool{true, false} {
-		if v4 && !families.V4 || !v4 && !families.V6 || r.has(port, kind, v4) {
-			continue
-		}
-		fd, err := open(v4, port, kind)
-		if err != nil {
-			r.taken[port] = err
-			continue
-		}
-		r.listeners = append(r.listeners, listener{fd: fd, port: port, udp: kind == unix.SOCK_DGRAM, v4: v4})
-	}
-}
-
-func (r *race) has(port uint16, kind int, v4 bool) bool {
-	for _, l := range r.listeners {
-		if l.port == port && l.udp == (kind == unix.SOCK_DGRAM) && l.v4 == v4 {
-			return true
-		}
-	}
-	return false
-}
-
-func open(v4 bool, port uint16, kind int) (fd int, err error) {
-	any := netip.IPv6Unspecified()
-	if v4 {
-		any = netip.IPv4Unspecified()
-	}
-	if fd, err = unix.Socket(familyOf(any), kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-		return 0, os.NewSyscallError("socket", err)
-	}
-	if !v4 {
-		err = unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_V6ONLY, 1)
-	}
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	}
-	if err == nil {
-		err = unix.Bind(fd, sockaddr(netip.AddrPortFrom(any, port)))
-	}
-	if err == nil && kind == unix.SOCK_STREAM {
-		err = unix.Listen(fd, 64)
-	}
-	if err != nil {
-		return 0, errors.Join(fmt.Errorf("listening on port %d: %w", port, err), unix.Close(fd))
-	}
-	return fd, nil
 }
 
 // start makes a probe's socket and connects it.
@@ -126,6 +70,9 @@ func (r *race) start(c probe) {
 	r.runners = append(r.runners, n)
 	if err := r.taken[c.trace.Port]; err != nil && n.skip == "" {
 		n.skip = fmt.Sprintf("%v; if the proxy runs already, it is the one to prove this", err)
+	}
+	if n.packet.Proto == plan.UDP && r.unanswered != nil && n.skip == "" {
+		n.skip = r.unanswered.Error()
 	}
 	if n.skip != "" {
 		n.end(NotProbed, n.skip)
@@ -208,28 +155,6 @@ func (r *race) interests() (fds []unix.PollFd) {
 		}
 	}
 	return fds
-}
-
-// accept takes everything a listener has.
-func (r *race) accept(l listener) {
-	for l.udp {
-		buffer := make([]byte, 64)
-		n, from, err := unix.Recvfrom(l.fd, buffer, 0)
-		if err != nil {
-			return
-		}
-		r.arrivals[client{true, addrPort(from)}] = arrival{port: l.port}
-		_ = unix.Sendto(l.fd, buffer[:n], 0, from)
-	}
-	for {
-		fd, from, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC)
-		if err != nil {
-			return
-		}
-		original, _ := socket.OriginalDst(fd, l.v4) // conntrack may know nothing of what was left alone
-		r.arrivals[client{false, addrPort(from)}] = arrival{port: l.port, original: original}
-		_ = unix.Close(fd)
-	}
 }
 
 // look decides about a probe as soon as it can.

@@ -33,6 +33,10 @@ var historyPlans = []string{
 	"-i 10.0.0.0/8,fd00::/8 -q 443 -b 8080,9000-9010 -u 1337,1338",
 	"-i * -b * --ip-families ipv4",
 	"-m NONE -i * -b *",
+	"-m TPROXY -i * -b * -d 15020",
+	"-m TPROXY -i * -b 8080 -t 5 -r 6 --ip-families ipv4",
+	"-i * -b * --redirect-dns --capture-all-dns --drop-invalid",
+	"--mode listed -p 15001 -z 15001 --pod-ips 10.77.0.2 --ip-families ipv4 -u 1000 --listed-outbound 240.0.0.10 --listed-inbound 10.77.0.2:80",
 }
 
 var historyBackends = []string{"--backend nftables", "--force-iptables-binary nft", "--force-iptables-binary legacy"}
@@ -50,6 +54,7 @@ var vandalism = []string{
 	"nft flush chain inet pillion nat_out", "nft delete table inet pillion", "nft add chain inet pillion more",
 	"nft insert rule inet pillion nat_in accept", "nft flush chain inet pillion from_proxy", "ip addr del ::6/128 dev lo",
 	"iptables-nft -t nat -F ISTIO_OUTPUT", "iptables-nft -t nat -D PREROUTING 1", "iptables-legacy -t nat -F ISTIO_INBOUND",
+	"ip rule del fwmark 1337", "ip route flush table 133", "nft delete chain inet pillion about", "iptables-nft -t mangle -F",
 	"iptables-legacy -t nat -A ISTIO_OUTPUT -j RETURN", "ip6tables-nft -t nat -N ISTIO_REDIRECT",
 }
 

@@ -28,6 +28,9 @@ func TestProbesPassWhereTheRulesAreRight(t *testing.T) {
 		"groups":    line + " -u 1337,1338 -g 2000",
 		"excludes":  line + " -x 192.0.2.0/24,2001:db8::1 -c eth1 --exclude-outbound-uids 0-999",
 		"one alone": line + " --ip-families ipv4",
+		"tproxy":    line + " -m TPROXY",
+		"marked":    line + " --proxy-mark 0x100 --drop-invalid",
+		"iptables":  line + " --backend iptables",
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := nstest.NewPod(t)
@@ -45,6 +48,24 @@ func TestProbesPassWhereTheRulesAreRight(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestProbesOfQueriesAndOfListedMode(t *testing.T) {
+	pod := nstest.NewPod(t)
+	pod.Must(t, func() error {
+		all := line + " --redirect-dns --capture-all-dns"
+		call(all).expect(t, "apply", 0, "applied")
+		call("verify"+probed+all).expect(t, "queries", 0, "verified", "probe dns udp ipv4: passed", "probe dns tcp ipv4: passed",
+			"probe dns udp ipv6: passed", "probe dns tcp ipv6: passed", "probe out ipv4: passed")
+		if err := shell("nft flush chain inet pillion nat_out"); err != nil {
+			return err
+		}
+		call("verify"+probed+all).expect(t, "queries without rules", 126, "differs", "probe dns udp ipv4: failed", "probe dns tcp ipv6: failed")
+		listed := "--mode listed -p 15001 -z 15001 --pod-ips 10.77.0.2 --ip-families ipv4 -u 1337 --listed-outbound 240.0.0.10 --record="
+		call(listed).expect(t, "apply", 0, "applied")
+		call("verify"+probed+listed).expect(t, "listed", 0, "verified", "probe out ipv4: passed", "probe hairpin ipv4: passed", "probe loopback ipv4: passed")
+		return nil
+	})
 }
 
 // What each rule is for shows when it is gone: probes find it without reading a single rule.

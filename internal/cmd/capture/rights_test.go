@@ -161,6 +161,8 @@ func TestNothingButTheBinary(t *testing.T) {
 			t.Errorf("starting a program: %v, want the filter's refusal", err)
 		}
 		life(t, func(line string) outcome { return call(line) })
+		call("--redirect-dns "+line).expect(t, "no resolv.conf", 0, "applied", `"dns":"off"`, "--redirect-dns")
+		call("--redirect-dns --capture-all-dns "+line).expect(t, "queries to anybody", 0, "applied", `"dns":"redirect:15053"`)
 		return nil
 	})
 	if err != nil {
