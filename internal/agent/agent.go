@@ -8,6 +8,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -86,7 +87,9 @@ func (a *Agent) Run(signals <-chan os.Signal) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { a.reaper.Run(ctx) })
 	a.serve(ctx, &parts)
-	err := a.until(signals)
+	lost := make(chan error, 1)
+	parts.Go(func() { a.keepRules(ctx, lost) })
+	err := a.until(signals, lost)
 	cancel()
 	parts.Wait()
 	a.sockets.Close()
@@ -94,7 +97,7 @@ func (a *Agent) Run(signals <-chan os.Signal) error {
 }
 
 // until supervises the proxy and answers signals until the proxy has ended for good.
-func (a *Agent) until(signals <-chan os.Signal) error {
+func (a *Agent) until(signals <-chan os.Signal, lost <-chan error) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	supervised := make(chan error, 1)
@@ -105,6 +108,9 @@ func (a *Agent) until(signals <-chan os.Signal) error {
 			cancel()
 			a.ending.wait.Wait()
 			return err
+		case err := <-lost:
+			cancel()
+			return errors.Join(err, <-supervised)
 		case sig := <-signals:
 			if !a.signal(ctx, sig) {
 				cancel() // kills the proxy

@@ -17,7 +17,7 @@ import (
 func TestLevels(t *testing.T) {
 	want := map[string]ops.Level{
 		istio.PathReady: ops.Anyone, istio.PathPrometheus: ops.Anyone, "/metrics": ops.Anyone,
-		"/app-health/": ops.Anyone, "/app-lifecycle/": ops.Anyone, "/": ops.Anyone,
+		"/app-health/": ops.Anyone, "/app-lifecycle/": ops.Anyone, "/capture": ops.Loopback, "/": ops.Anyone,
 		"/version": ops.Loopback, "/drain": ops.Ourselves, "/quitquitquit": ops.Ourselves,
 	}
 	for _, fromApp := range []bool{false, true} {

@@ -40,6 +40,8 @@ type Settings struct {
 	Concurrency             int   // 0: not limited by a flag
 	MaxConns                int64 // 0: by RLIMIT_NOFILE
 
+	CaptureFailOpen bool // capture that was armed late is disarmed when the sidecar ends
+
 	// RunDir holds the Unix sockets; it must be on a writable volume.
 	RunDir string
 }
@@ -100,6 +102,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.duration("MINIMUM_DRAIN_DURATION", &s.MinimumDrain)
 	r.boolean("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", &s.ExitOnZero)
 	r.boolean("PILLION_QUIT_FROM_APP", &s.QuitFromApp)
+	r.boolean("PILLION_CAPTURE_FAIL_OPEN", &s.CaptureFailOpen)
 	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
 	s.App, s.Version = s.CanonicalService, s.CanonicalRevision

@@ -9,7 +9,6 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
-	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/log"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -23,7 +22,7 @@ func runAgent(args []string, p Process) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	a, err := agent.New(agent.Options{
-		Settings: settings, Limits: agent.DefaultLimits, Log: logger, CGroup: "/sys/fs/cgroup", Rules: &rules{record: plan.RecordDefault},
+		Settings: settings, Limits: agent.DefaultLimits, Log: logger, CGroup: "/sys/fs/cgroup", Rules: newRules(settings, logger),
 		Command: agent.Command{Args: proxyCommand(settings), Env: p.Environ},
 	})
 	if err != nil {

@@ -3,8 +3,9 @@ package sidecar
 import (
 	"errors"
 	"io/fs"
-	"runtime"
 	"sync"
+
+	"github.com/go-logr/logr"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/capture"
@@ -13,9 +14,14 @@ import (
 	"github.com/pillion-mesh/pillion/internal/version"
 )
 
-// rules are those that capture left a record of. Without NET_ADMIN the kernel shows them to nobody.
+// rules are those that capture left a record of. Without NET_ADMIN the kernel shows them to nobody. Whoever runs it is
+// in the pod's network namespace with all threads, or calls from one that is.
 type rules struct {
-	record string // path
+	record    string // path
+	sockets   string // the folder for capture.sock
+	failOpen  bool   // when the sidecar ends, what was armed late isn't any more
+	namespace string // to enter; "": we're in it
+	log       logr.Logger
 
 	mu     sync.Mutex
 	denied bool // the kernel said so; this process gets no more rights than it has
@@ -51,9 +57,7 @@ func (r *rules) read(record capture.Record, report *agent.RulesReport) error {
 	if r.denied {
 		return nft.ErrPermission
 	}
-	runtime.LockOSThread() // a connection belongs to its thread's namespace
-	defer runtime.UnlockOSThread()
-	differences, result, err := capture.Observe(record, version.Version)
+	seen, err := capture.Observe(record, version.Version)
 	if errors.Is(err, nft.ErrPermission) {
 		r.denied = true
 	}
@@ -61,10 +65,11 @@ func (r *rules) read(record capture.Record, report *agent.RulesReport) error {
 		return err
 	}
 	report.Read = true
-	for _, d := range differences {
+	for _, d := range seen.Differences {
 		report.Drift = append(report.Drift, d.String())
 	}
-	report.Rules = counted(record.Plan, result.Counters)
+	report.Rules = counted(record.Plan, seen.Counters)
+	report.Sets = seen.Elements
 	return nil
 }
 
