@@ -365,6 +365,61 @@ func TestLiveElements(t *testing.T) {
 	})
 }
 
+// Late arming: nothing is captured until a protocol is armed; an apply keeps what is, also of a plan with other rules.
+func TestLateArming(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		pod := nstest.NewPod(t)
+		pod.Serve(t, 15001)
+		pod.Peer.Serve(t, 80)
+		pod.Must(t, func() error {
+			families := plan.Families{V4: true, V6: true}
+			late := injected + " --arming late --redirect-dns"
+			b := backend(variant, text.Pillion)
+			expect := func(when string, want uint16) {
+				for _, dst := range []string{"10.77.0.1:80", "[fd77::1]:80"} {
+					got, err := nstest.Connect(nstest.Dial{UID: 1000, GID: 1000, Dst: addrPort(dst)})
+					if got.Port != want || err != nil {
+						t.Errorf("%s: %s arrived at %d, want %d; %v", when, dst, got.Port, want, err)
+					}
+				}
+			}
+			use := func(line string, writes int) error {
+				wrote, err := converge(b, rules(t, line, families))
+				if wrote != writes {
+					t.Errorf("%s: %d writes, want %d", line, wrote, writes)
+				}
+				return err
+			}
+			armed := []plan.Element{{Proto: plan.TCP}, {Proto: plan.UDP}}
+			if err := use(late, 1); err != nil {
+				return err
+			}
+			expect("disarmed", 80)
+			if err := b.AddElements(plan.SetArmed, armed); err != nil {
+				return err
+			}
+			expect("armed", 15001)
+			if err := errors.Join(use(late, 0), use(late+" -x 10.99.0.0/16", 1)); err != nil {
+				return err
+			}
+			expect("armed, after an apply", 15001)
+			if err := b.RemoveElements(map[string][]plan.Element{plan.SetArmed: armed}); err != nil {
+				return err
+			}
+			expect("disarmed again", 80)
+			if err := use(late+" -x 10.99.0.0/16", 0); err != nil {
+				return err
+			}
+			err := errors.Join(use(injected, 1), use(late, 1))
+			expect("late after early", 80)
+			if _, marked, failed := b.Leftovers(); !marked {
+				t.Errorf("nobody knows the rules for ours while they're disarmed: %v", failed)
+			}
+			return err
+		})
+	})
+}
+
 // Counters go on from where they were when rules are written again.
 func TestCountersAreCarriedOver(t *testing.T) {
 	each(t, func(t *testing.T, variant Variant) {

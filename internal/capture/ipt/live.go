@@ -16,9 +16,12 @@ import (
 func (b *Backend) AddElements(set string, list []plan.Element) error {
 	return b.change(map[string][]plan.Element{set: list}, func(first *plan.Contents) {
 		for _, e := range list {
-			if e.Port != 0 {
+			switch {
+			case e.Proto != 0:
+				first.Armed = append(first.Armed, e)
+			case e.Port != 0:
 				first.In = append(first.In, netip.AddrPortFrom(e.Addr, e.Port))
-			} else {
+			default:
 				first.Out = append(first.Out, e.Addr)
 			}
 		}
@@ -41,7 +44,8 @@ func (b *Backend) change(lists map[string][]plan.Element, add func(*plan.Content
 	gone := map[plan.Element]bool{}
 	for name, list := range lists {
 		kind, known := plan.LiveKind(name)
-		if _, exists := b.have[ofV6(kind)].live("", name); !known || !exists {
+		v6 := ofV6(kind) || kind == plan.KindProto && !b.wanted.Plan.Families.V4
+		if _, exists := b.have[v6].live("", name); !known || !exists {
 			return fmt.Errorf("%w: %q", nft.ErrNoLiveSet, name)
 		}
 		for _, e := range list {
@@ -51,6 +55,7 @@ func (b *Backend) change(lists map[string][]plan.Element, add func(*plan.Content
 	p := b.kept(b.wanted)
 	p.First.In = slices.DeleteFunc(p.First.In, func(a netip.AddrPort) bool { return gone[plan.Element{Addr: a.Addr(), Port: a.Port()}] })
 	p.First.Out = slices.DeleteFunc(p.First.Out, func(a netip.Addr) bool { return gone[plan.Element{Addr: a}] })
+	p.First.Armed = slices.DeleteFunc(p.First.Armed, func(e plan.Element) bool { return gone[e] })
 	add(&p.First)
 	if err := b.plan(p); err != nil {
 		return err
@@ -70,10 +75,11 @@ func (b *Backend) kept(want *plan.Ruleset) *plan.Plan {
 	}
 	p := *want.Plan
 	p.First.In, p.First.Out = slices.Clone(p.First.In), slices.Clone(p.First.Out)
+	p.First.Armed = b.armed(p.Families)
 	for _, c := range want.Chains {
 		for _, r := range c.Rules {
 			for _, cond := range r.Conds {
-				if cond.Set != nil && cond.Set.Live {
+				if cond.Set != nil && cond.Set.Live && cond.Set.Kind != plan.KindProto {
 					b.keep(&p.First, r.ID, cond.Set)
 				}
 			}
@@ -107,6 +113,25 @@ func (b *Backend) keep(first *plan.Contents, id string, set *plan.Set) {
 			first.Out = append(first.Out, prefix.Addr())
 		}
 	}
+}
+
+// armed are the protocols for which a family's rules are in force: one jump each.
+func (b *Backend) armed(families plan.Families) (list []plan.Element) {
+	s := b.have[!families.V4]
+	if _, exists := s.live("", plan.SetArmed); !exists {
+		return nil
+	}
+	if c := s.find("nat", "OUTPUT"); c != nil {
+		for _, r := range c.rules {
+			switch r.after("-p") {
+			case "tcp":
+				list = append(list, plan.Element{Proto: plan.TCP})
+			case "udp":
+				list = append(list, plan.Element{Proto: plan.UDP})
+			}
+		}
+	}
+	return list
 }
 
 // live are the rules of a live set, and whether it exists.

@@ -22,8 +22,8 @@ type Xtables struct {
 	empty  []*nftables.Table // hold nothing else
 }
 
-// FindXtables looks for chains with these names in the tables of family ip and ip6, and for rules of built-in chains
-// that go there with one of these comments.
+// FindXtables looks for chains with these names in the tables of family ip and ip6, for rules of others that go
+// there, and for these comments.
 func (b *Backend) FindXtables(ours func(chain string) bool, marks []string) (*Xtables, error) {
 	all, err := b.conn.ListChains()
 	if err != nil {
@@ -53,26 +53,32 @@ func (b *Backend) FindXtables(ours func(chain string) bool, marks []string) (*Xt
 
 func sameTable(a, b *nftables.Table) bool { return a.Family == b.Family && a.Name == b.Name }
 
-// findJumps goes through the chains of a table that aren't ours.
+// findJumps goes through the chains of a table: those that aren't ours may lead there, and any may have a mark.
 func (b *Backend) findJumps(x *Xtables, t *nftables.Table, all []*nftables.Chain, ours func(string) bool, marks []string) error {
 	empty := true
 	for _, c := range all {
-		if !sameTable(c.Table, t) || ours(c.Name) {
+		if !sameTable(c.Table, t) {
 			continue
 		}
 		rules, err := b.conn.GetRules(t, c)
 		if err != nil {
 			return fmt.Errorf("listing the rules of %s %s: %w", t.Name, c.Name, err)
 		}
+		x.Marked = x.Marked || slices.ContainsFunc(rules, func(r *nftables.Rule) bool {
+			_, comment := readRule(r)
+			return slices.Contains(marks, comment)
+		})
+		if ours(c.Name) {
+			continue
+		}
 		empty = empty && c.Hooknum != nil && (c.Policy == nil || *c.Policy == nftables.ChainPolicyAccept)
 		for _, r := range rules {
-			target, comment := readRule(r)
+			target, _ := readRule(r)
 			if !ours(target) {
 				empty = false
 				continue
 			}
 			x.jumps = append(x.jumps, r)
-			x.Marked = x.Marked || slices.Contains(marks, comment)
 		}
 	}
 	if empty {

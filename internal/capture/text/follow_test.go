@@ -2,6 +2,7 @@ package text
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -49,9 +50,15 @@ func TestPillionMeansThePlan(t *testing.T) {
 		injected + " --redirect-dns -o 9000",
 		injected + " --redirect-dns --capture-all-dns --proxy-mark 0x100/0xff00",
 		injected + " -m TPROXY",
+		injected + " --arming late",
+		injected + " --arming late ", // armed for TCP, below
+		injected + " -k eth1 -x 10.99.0.0/16",
 		listed + ",fd00::7 --listed-inbound 9.77.7.28:8089,[fd77::2]:80 --listed-outbound 240.0.0.10,fd99::1",
 	} {
 		p := planOf(t, line, dual())
+		if strings.HasSuffix(line, " ") {
+			p.First.Armed = []plan.Element{{Proto: plan.TCP}}
+		}
 		files, err := Files(p, Pillion)
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +83,7 @@ func TestPillionMeansThePlan(t *testing.T) {
 				t.Fatalf("%s: %+v: Eval says %s to %d by %s, the rules %+v", line, packet, trace.Verdict, trace.Port, trace.Decided, way)
 			}
 		}
-		if len(verdicts) < 2 {
+		if len(verdicts) < 2 && !strings.HasSuffix(line, "late") {
 			t.Errorf("%s: all packets are %v: this proves nothing", line, verdicts)
 		}
 	}

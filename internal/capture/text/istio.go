@@ -18,7 +18,6 @@ func unsaid(p *plan.Plan, d Dialect) []string {
 		}
 	}
 	if d == Pillion {
-		add(p.LateArming, "late arming")
 		return list
 	}
 	add(p.Proxy.Mark != nil, "a mark of the proxy's")

@@ -53,9 +53,10 @@ const (
 	chainDNS    = "DNS_OUTPUT"
 )
 
-// Marks are the comments by which rules of the Pillion dialect are known for ours: those of the jumps.
+// Marks are the comments by which rules of the Pillion dialect are known for ours: those of the jumps, or what is there
+// while nothing is armed.
 func Marks() []string {
-	return []string{string(plan.Prerouting) + jumpID, string(plan.Output) + jumpID}
+	return []string{string(plan.Prerouting) + jumpID, string(plan.Output) + jumpID, LiveMark + plan.SetArmed}
 }
 
 const jumpID = ".jump"

@@ -52,6 +52,8 @@ func TestGolden(t *testing.T) {
 		"istio-dns":      {Istio, injected + " --redirect-dns", dual()},
 		"istio-dns-all":  {Istio, injected + " --redirect-dns --capture-all-dns", v4()},
 		"tproxy":         {Pillion, injected + " -m TPROXY --drop-invalid -c eth1 --exclude-inbound-ip-ranges 10.78.0.0/24", dual()},
+		"virtual":        {Pillion, injected + " -k virt0 -x 10.99.0.0/16 --ip-families ipv4", v4()},
+		"disarmed":       {Pillion, injected + " --arming late --redirect-dns", v4()},
 		"listed":         {Pillion, listed + ",fd00::7 --listed-inbound 9.77.7.28:8089,9.77.7.28:9090,[fd00::7]:80 --listed-outbound 240.0.0.10,240.0.0.11", dual()},
 		"listed-empty":   {Pillion, listed, v4()},
 		"tsf":            {TSF, listed + " --listed-inbound 9.77.7.28:8089 --listed-outbound 240.0.0.10", v4()},
@@ -141,6 +143,8 @@ func TestDialectsRefuseWhatTheyCannotSay(t *testing.T) {
 		{Istio18, injected + " --exclude-inbound-ip-ranges 10.0.0.0/8", "can't say --exclude-inbound-ip-ranges"},
 		{TSF, injected, "can't say mode all"},
 		{Istio, injected + " -m TPROXY", "can't say TPROXY"},
+		{Istio, injected + " --arming late", "can't say late arming"},
+		{Istio18, injected + " -k virt0", "can't say virtual interfaces"},
 		{"iptables", injected, `"iptables": want one of [pillion istio istio-1.8 tsf]`},
 		{Pillion, injected + " -c eth+", `iptables reads interface "eth+" as a pattern`},
 	} {

@@ -38,13 +38,35 @@ func (w *writer) pillion() error {
 		if err != nil {
 			return err
 		}
-		w.add(p.table, p.from, p.jump, comment(p.jump), "-j "+p.chain)
-		w.chain(p.table, p.chain)
+		w.jump(c, p)
 		for _, r := range c.Rules {
 			if err := w.rule(rules, p, r, []match{{}}); err != nil {
 				return fmt.Errorf("rule %s can't be said in iptables' language: %w", r.ID, err)
 			}
 		}
+	}
+	return nil
+}
+
+// jump leads into a chain of ours. With late arming there's a jump for each protocol that is armed, and the rule that
+// leaves the others alone is nothing but a mark.
+func (w *writer) jump(c plan.Chain, p place) {
+	w.chain(p.table, p.chain)
+	for _, r := range c.Rules {
+		if armed := armedBy(r); armed != nil {
+			for _, e := range armed.First {
+				w.add(p.table, p.from, p.jump, "-p "+e.String(), comment(p.jump), "-j "+p.chain)
+			}
+			return
+		}
+	}
+	w.add(p.table, p.from, p.jump, comment(p.jump), "-j "+p.chain)
+}
+
+// armedBy is the set of protocols if a rule is the one that leaves others alone.
+func armedBy(r plan.Rule) *plan.Set {
+	if len(r.Conds) == 1 && r.Conds[0].Not && r.Conds[0].Set != nil && r.Conds[0].Set.Name == plan.SetArmed {
+		return r.Conds[0].Set
 	}
 	return nil
 }
@@ -80,6 +102,10 @@ func placeOf(c plan.Chain) (place, error) {
 
 // rule writes one rule of the plan, for packets that meet what stands before it too.
 func (w *writer) rule(rules *plan.Ruleset, p place, r plan.Rule, before []match) error {
+	if armedBy(r) != nil {
+		w.live(p, r)
+		return nil
+	}
 	own, err := w.matches(r.Conds)
 	if err != nil {
 		return err
@@ -114,9 +140,9 @@ func (w *writer) live(p place, r plan.Rule) {
 // LiveMark is what the comment after the elements of a live set starts with; the set's name follows.
 const LiveMark = "live."
 
-// holds tells whether a set is of the family.
+// holds tells whether a set is of the family, or of both.
 func (w *writer) holds(kind plan.Kind) bool {
-	return w.v6 == (kind == plan.KindIPv6 || kind == plan.KindIPv6Port)
+	return kind == plan.KindProto || w.v6 == (kind == plan.KindIPv6 || kind == plan.KindIPv6Port)
 }
 
 // inline writes the rules of the chain r goes to, each with r's condition before its own. What falls off that chain's

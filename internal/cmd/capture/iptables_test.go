@@ -123,7 +123,7 @@ func tables(t *testing.T) string {
 func TestOthersKeepTheirTable(t *testing.T) {
 	needIptables(t)
 	nstest.NewPod(t).Must(t, func() error {
-		call("--force-iptables-binary nft "+line).expect(t, "apply", 0, "applied")
+		call("--arming late --force-iptables-binary nft "+line).expect(t, "apply, disarmed", 0, "applied")
 		if out, err := exec.Command("iptables-nft", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "-j", "RETURN").CombinedOutput(); err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
