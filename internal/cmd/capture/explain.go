@@ -47,20 +47,23 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 
 // filled is the plan with what its live sets hold now, as far as that can be read.
 func filled(p *plan.Plan, system capture.System) *plan.Plan {
-	if p.Mode != plan.Listed || system.Backends == nil || system.Backends.NFT == nil {
+	if p.Mode != plan.Listed && !p.LateArming || system.Backends == nil || system.Backends.NFT == nil {
 		return p
 	}
 	now := *p
 	now.First = plan.Contents{}
-	for _, name := range []string{plan.SetIn4, plan.SetIn6, plan.SetVIP4, plan.SetVIP6} {
+	for _, name := range []string{plan.SetIn4, plan.SetIn6, plan.SetVIP4, plan.SetVIP6, plan.SetArmed} {
 		elements, err := system.Backends.NFT.Elements(name)
 		if err != nil {
-			continue // a family that isn't the plan's, or another backend's rules
+			continue // the plan doesn't have it, or the rules are another backend's
 		}
 		for _, e := range elements {
-			if e.Port != 0 {
+			switch {
+			case e.Proto != 0:
+				now.First.Armed = append(now.First.Armed, e)
+			case e.Port != 0:
 				now.First.In = append(now.First.In, netip.AddrPortFrom(e.Addr, e.Port))
-			} else {
+			default:
 				now.First.Out = append(now.First.Out, e.Addr)
 			}
 		}

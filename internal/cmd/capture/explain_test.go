@@ -157,3 +157,25 @@ func TestExplainLooksIntoLiveSets(t *testing.T) {
 		return nil
 	})
 }
+
+// With late arming the answer, and what probes expect, depend on what is armed now.
+func TestExplainAndProbeLateArming(t *testing.T) {
+	late := line + " --arming late --ip-families ipv4"
+	pod := nstest.NewPod(t)
+	pod.Must(t, func() error {
+		call(late).expect(t, "apply", 0, "applied")
+		call("explain "+late+" --to 10.0.0.5:80").expect(t, "before", 0, "", "(output.scope.armed)")
+		call("verify"+probed+late).expect(t, "before", 0, "verified", "probe hairpin ipv4: passed")
+		rules, err := nft.Open()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rules.Close() }()
+		if err := rules.AddElements(plan.SetArmed, []plan.Element{{Proto: plan.TCP}}); err != nil {
+			return err
+		}
+		call("explain "+late+" --to 10.0.0.5:80").expect(t, "armed", 0, "", "outbound: goes to the proxy's port 15001")
+		call("verify"+probed+late).expect(t, "armed", 0, "verified", "probe out ipv4: passed", "probe hairpin ipv4: passed")
+		return nil
+	})
+}
