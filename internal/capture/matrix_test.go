@@ -83,6 +83,7 @@ func matrixPlans() map[string][]flow {
 	maps.Copy(all, dnsScenarios())
 	maps.Copy(all, listedScenarios())
 	maps.Copy(all, tproxyScenarios())
+	maps.Copy(all, virtualScenarios())
 	return all
 }
 
