@@ -158,3 +158,42 @@ func TestInsertAmongTwentyThousand(t *testing.T) {
 		return err
 	})
 }
+
+// As a resolver does: insert, answer, and the application connects at once. No connection escapes, and applies meanwhile
+// lose no element.
+func TestInsertedIsCapturedAtOnce(t *testing.T) {
+	const rounds = 500
+	pod := servedPod(t)
+	lines := [2]string{registered, registered + " -o 9999"}
+	use := func(line string) { pod.Must(t, func() error { _, _, err := apply(line); return err }) }
+	use(lines[0])
+	l, kernel, _ := liveSets(t, pod.Namespace)
+	done := pod.Thread(func() error {
+		for i := range rounds / 5 {
+			if _, _, err := apply(lines[i%2]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	a := netip.MustParseAddr("240.0.0.1") // nobody has these: what escapes arrives nowhere
+	for range rounds {
+		must(t, l.Add(plan.SetVIP4, 0, plan.Element{Addr: a}))
+		pod.Must(t, func() error {
+			got, err := nstest.Connect(nstest.Dial{UID: 5, GID: 5, Dst: netip.AddrPortFrom(a, 80)})
+			if err == nil && (got.Port != 15001 || got.Original.Addr() != a) {
+				t.Errorf("a connection to %s arrived at port %d as one to %s", a, got.Port, got.Original)
+			}
+			return err
+		})
+		a = a.Next()
+	}
+	must(t, <-done)
+	pod.Must(t, func() error {
+		have, err := kernel.Elements(plan.SetVIP4)
+		if len(have) < rounds {
+			t.Errorf("the set holds %d elements of %d", len(have), rounds)
+		}
+		return err
+	})
+}

@@ -18,7 +18,8 @@ import (
 func mutated() []string {
 	return []string{everything, listed, injected + " --ip-families ipv4", "-i 127.0.0.0/8,10.0.0.0/8,fd77::/16 -b 80",
 		dnsServers, dnsAll, injected + " --redirect-dns --capture-all-dns -c eth1", injected + " --redirect-dns --capture-all-dns -o 53",
-		owned + " --redirect-dns --capture-all-dns", registered, owned, injected + " --arming late", diverted, divertedSome, injected + " --proxy-mark 0x100/0xff00 --drop-invalid"}
+		owned + " --redirect-dns --capture-all-dns", registered, owned, injected + " --proxy-mark 0x100/0xff00 --drop-invalid",
+		diverted, divertedSome, nested, nestedDiverted, nestedListed, late}
 }
 
 // mutation is one thing wrong with a ruleset, and what verify must name.

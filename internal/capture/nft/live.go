@@ -89,9 +89,13 @@ func (b *Backend) Elements(name string) ([]plan.Element, error) {
 	if err != nil {
 		return nil, err
 	}
-	elems, err := b.conn.GetSetElements(set)
+	var elems []nftables.SetElement
+	err = b.untorn(func() (err error) {
+		elems, err = b.conn.GetSetElements(set)
+		return err
+	})
 	if err != nil {
-		if errors.Is(err, unix.ENOENT) {
+		if b.isAny(err, unix.ENOENT) {
 			err = fmt.Errorf("%w: %w", ErrNoLiveSet, err)
 		}
 		return nil, errors.Join(classify("reading live set "+name, err, false), b.reopen())

@@ -25,6 +25,8 @@ type Backend struct {
 	sock wire
 	have *state // as of the last Compare
 	read bool   // the kernel has answered once: it knows nftables
+
+	heard error // the kernel's last one
 }
 
 // wire carries requests to the kernel and answers back; *socket.Socket is one.
@@ -46,7 +48,7 @@ func (b *Backend) open() (err error) {
 		return classify("opening a netlink socket for netfilter", err, isLack(err))
 	}
 	b.sock = sock
-	b.conn, err = nftables.New(nftables.AsLasting(), nftables.WithTestDial(b.sock.Func()))
+	b.conn, err = nftables.New(nftables.AsLasting(), nftables.WithTestDial(b.hear(b.sock.Func())))
 	return err
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nltest"
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -34,13 +36,14 @@ const readings = 10
 // is torn.
 func (b *Backend) readWhole() (have *state, err error) {
 	for range readings {
+		b.heard = nil
 		if have, err = b.readTable(); err == nil {
 			return have, nil
 		}
 		if err := b.reopen(); err != nil {
 			return nil, err
 		}
-		if !b.read || !isAny(err, unix.ENOENT, unix.EINTR) {
+		if !b.read || !b.isAny(err, unix.ENOENT, unix.EINTR) {
 			break
 		}
 	}
@@ -49,7 +52,11 @@ func (b *Backend) readWhole() (have *state, err error) {
 
 func (b *Backend) readTable() (*state, error) {
 	s := &state{counters: map[string]Counter{}}
-	tables, err := b.conn.ListTablesOfFamily(nftables.TableFamilyINet)
+	var tables []*nftables.Table
+	err := b.untorn(func() (err error) {
+		tables, err = b.conn.ListTablesOfFamily(nftables.TableFamilyINet)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("listing tables: %w", err)
 	}
@@ -60,7 +67,11 @@ func (b *Backend) readTable() (*state, error) {
 	if err := b.readChains(s); err != nil || s.table == nil {
 		return s, err
 	}
-	if s.rules, err = b.readRules(); err != nil {
+	err = b.untorn(func() (err error) {
+		s.rules, err = b.readRules()
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := b.readSets(s); err != nil {
@@ -69,13 +80,50 @@ func (b *Backend) readTable() (*state, error) {
 	return s, b.readCounters(s)
 }
 
+// hear remembers the kernel's last error: of some lists the library passes on no more than its text.
+func (b *Backend) hear(carry nltest.Func) nltest.Func {
+	return func(requests []netlink.Message) ([]netlink.Message, error) {
+		answers, err := carry(requests)
+		if err != nil {
+			b.heard = err
+		}
+		return answers, err
+	}
+}
+
+func (b *Backend) isAny(err error, targets ...error) bool {
+	return err != nil && (isAny(err, targets...) || isAny(b.heard, targets...))
+}
+
+// relistings bounds how often one list is read again. The kernel calls a list torn too if something changed just after
+// its end, so most are while live sets are being filled without pause; reading one again takes some 100 µs.
+const relistings = 200
+
+// untorn repeats one list as long as it is torn.
+func (b *Backend) untorn(list func() error) (err error) {
+	for range relistings {
+		b.heard = nil
+		if err = list(); err == nil || !b.isAny(err, unix.EINTR) {
+			return err
+		}
+		if err := b.reopen(); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
 func isOurs(t *nftables.Table) bool {
 	return t.Family == nftables.TableFamilyINet && t.Name == plan.TableName
 }
 
 // readChains reads all tables' chains: others' tell whether somebody else redirects here too.
 func (b *Backend) readChains(s *state) error {
-	chains, err := b.conn.ListChains()
+	var chains []*nftables.Chain
+	err := b.untorn(func() (err error) {
+		chains, err = b.conn.ListChains()
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("listing chains: %w", err)
 	}
@@ -100,7 +148,11 @@ func (s *state) noteForeign(c *nftables.Chain) {
 }
 
 func (b *Backend) readSets(s *state) error {
-	sets, err := b.conn.GetSets(s.table)
+	var sets []*nftables.Set
+	err := b.untorn(func() (err error) {
+		sets, err = b.conn.GetSets(s.table)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("listing sets: %w", err)
 	}
@@ -109,7 +161,11 @@ func (b *Backend) readSets(s *state) error {
 			s.sets = append(s.sets, knownSet{set: set}) // its elements are nobody's business here, and may be many
 			continue
 		}
-		elems, err := b.conn.GetSetElements(set)
+		var elems []nftables.SetElement
+		err := b.untorn(func() (err error) {
+			elems, err = b.conn.GetSetElements(set)
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("reading set %s: %w", set.Name, err)
 		}
@@ -119,7 +175,11 @@ func (b *Backend) readSets(s *state) error {
 }
 
 func (b *Backend) readCounters(s *state) error {
-	objects, err := b.conn.GetNamedObjects(s.table)
+	var objects []nftables.Obj
+	err := b.untorn(func() (err error) {
+		objects, err = b.conn.GetNamedObjects(s.table)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("listing counters: %w", err)
 	}
