@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/capture/ipt"
-	"github.com/pillion-mesh/pillion/internal/capture/live"
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/capture/text"
@@ -144,12 +143,6 @@ func (c *Choice) whole(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w; %w", plan.ErrNoBackend, c.tried, err)
-}
-
-// Live are the live sets of the backend in use; Compare must have been called.
-func (c *Choice) Live() live.Sets {
-	sets, _ := c.rungs[0].Backend.(live.Sets) // both are
-	return sets
 }
 
 // next goes on to another backend if there is one and the error doesn't mean that it would fare alike.

@@ -28,7 +28,8 @@ type Evidence struct {
 	Message  string   `json:"msg"` // "capture", always
 	Result   string   `json:"result"`
 	Backend  string   `json:"backend"`
-	Why      string   `json:"why"` // of the backend
+	Why      string   `json:"why"`               // of the backend
+	Dialect  string   `json:"dialect,omitempty"` // of iptables' rules
 	Mode     string   `json:"mode"`
 	Families string   `json:"families"`
 	In       string   `json:"in"`

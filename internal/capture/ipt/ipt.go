@@ -107,6 +107,9 @@ func (b *Backend) files(p *plan.Plan) (map[bool]text.File, error) {
 func (b *Backend) read(v6 bool) (*state, error) {
 	present, err := b.outside.Present(b.programs.Variant, v6)
 	if err != nil {
+		if lacking := b.lacking(); lacking != nil {
+			err = fmt.Errorf("%w (%w)", lacking, err)
+		}
 		return nil, fmt.Errorf("looking for rules of %s: %w", b.Name(), err)
 	}
 	if len(present) == 0 {

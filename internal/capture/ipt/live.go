@@ -33,9 +33,45 @@ func (b *Backend) RemoveElements(lists map[string][]plan.Element) error {
 	return b.change(lists, func(*plan.Contents) {})
 }
 
+// Elements are what a live set holds. Compare must have been called.
+func (b *Backend) Elements(set string) ([]plan.Element, error) {
+	if b.wanted == nil || b.wanted.Plan == nil {
+		return nil, nft.ErrNoLiveSet
+	}
+	if _, err := b.Compare(b.wanted, ""); err != nil {
+		return nil, err
+	}
+	kind, known := plan.LiveKind(set)
+	if !known || !b.exists(set, kind) {
+		return nil, fmt.Errorf("%w: %q", nft.ErrNoLiveSet, set)
+	}
+	first := b.kept(b.wanted).First
+	var list []plan.Element
+	switch kind {
+	case plan.KindProto:
+		list = first.Armed
+	case plan.KindIPv4Port, plan.KindIPv6Port:
+		for _, a := range first.In {
+			list = append(list, plan.Element{Addr: a.Addr(), Port: a.Port()})
+		}
+	default:
+		for _, a := range first.Out {
+			list = append(list, plan.Element{Addr: a})
+		}
+	}
+	return slices.DeleteFunc(list, func(e plan.Element) bool { return e.Proto == 0 && e.Addr.Is6() != ofV6(kind) }), nil
+}
+
+// exists tells whether the rules that were read have a live set.
+func (b *Backend) exists(set string, kind plan.Kind) bool {
+	v6 := ofV6(kind) || kind == plan.KindProto && !b.wanted.Plan.Families.V4
+	_, exists := b.have[v6].live("", set)
+	return exists
+}
+
 // change reads what is there, takes elements out of it and puts some back, and writes what differs.
 func (b *Backend) change(lists map[string][]plan.Element, add func(*plan.Contents)) error {
-	if b.wanted == nil {
+	if b.wanted == nil || b.wanted.Plan == nil {
 		return nft.ErrNoLiveSet
 	}
 	if _, err := b.Compare(b.wanted, ""); err != nil {
@@ -44,8 +80,7 @@ func (b *Backend) change(lists map[string][]plan.Element, add func(*plan.Content
 	gone := map[plan.Element]bool{}
 	for name, list := range lists {
 		kind, known := plan.LiveKind(name)
-		v6 := ofV6(kind) || kind == plan.KindProto && !b.wanted.Plan.Families.V4
-		if _, exists := b.have[v6].live("", name); !known || !exists {
+		if !known || !b.exists(name, kind) {
 			return fmt.Errorf("%w: %q", nft.ErrNoLiveSet, name)
 		}
 		for _, e := range list {

@@ -58,6 +58,9 @@ func (r *run) iptables(variant ipt.Variant) (*ipt.Backend, error) {
 func (r *run) chosen() {
 	if r.choice != nil {
 		r.evidence.Backend, r.evidence.Why = r.choice.Name(), r.choice.Why()
+		if r.choice.Iptables() {
+			r.evidence.Dialect = r.command.Dialect
+		}
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/capture"
 	"github.com/pillion-mesh/pillion/internal/capture/live"
-	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -31,7 +30,7 @@ func newRules(s agent.Settings, log logr.Logger) *rules {
 // Keep is agent.Rules'. Injected pods have no NET_ADMIN here, and nobody else changes their rules: there's nothing to do.
 func (r *rules) Keep(ctx context.Context, accepting func() bool) error {
 	record, err := capture.Load(r.record)
-	if err != nil || record.Plan == nil || record.Plan.Empty() || record.Evidence.Backend != capture.Nftables {
+	if err != nil || record.Plan == nil || record.Plan.Empty() {
 		return nil //nolint:nilerr // without a record nothing was captured; Look says why
 	}
 	filled := record.Plan.LateArming || record.Plan.Mode == plan.Listed
@@ -59,7 +58,7 @@ func (k *keeper) run(ctx context.Context, accepting func() bool, filled bool) er
 	defer cancel()
 	var wait sync.WaitGroup
 	fault := make(chan error, 2)
-	start := func(part func(capture.System, *nft.Backend) error) {
+	start := func(part func(capture.System, capture.Sets) error) {
 		wait.Go(func() {
 			if err := capture.In(k.namespace, func() error { return k.connected(part) }); err != nil {
 				fault <- err
@@ -67,16 +66,16 @@ func (k *keeper) run(ctx context.Context, accepting func() bool, filled bool) er
 			}
 		})
 	}
-	start(func(s capture.System, _ *nft.Backend) error { return s.Watch(ctx, k.record.Plan, k.report) })
+	start(func(s capture.System, _ capture.Sets) error { return s.Watch(ctx, k.record.Plan, k.report) })
 	if filled {
-		start(func(_ capture.System, b *nft.Backend) error { return k.fill(ctx, b, accepting) })
+		start(func(_ capture.System, b capture.Sets) error { return k.fill(ctx, b, accepting) })
 	}
 	wait.Wait()
 	close(fault)
 	return errors.Join(<-fault, <-fault)
 }
 
-func (k *keeper) connected(part func(capture.System, *nft.Backend) error) error {
+func (k *keeper) connected(part func(capture.System, capture.Sets) error) error {
 	system, rules, end, err := capture.Open(k.record, version.Version)
 	if err != nil {
 		return err
@@ -98,7 +97,7 @@ func (k *keeper) report(r capture.Repair) {
 }
 
 // fill arms the rules when the proxy takes connections, and serves those who fill other live sets.
-func (k *keeper) fill(ctx context.Context, b *nft.Backend, accepting func() bool) error {
+func (k *keeper) fill(ctx context.Context, b capture.Sets, accepting func() bool) error {
 	sets := live.New(b, time.Now)
 	var wait sync.WaitGroup
 	defer wait.Wait()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/pillion-mesh/pillion/internal/capture/ipt"
 	"github.com/pillion-mesh/pillion/internal/capture/live"
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
@@ -100,6 +102,33 @@ func TestLateCaptureIsArmedWhenTheProxyAccepts(t *testing.T) {
 				want = 0
 			}
 			k.eventually("the end is as asked for", k.holds(plan.SetArmed, want))
+		})
+	}
+}
+
+// Rules of iptables are looked at, armed and filled alike, where its programs are.
+func TestRulesOfIptablesAreKept(t *testing.T) {
+	for _, variant := range []ipt.Variant{ipt.NFT, ipt.Legacy} {
+		if _, err := ipt.Find(variant, ipt.Dirs()); err != nil {
+			if os.Getenv("PILLION_REQUIRE_NETNS") != "" {
+				t.Fatalf("PILLION_REQUIRE_NETNS is set, but: %v", err)
+			}
+			t.Skip(err)
+		}
+		t.Run(string(variant), func(t *testing.T) {
+			var accepting atomic.Bool
+			k := keep(t, true, accepting.Load, "-i", "*", "-b", "*", "--arming", "late", "--force-iptables-binary", string(variant))
+			k.eventually("not armed yet", k.holds(plan.SetArmed, 0))
+			accepting.Store(true)
+			k.eventually("armed", k.holds(plan.SetArmed, 2))
+			k.ns.Must(t, func() error {
+				if got := k.r.Look(); got.Backend != "iptables-"+string(variant) || !got.Read || len(got.Drift) > 0 || len(got.Rules) < 8 {
+					t.Errorf("%+v", got)
+				}
+				return nil
+			})
+			k.finish()
+			k.eventually("disarmed at the end", k.holds(plan.SetArmed, 0))
 		})
 	}
 }
