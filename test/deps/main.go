@@ -22,7 +22,7 @@ var needs = []need{
 	{"containerd", "containerd", "the node: e2e, demo"},
 	{"runc", "runc", "the node: e2e, demo"},
 	{"/usr/lib/cni/bridge", "containernetworking-plugins", "the node: e2e, demo"},
-	{"iptables", "iptables", "the node: e2e, demo"},
+	{"iptables", "iptables", "the node: e2e, demo; tests of capture's iptables backend"},
 	{"nft", "nftables", "capture's round-trip tests"},
 	{"ip", "iproute2", "the node: e2e, demo"},
 	{"gcc", "gcc", "the race detector"},
