@@ -19,6 +19,9 @@ var spare = map[string]string{
 	"prerouting.capture.refuse":      "for the time without a listening proxy, which Eval doesn't know: see TestNoProxyNoConnection",
 }
 
+// registered6 is in every live set that could hold it.
+const registered6 = "fd88::1"
+
 func TestEveryRuleHasAPurpose(t *testing.T) {
 	packets := possible()
 	useless := map[string]string{} // by id: a plan that has it
@@ -28,6 +31,7 @@ func TestEveryRuleHasAPurpose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		p.First.Out = append(p.First.Out, netip.MustParseAddr(registered6))
 		right := p.Rules()
 		before := verdicts(right, packets)
 		for c, chain := range right.Chains {
@@ -92,6 +96,8 @@ func unusual(usual []plan.Packet) (all []plan.Packet) {
 			func(p *plan.Packet) { *p = from(*p, "10.78.0.1", "fd78::1") },
 			func(p *plan.Packet) { *p = from(*p, "10.9.0.1", "fd9::1") },
 			func(p *plan.Packet) { *p = to(*p, "10.0.0.1", "fd00::1") },
+			func(p *plan.Packet) { *p = to(*p, "10.88.0.1", registered6); in(p, "eth1") },
+			func(p *plan.Packet) { *p = to(*p, "10.88.0.7", "fd88::7"); in(p, "eth1") },
 		} {
 			if i%3 == 0 || p.Hook == plan.Prerouting {
 				other := p
