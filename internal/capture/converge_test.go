@@ -151,6 +151,7 @@ func TestSecondRunWritesNothingAndCountersSurvive(t *testing.T) {
 
 // However a namespace came to a plan, it ends in what a fresh one would hold.
 func TestEveryHistoryEndsAsAFreshApply(t *testing.T) {
+	t.Parallel()
 	needNft(t)
 	lines := append(features(), injected, injected+" --ip-families ipv4", "-m NONE -i * -b *")
 	for _, last := range lines {

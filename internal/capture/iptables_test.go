@@ -42,6 +42,7 @@ func eachIptables(t *testing.T, test func(t *testing.T, apply applier)) {
 
 // The fallback means the same as nftables, cell by cell.
 func TestIptablesDoesWhatEvalSays(t *testing.T) {
+	t.Parallel()
 	eachIptables(t, func(t *testing.T, apply applier) { doesWhatEvalSays(t, apply) })
 }
 
@@ -50,6 +51,7 @@ const iptablesReapplies = 40
 
 // A table of a family is replaced as a whole here too: what both plans capture doesn't escape.
 func TestNoConnectionEscapesIptables(t *testing.T) {
+	t.Parallel()
 	eachIptables(t, func(t *testing.T, apply applier) {
 		pod := servedPod(t)
 		lines := leakLoops()["lists"]

@@ -36,6 +36,7 @@ func modeLoops() map[string][2]string {
 // Clients connect without pause while the plan is written again and again: what both plans capture never escapes, is
 // never refused and never waits.
 func TestNoConnectionEscapesWhileReapplying(t *testing.T) {
+	t.Parallel()
 	for name, lines := range leakLoops() {
 		t.Run(name, func(t *testing.T) {
 			leaks(t, lines, reapplies, outside("10.77.0.1:80", "[fd77::1]:80", "10.77.0.1:443", "[fd77::1]:443"))
@@ -44,6 +45,7 @@ func TestNoConnectionEscapesWhileReapplying(t *testing.T) {
 }
 
 func TestNoConnectionEscapesWhileModesChange(t *testing.T) {
+	t.Parallel()
 	loops := modeLoops()
 	t.Run("tproxy", func(t *testing.T) {
 		clients := append(outside("10.77.0.1:80", "[fd77::1]:80"), client{true, "10.77.0.2:8080", 15006}, client{true, "[fd77::2]:8080", 15006})

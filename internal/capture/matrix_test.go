@@ -91,6 +91,7 @@ func TestMatrix(t *testing.T) { matrix(t, apply, 1) }
 
 // iptables gets a part of the cells: another one on each variant.
 func TestMatrixOfIptables(t *testing.T) {
+	t.Parallel()
 	eachIptables(t, func(t *testing.T, apply applier) { matrix(t, apply, 9) })
 }
 

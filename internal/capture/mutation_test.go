@@ -32,6 +32,7 @@ type mutation struct {
 // Whatever is wrong with the rules in the kernel, verify says so and names it. The rules are written by the same
 // backend that wrote the right ones: there is no other way to be sure that nothing else differs.
 func TestVerifyCatchesEveryMutation(t *testing.T) {
+	t.Parallel()
 	for _, line := range mutated() {
 		t.Run(line, func(t *testing.T) {
 			ns := nstest.New(t)

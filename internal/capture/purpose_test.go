@@ -23,6 +23,7 @@ var spare = map[string]string{
 const registered6 = "fd88::1"
 
 func TestEveryRuleHasAPurpose(t *testing.T) {
+	t.Parallel()
 	packets := possible()
 	useless := map[string]string{} // by id: a plan that has it
 	useful := map[string]bool{}

@@ -18,6 +18,7 @@ import (
 
 // Whatever another program does to our table, verify says what, and apply repairs it.
 func TestVerifyNamesEveryDeletedRule(t *testing.T) {
+	t.Parallel()
 	for _, line := range features() {
 		ns := nstest.New(t)
 		var p *plan.Plan

@@ -95,6 +95,7 @@ func TestWatchRepairsWhatOthersChange(t *testing.T) {
 
 // Against a program that undoes every repair watch slows down.
 func TestWatchDoesNotFight(t *testing.T) {
+	t.Parallel()
 	needNft(t)
 	pod := nstest.NewPod(t)
 	seen := 0

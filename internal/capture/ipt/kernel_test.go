@@ -207,6 +207,7 @@ func TestListingsSurviveTheKernel(t *testing.T) {
 
 // From any plan and dialect to any other: the end is what a fresh namespace would hold.
 func TestConvergesFromAnyOther(t *testing.T) {
+	t.Parallel()
 	type step struct {
 		line    string
 		dialect text.Dialect
@@ -454,6 +455,7 @@ func TestCountersAreCarriedOver(t *testing.T) {
 
 // Every single rule is missed, every surplus one seen, whatever chain it is in; and one more run repairs it.
 func TestEveryMutationIsSeen(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, variant Variant) {
 		for _, dialect := range []text.Dialect{text.Pillion, text.Istio, text.Istio18} {
 			ns := nstest.New(t)
