@@ -2,18 +2,20 @@ package v1alpha1
 
 // CaptureMode says how a pod's traffic reaches the proxy.
 //
-// +kubebuilder:validation:Enum=REDIRECT;NONE
+// +kubebuilder:validation:Enum=REDIRECT;TPROXY;NONE
 type CaptureMode string
 
 // Capture modes, in Istio's spelling.
 const (
 	CaptureRedirect CaptureMode = "REDIRECT"
+	CaptureTProxy   CaptureMode = "TPROXY" // the application sees its clients' addresses
 	CaptureNone     CaptureMode = "NONE"
 )
 
 // Capture is what of a pod's traffic goes through the proxy. Each field has an annotation of the same name.
 type Capture struct {
-	// Mode is REDIRECT, or NONE for no capture at all.
+	// Mode is REDIRECT; TPROXY, for applications that have to see their clients' addresses: then the proxy runs as root
+	// with NET_ADMIN and no other capability; or NONE for no capture at all.
 	//
 	// +kubebuilder:default=REDIRECT
 	Mode CaptureMode `json:"mode,omitempty"`

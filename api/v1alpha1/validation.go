@@ -213,7 +213,7 @@ func validateResources(r *corev1.ResourceRequirements, path *field.Path) field.E
 }
 
 func validateCapture(c *Capture, path *field.Path) field.ErrorList {
-	errs := oneOf(path.Child("mode"), c.Mode, CaptureRedirect, CaptureNone)
+	errs := oneOf(path.Child("mode"), c.Mode, CaptureRedirect, CaptureTProxy, CaptureNone)
 	errs = append(errs, oneOf(path.Child("dns"), c.DNS, CaptureDNSOff)...)
 	errs = append(errs, oneOf(path.Child("backend"), c.Backend, BackendAuto, BackendNftables, BackendIptables)...)
 	errs = append(errs, oneOf(path.Child("ipFamilies"), c.IPFamilies, FamiliesAuto, FamiliesIPv4, FamiliesIPv6, FamiliesDual)...)

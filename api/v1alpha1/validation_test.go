@@ -113,7 +113,7 @@ func TestValidate(t *testing.T) {
 		{"device", func(s *v1alpha1.InjectorSpec) {
 			s.Proxy.Resources = &corev1.ResourceRequirements{Limits: corev1.ResourceList{"example.com/gpu": resource.MustParse("1")}}
 		}, "Unsupported value: \"example.com/gpu\""},
-		{"mode", func(s *v1alpha1.InjectorSpec) { s.Capture.Mode = "TPROXY" }, "spec.capture.mode"},
+		{"mode", func(s *v1alpha1.InjectorSpec) { s.Capture.Mode = "CNI" }, "spec.capture.mode"},
 		{"CIDR", func(s *v1alpha1.InjectorSpec) { s.Capture.IncludeOutboundIPRanges = new("10.0.0.0/33") }, `spec.capture.includeOutboundIPRanges: Invalid value: "10.0.0.0/33"`},
 		{"ports", func(s *v1alpha1.InjectorSpec) { s.Capture.ExcludeInboundPorts = "80,x" }, `"x" is not a port; want ports or ranges, such as 80,8000-8010`},
 		{"tag default", func(s *v1alpha1.InjectorSpec) { s.Tags = []string{"default"} }, "spec.tags[0]: Invalid value: \"default\": set isDefault: true instead"},

@@ -20,6 +20,8 @@ type Settings struct {
 
 	OutboundPort, InboundPort, ReadyPort, StatsPort uint16
 
+	Transparent bool // inbound connections come by TPROXY: the socket for them takes any address, which wants NET_ADMIN
+
 	StatusPort uint16 // 0: not served
 
 	// What the injector took from the pod: rewritten probes, and where the application's metrics are. It is read by
@@ -93,6 +95,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.address("INSTANCE_IP", &s.PodIP)
 	r.text("ISTIO_META_WORKLOAD_NAME", &s.Workload)
 	r.text("ISTIO_META_CLUSTER_ID", &s.ClusterID)
+	s.Transparent = r.env["ISTIO_META_INTERCEPTION_MODE"] == "TPROXY"
 	r.text("CANONICAL_SERVICE", &s.CanonicalService)
 	r.text("CANONICAL_REVISION", &s.CanonicalRevision)
 	r.port("ENVOY_STATUS_PORT", &s.ReadyPort)

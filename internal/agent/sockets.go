@@ -42,7 +42,12 @@ func (o *Sockets) all(s Settings) error {
 		name string
 		port uint16
 	}{{"15001", s.OutboundPort}, {"15006", s.InboundPort}, {"15090", s.StatsPort}} {
-		if err := o.forProxy(socket.name, socket.port); err != nil {
+		first := len(o.FDs)
+		err := o.forProxy(socket.name, socket.port)
+		if err == nil && socket.port == s.InboundPort && s.Transparent {
+			err = transparent(o.FDs[first:])
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -81,6 +86,16 @@ func (o *Sockets) forProxy(name string, port uint16) error {
 		o.FDs = append(o.FDs, fd)
 	}
 	return err
+}
+
+// transparent lets sockets take connections to any address. The option is the same for both families' sockets.
+func transparent(fds []int) error {
+	for _, fd := range fds {
+		if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1); err != nil {
+			return fmt.Errorf("interception mode TPROXY wants the capability NET_ADMIN, which only root keeps in a container: %w", err)
+		}
+	}
+	return nil
 }
 
 // Close closes them all.

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -15,14 +14,12 @@ import (
 
 func setMode(s *settings, value string) error {
 	switch mode := v1alpha1.CaptureMode(value); mode {
-	case v1alpha1.CaptureRedirect, v1alpha1.CaptureNone:
+	case v1alpha1.CaptureRedirect, v1alpha1.CaptureTProxy, v1alpha1.CaptureNone:
 		s.captured = s.captured || mode != s.capture.Mode
 		s.capture.Mode = mode
 		return nil
-	case "TPROXY":
-		return errors.New("TPROXY is not supported yet; want REDIRECT or NONE")
 	}
-	return fmt.Errorf("%q is not an interception mode; want REDIRECT or NONE", value)
+	return fmt.Errorf("%q is not an interception mode; want REDIRECT, TPROXY or NONE", value)
 }
 
 func setList(check func(string) (string, error), field func(*Capture) *string) func(*settings, string) error {

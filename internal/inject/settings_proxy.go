@@ -95,9 +95,12 @@ func (s *settings) moreArgs() []string {
 	return args
 }
 
+// Capabilities of the proxy's container, by what it has to do.
 var (
 	plainCapabilities   = capabilities(nil)
 	netBindCapabilities = capabilities([]string{"NET_BIND_SERVICE"})
+	tproxyCapabilities  = capabilities([]string{"NET_ADMIN"})
+	bothCapabilities    = capabilities([]string{"NET_ADMIN", "NET_BIND_SERVICE"})
 )
 
 // capabilities of the proxy's container: all others are dropped.
@@ -110,16 +113,24 @@ func capabilities(add []string) *rawjson.Value {
 }
 
 func (s *settings) capabilities() *rawjson.Value {
-	if s.netBind {
+	switch {
+	case s.netBind && s.transparent():
+		return bothCapabilities
+	case s.transparent():
+		return tproxyCapabilities
+	case s.netBind:
 		return netBindCapabilities
 	}
 	return plainCapabilities
 }
 
+// transparent says that the proxy takes connections to addresses that aren't its own, and makes some from those.
+func (s *settings) transparent() bool { return s.capture.Mode == v1alpha1.CaptureTProxy }
+
 // runAsUser is the proxy's user. Only root holds a capability without a file capability or an ambient one; capture
 // still knows it by its group.
 func (s *settings) runAsUser() int64 {
-	if s.netBind {
+	if s.netBind || s.transparent() {
 		return 0
 	}
 	return s.uid

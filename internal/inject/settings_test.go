@@ -11,6 +11,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
 // proxyOf is the sidecar of an injected pod, wherever it stands.
@@ -228,5 +229,33 @@ func TestVirtualInterfaces(t *testing.T) {
 		if got := captureFlag(t, &result, "-k"); got != row.want {
 			t.Errorf("%s: -k is %q, want %q", name, got, row.want)
 		}
+	}
+}
+
+// TestTransparentCapture: the proxy gets the one right it needs, which only root holds, and capture knows it by its group.
+func TestTransparentCapture(t *testing.T) {
+	set := setOf(t, injector("default", "default"))
+	result := injectAnnotated(set, map[string]string{"sidecar.istio.io/interceptionMode": "TPROXY"})
+	security := proxyOf(t, &result).SecurityContext
+	if *security.RunAsUser != 0 || *security.RunAsGroup != 1337 || *security.RunAsNonRoot || *security.AllowPrivilegeEscalation {
+		t.Errorf("%+v", security)
+	}
+	if got := mustJSON(security.Capabilities); got != `{"add":["NET_ADMIN"],"drop":["ALL"]}` {
+		t.Error(got)
+	}
+	if mode, uid := captureFlag(t, &result, "-m"), captureFlag(t, &result, "-u"); mode != "TPROXY" || uid != "1337" {
+		t.Errorf("capture has mode %s and user %s", mode, uid)
+	}
+	if got := envOf(proxyOf(t, &result), "ISTIO_META_INTERCEPTION_MODE"); got != "TPROXY" {
+		t.Errorf("the agent is told of mode %s", got)
+	}
+	both := injectAnnotated(set, map[string]string{"sidecar.istio.io/interceptionMode": "TPROXY", istio.AnnotationNetBindService: "true"})
+	if got := mustJSON(proxyOf(t, &both).SecurityContext.Capabilities); got != `{"add":["NET_ADMIN","NET_BIND_SERVICE"],"drop":["ALL"]}` {
+		t.Error(got)
+	}
+	spec := setOf(t, injector("default", "default", func(s *v1alpha1.InjectorSpec) { s.Capture.Mode = v1alpha1.CaptureTProxy }))
+	of := injectAnnotated(spec, nil)
+	if got := mustJSON(proxyOf(t, &of).SecurityContext); got != mustJSON(security) {
+		t.Errorf("by the Injector: %s", got)
 	}
 }

@@ -40,6 +40,9 @@ const (
 	PassthroughV6 = "::6"
 )
 
+// TProxyMark is on packets that TPROXY leads to the proxy, and on what the proxy sends in its clients' names.
+const TProxyMark = 1337
+
 // Paths of HTTP endpoints.
 const (
 	PathReady      = "/healthz/ready"

@@ -79,7 +79,7 @@ type Options struct {
 
 // What TPROXY uses unless told otherwise; the proxy's configuration has the mark too.
 const (
-	defaultTProxyMark  = 1337
+	defaultTProxyMark  = istio.TProxyMark
 	defaultTProxyTable = 133
 )
 

@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
+	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/log"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
@@ -29,8 +30,8 @@ func runAgent(args []string, p Process) int {
 		return fail(p, 1, err)
 	}
 	logger.Info("Agent started", "version", version.Get().String(), "uid", os.Getuid(), "pod", settings.PodNamespace+"/"+settings.PodName)
-	if os.Getuid() == 0 {
-		logger.Info("The agent runs as root: capture tells the sidecar's traffic by its UID, so use UID 1337")
+	if os.Getuid() == 0 && os.Getgid() != istio.ProxyUID {
+		logger.Info("The agent runs as root: capture tells the sidecar's traffic by its UID or GID, so use UID 1337, or GID 1337")
 	}
 	if err := a.Run(signals); err != nil {
 		return fail(p, 1, err)

@@ -45,11 +45,17 @@ type sidecar struct {
 // startSidecar runs a real agent as UID 1337 in ns and waits until it is ready.
 func startSidecar(t *testing.T, ns *nstest.Namespace, env ...string) *sidecar {
 	t.Helper()
+	return startSidecarAs(t, ns, istio.ProxyUID, env...)
+}
+
+// startSidecarAs runs it as another user, of the same group.
+func startSidecarAs(t *testing.T, ns *nstest.Namespace, uid uint32, env ...string) *sidecar {
+	t.Helper()
 	s := &sidecar{t: t, ns: ns, run: runDir(t), stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	s.cmd = exec.Command("/proc/self/exe", "agent", "--log_output_level=debug", "--proxyLogLevel=debug", "--run-dir="+s.run)
 	s.cmd.Env = append([]string{asSidecar + "=1", quickExit, "POD_NAMESPACE=test", "ISTIO_META_WORKLOAD_NAME=unit"}, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.stdout, s.stderr
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: istio.ProxyUID, Gid: istio.ProxyUID}}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: istio.ProxyUID}}
 	s.cmd.WaitDelay = time.Second
 	ns.Must(t, s.cmd.Start) // a child is forked into the network namespace of the forking thread
 	go func() { defer close(s.exited); _ = s.cmd.Wait() }()
@@ -257,9 +263,11 @@ func (o *output) String() string {
 }
 
 // applyCapture writes the rules the injector asks for into a namespace.
-func applyCapture(t *testing.T, ns *nstest.Namespace) {
+func applyCapture(t *testing.T, ns *nstest.Namespace) { applyCaptureBy(t, ns, "REDIRECT") }
+
+func applyCaptureBy(t *testing.T, ns *nstest.Namespace, mode string) {
 	t.Helper()
-	args := []string{"capture", "apply", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"}
+	args := []string{"capture", "apply", "-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = []string{asSidecar + "=1", quickExit}
 	var out bytes.Buffer

@@ -97,7 +97,7 @@ func childFlags(args []string) (epoch, fd int, err error) {
 func proxyOptions(s agent.Settings, epoch int, p Process, logger logr.Logger) proxy.Options {
 	return proxy.Options{
 		Epoch:     epoch,
-		Config:    config.Settings{OutboundPort: s.OutboundPort, InboundPort: s.InboundPort},
+		Config:    config.Settings{OutboundPort: s.OutboundPort, InboundPort: s.InboundPort, KeepClient: s.Transparent},
 		Labels:    labels(s),
 		MaxConns:  maxConns(s.MaxConns),
 		OwnPorts:  s.OwnPorts(),

@@ -34,10 +34,26 @@ func newMeshWith(t *testing.T, env ...string) *mesh {
 	pod := nstest.NewPod(t)
 	applyCapture(t, pod.Namespace)
 	applyCapture(t, pod.Peer)
-	m := &mesh{accepted: make(chan *net.TCPConn, 16)}
-	m.serve(t, pod.Peer, "tcp4")
-	m.serve(t, pod.Peer, "tcp6")
+	m := applicationIn(t, pod.Peer)
 	m.client, m.server = startSidecar(t, pod.Namespace), startSidecar(t, pod.Peer, env...)
+	return m
+}
+
+// newTransparentMesh has TPROXY in the second pod, and its sidecar as injection makes it then.
+func newTransparentMesh(t *testing.T) *mesh {
+	pod := nstest.NewPod(t)
+	applyCapture(t, pod.Namespace)
+	applyCaptureBy(t, pod.Peer, "TPROXY")
+	m := applicationIn(t, pod.Peer)
+	m.client, m.server = startSidecar(t, pod.Namespace), startSidecarAs(t, pod.Peer, 0, "ISTIO_META_INTERCEPTION_MODE=TPROXY")
+	return m
+}
+
+// applicationIn is a mesh with the application only.
+func applicationIn(t *testing.T, ns *nstest.Namespace) *mesh {
+	m := &mesh{accepted: make(chan *net.TCPConn, 16)}
+	m.serve(t, ns, "tcp4")
+	m.serve(t, ns, "tcp6")
 	return m
 }
 

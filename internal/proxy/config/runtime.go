@@ -104,6 +104,8 @@ type Cluster struct {
 	ConnectTimeout time.Duration
 	// SourceV4 and SourceV6 are the local addresses to dial from; the zero Addr leaves the choice to the kernel.
 	SourceV4, SourceV6 netip.Addr
+	// KeepClient dials from the address of the connection's client instead.
+	KeepClient bool
 }
 
 // Source returns the local address to dial to from, or the zero Addr.

@@ -18,6 +18,7 @@ type Settings struct {
 	OutboundPort, InboundPort uint16        // 0: Istio's
 	ConnectTimeout            time.Duration // 0: 10s
 	IdleTimeout               time.Duration // 0: 1h; below zero: none
+	KeepClient                bool          // the application sees its client's address; wants TPROXY and NET_ADMIN
 }
 
 func (s Settings) withDefaults() Settings {
@@ -77,6 +78,7 @@ func staticClusters(s Settings) map[string]*Cluster {
 		InboundPassthroughCluster: {
 			Name: InboundPassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout,
 			SourceV4: netip.MustParseAddr(istio.PassthroughV4), SourceV6: netip.MustParseAddr(istio.PassthroughV6),
+			KeepClient: s.KeepClient,
 		},
 		BlackHoleCluster: {Name: BlackHoleCluster, Kind: FixedHosts},
 	}

@@ -14,7 +14,7 @@ import (
 // pipeDialer hands out the upstream a test has made.
 type pipeDialer struct{ up *net.TCPConn }
 
-func (d pipeDialer) Dial(context.Context, *config.Cluster, netip.AddrPort) (*net.TCPConn, error) {
+func (d pipeDialer) Dial(context.Context, *config.Cluster, netip.AddrPort, netip.AddrPort) (*net.TCPConn, error) {
 	return d.up, nil
 }
 

@@ -19,7 +19,7 @@ import (
 
 // Dialer opens upstream connections; *upstream.Dialer is one.
 type Dialer interface {
-	Dial(ctx context.Context, c *config.Cluster, dst netip.AddrPort) (*net.TCPConn, error)
+	Dial(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error)
 }
 
 // Logger takes finished connections; *telemetry.AccessLog is one.
@@ -75,7 +75,7 @@ func (p *Proxy) Serve(c Conn) {
 		return
 	}
 	defer p.finish(s)
-	up, err := p.Dialer.Dial(p.ctx, c.Cluster, c.OriginalDst)
+	up, err := p.Dialer.Dial(p.ctx, c.Cluster, c.OriginalDst, addrPort(c.Down.RemoteAddr()))
 	if err != nil {
 		s.failed(err)
 		return

@@ -42,8 +42,8 @@ func NewDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *Dialer
 	return &Dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs}
 }
 
-// Dial connects to a host of c; for an original-destination cluster that is dst.
-func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst netip.AddrPort) (*net.TCPConn, error) {
+// Dial connects to a host of c; for an original-destination cluster that is dst. The connection is made for client.
+func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
 	if c.Kind != config.OriginalDst {
 		return nil, ErrNoHost
 	}
@@ -56,17 +56,20 @@ func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst netip.AddrPort
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	return dial(ctx, c.Source(dst.Addr()), dst)
+	if from := client.Addr(); c.KeepClient && from.Is4() == dst.Addr().Is4() && !from.IsLoopback() {
+		return dial(ctx, from, dst, asClient)
+	}
+	return dial(ctx, c.Source(dst.Addr()), dst, bindWithoutPort)
 }
 
 // dial turns keep-alive probes off: a silent upstream is the idle timeout's business, and the system calls that set
 // them up would cost every connection.
-func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort) (*net.TCPConn, error) {
+func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort, bind func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
 	dialer := net.Dialer{KeepAlive: -1}
 	var local netip.AddrPort
 	if source.IsValid() {
 		local = netip.AddrPortFrom(source, 0)
-		dialer.Control = bindWithoutPort
+		dialer.Control = bind
 	}
 	return dialer.DialTCP(ctx, "tcp", local, dst)
 }
@@ -84,6 +87,27 @@ func bindWithoutPort(_, _ string, raw syscall.RawConn) error {
 		return fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", set)
 	}
 	return nil
+}
+
+// asClient binds an address that isn't this host's. Capture's rules know the connection by its mark, and lead the answers
+// back here.
+func asClient(network, address string, raw syscall.RawConn) error {
+	var set error
+	if err := raw.Control(func(fd uintptr) { set = transparent(int(fd), network) }); err != nil {
+		return err
+	}
+	if set != nil {
+		return fmt.Errorf("dialling from the client's address wants NET_ADMIN: %w", set)
+	}
+	return bindWithoutPort(network, address, raw)
+}
+
+func transparent(fd int, network string) error {
+	level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+	if network == "tcp6" {
+		level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+	}
+	return errors.Join(unix.SetsockoptInt(fd, level, option, 1), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, istio.TProxyMark))
 }
 
 func (d *Dialer) isSelf(dst netip.AddrPort) (bool, error) {

@@ -34,7 +34,7 @@ func TestSelfDial(t *testing.T) {
 func TestSelfUnknownIsRefused(t *testing.T) {
 	failure := errors.New("no netlink")
 	d := NewDialer(OwnPorts[:], func() ([]net.Addr, error) { return nil, failure })
-	_, err := d.Dial(t.Context(), &config.Cluster{ConnectTimeout: time.Second}, netip.MustParseAddrPort("10.0.0.2:15020"))
+	_, err := d.Dial(t.Context(), &config.Cluster{ConnectTimeout: time.Second}, netip.MustParseAddrPort("10.0.0.2:15020"), netip.AddrPort{})
 	if !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
@@ -42,10 +42,10 @@ func TestSelfUnknownIsRefused(t *testing.T) {
 
 func TestDialErrors(t *testing.T) {
 	d := NewDialer(OwnPorts[:], localAddrs)
-	if _, err := d.Dial(t.Context(), &config.Cluster{Kind: config.FixedHosts}, netip.MustParseAddrPort("127.0.0.1:1")); !errors.Is(err, ErrNoHost) {
+	if _, err := d.Dial(t.Context(), &config.Cluster{Kind: config.FixedHosts}, netip.MustParseAddrPort("127.0.0.1:1"), netip.AddrPort{}); !errors.Is(err, ErrNoHost) {
 		t.Errorf("no hosts: %v", err)
 	}
-	if _, err := d.Dial(t.Context(), &config.Cluster{}, netip.MustParseAddrPort("127.0.0.1:15001")); !errors.Is(err, ErrSelfDial) {
+	if _, err := d.Dial(t.Context(), &config.Cluster{}, netip.MustParseAddrPort("127.0.0.1:15001"), netip.AddrPort{}); !errors.Is(err, ErrSelfDial) {
 		t.Errorf("self: %v", err)
 	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func TestDialErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, err = d.Dial(t.Context(), &config.Cluster{ConnectTimeout: -1}, netip.MustParseAddrPort(l.Addr().String()))
+	_, err = d.Dial(t.Context(), &config.Cluster{ConnectTimeout: -1}, netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		var timeout net.Error
 		if !errors.As(err, &timeout) || !timeout.Timeout() {
@@ -70,7 +70,7 @@ func TestSource(t *testing.T) {
 	}
 	defer l.Close()
 	runtime := config.Static(config.Settings{})
-	conn, err := NewDialer(OwnPorts[:], localAddrs).Dial(t.Context(), runtime.Clusters[config.InboundPassthroughCluster], netip.MustParseAddrPort(l.Addr().String()))
+	conn, err := NewDialer(OwnPorts[:], localAddrs).Dial(t.Context(), runtime.Clusters[config.InboundPassthroughCluster], netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
 	if err != nil {
 		t.Fatal(err)
 	}

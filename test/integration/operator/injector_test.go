@@ -105,7 +105,7 @@ func TestBadInjectorsAreRefused(t *testing.T) {
 		{"uid", func(i *v1alpha1.Injector) { i.Spec.Proxy.UID = -1 }, "spec.proxy.uid"},
 		{"two templates of a name", func(i *v1alpha1.Injector) { i.Spec.Templates = append(labelTemplate("a"), labelTemplate("b")...) }, "Duplicate value"},
 		{"nine default templates", func(i *v1alpha1.Injector) { i.Spec.DefaultTemplates = strings.Split("a b c d e f g h i", " ") }, "must have at most 8 items"},
-		{"mode", func(i *v1alpha1.Injector) { i.Spec.Capture.Mode = "TPROXY" }, "spec.capture.mode"},
+		{"mode", func(i *v1alpha1.Injector) { i.Spec.Capture.Mode = "CNI" }, "spec.capture.mode"},
 	} {
 		inj := &v1alpha1.Injector{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}
 		c.change(inj)
