@@ -37,6 +37,7 @@ func TestNode(t *testing.T) {
 	}{
 		{"InjectedPodsTalkThroughBothSidecars", testTraffic},
 		{"ServiceFromAPodThatAsked", testService},
+		{"TransparentCaptureShowsTheClient", testTransparent},
 		{"ClassicSidecar", testClassic},
 		{"JobWithNativeSidecarCompletes", testJob},
 		{"ExcludedTrafficStaysOutside", testExcluded},

@@ -120,6 +120,35 @@ func testTraffic(t *testing.T, e *env) {
 	}
 }
 
+// testTransparent: with TPROXY the application sees its client, and a process of the pod that isn't the proxy's still
+// goes through it.
+func testTransparent(t *testing.T, e *env) {
+	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
+	e.apply(t, namespace, appPod("client")+appPod("server", "  annotations: {sidecar.istio.io/interceptionMode: TPROXY}"))
+	e.ready(t, namespace, "client", "server")
+	client, server := e.pod(t, namespace, "client"), e.pod(t, namespace, "server")
+	for i, ip := range server.Status.PodIPs {
+		t.Run(family(ip.IP), func(t *testing.T) {
+			const n = 5
+			destination := e.metrics(t, namespace, "server")
+			for _, a := range e.get(t, namespace, "client", "http://"+net.JoinHostPort(ip.IP, "8080")+"/", n) {
+				if host, _, _ := net.SplitHostPort(a.Remote); a.Pod != "server" || host != client.Status.PodIPs[i].IP {
+					t.Errorf("answer %+v; want pod server, called from %s", a, client.Status.PodIPs[i].IP)
+				}
+			}
+			e.passed(t, namespace, "server", "destination", destination, n)
+			source := e.metrics(t, namespace, "server")
+			e.get(t, namespace, "server", "http://"+net.JoinHostPort(client.Status.PodIPs[i].IP, "8080")+"/", n)
+			e.passed(t, namespace, "server", "source", source, n)
+		})
+	}
+	// The agent has NET_ADMIN here: it reads the rules.
+	seen := e.must(t, "exec", "-n", namespace, "server", "-c", istio.ContainerProxy, "--", "pillion-sidecar", "request", "--debug-port", "15020", "GET", "/capture")
+	if !strings.Contains(seen, "in the kernel: 0 differences") || !strings.Contains(seen, "prerouting.capture") {
+		t.Errorf("the agent sees\n%s", seen)
+	}
+}
+
 func family(ip string) string {
 	if strings.Contains(ip, ":") {
 		return "IPv6"

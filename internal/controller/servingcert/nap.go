@@ -39,16 +39,17 @@ func (c *Controller) beat(ctx context.Context) {
 	}
 }
 
-// seenSince ends a nap that was over when a look began, if that succeeded.
-func (c *Controller) seenSince(n *nap, succeeded bool) {
+// seenSince ends a nap that was over when a look began, if that succeeded. Then there is a Bundle again.
+func (c *Controller) seenSince(n *nap, succeeded bool) (ended bool) {
 	if n == nil {
-		return
+		return false
 	}
 	defer n.tried.Store(true)
-	if succeeded {
-		c.ready.forget()
-		c.nap.CompareAndSwap(n, nil)
+	if !succeeded {
+		return false
 	}
+	c.ready.forget()
+	return c.nap.CompareAndSwap(n, nil)
 }
 
 // awake looks first if this process was stopped. Looks that fail count: where the API server can't be reached, handshakes

@@ -42,16 +42,6 @@ func (r *readiness) judge(early, fault error, now time.Time) error {
 	return fault
 }
 
-// afterNap keeps who was ready so until a look was tried: whoever calls waits for that, see awake.
-func (r *readiness) afterNap(n *nap) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.was && !n.tried.Load() {
-		return nil
-	}
-	return errors.New("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
-}
-
 // forget makes it gain its readiness anew.
 func (r *readiness) forget() {
 	r.mu.Lock()
@@ -72,8 +62,8 @@ func (c *Controller) Ready(ctx context.Context) error {
 	if !served.validAt(now.Add(c.Times.Spare)) {
 		return fmt.Errorf("serving certificate ends at %s", served.ends.Format(time.RFC3339))
 	}
-	if n := c.slept(); n != nil {
-		return c.ready.afterNap(n)
+	if c.slept() != nil {
+		return errors.New("this process was stopped, and has yet to look at its serving CA and the webhook configurations again")
 	}
 	return c.ready.judge(c.established(served), c.reachable(ctx, served, now), now)
 }

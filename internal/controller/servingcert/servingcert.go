@@ -212,13 +212,13 @@ func (c *Controller) step(ctx context.Context) error {
 	c.syncPair(ctx)
 	failed := c.syncSecret(ctx)
 	err := errors.Join(failed, c.syncLeaf(ctx, failed == nil))
-	c.seenSince(slept, failed == nil)
+	woke := c.seenSince(slept, failed == nil)
 	if failed == nil {
 		c.looked.Store(&began)
 	}
 	c.measure()
 	led := c.leads.Swap(c.leading != nil)
-	if told := c.report(); told || led != c.leads.Load() || string(before) != string(c.bundle(c.Now())) {
+	if told := c.report(); told || woke || led != c.leads.Load() || string(before) != string(c.bundle(c.Now())) {
 		c.Changed()
 	}
 	return err

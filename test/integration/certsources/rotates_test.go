@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,31 +16,29 @@ func (e *env) rotates(source v1alpha1.CertificatesSource, cause func() (ca strin
 	e.T.Helper()
 	before := e.active()
 	history := e.watch()
-	told := e.hold()
+	held := e.held()
 	ca = cause()
 	e.changed(source, ca)
 	e.judge(history(), before, ca)
-	if !told() {
-		e.T.Error("no replica's metric told of a phase in which the new leaf is held back")
-	}
+	e.Eventually("metrics tell of the phase in which the new leaf is held back", func() error {
+		if now := e.held(); now <= held {
+			return fmt.Errorf("%d such phases before, %d after", held, now)
+		}
+		return nil
+	})
 	return ca
 }
 
-// hold looks at metrics until one tells of a phase in which nobody may serve the new CA yet.
-func (e *env) hold() (told func() bool) {
-	ctx, cancel := context.WithCancel(e.Ctx())
-	seen := make(chan bool, 1)
-	go func() {
-		found := false
-		for !found && ctx.Err() == nil {
-			found = slices.ContainsFunc([]string{v1alpha1.PhaseIntroduce, v1alpha1.PhasePropagate}, func(phase string) bool {
-				return e.someMetric(`pillion_serving_cert_phase{phase="`+phase+`"}`, "1") == nil
-			})
-			time.Sleep(50 * time.Millisecond)
-		}
-		seen <- found
-	}()
-	return func() bool { cancel(); return <-seen }
+// held is how many phases of holding a new leaf back replicas have counted.
+func (e *env) held() (n int) {
+	e.T.Helper()
+	for _, r := range e.replicas {
+		value, err := r.Metric(e.Ctx(), `pillion_serving_cert_phase_seconds_count{phase="Propagate"}`)
+		must(e.T, err)
+		count, _ := strconv.Atoi(value) // "": none yet
+		n += count
+	}
+	return n
 }
 
 // rotatesBack has the operator make a CA of its own again.

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func times() rotation.Times {
 	return rotation.Times{
 		Look: 500 * time.Millisecond, Retry: 100 * time.Millisecond, Settle: 1500 * time.Millisecond, ProbeEvery: 300 * time.Millisecond,
-		ProbeOffSettle: 3 * time.Second, Jitter: 500 * time.Millisecond, Retire: 2 * time.Second, Stale: 3 * time.Second, Nap: 1500 * time.Millisecond,
+		ProbeOffSettle: 3 * time.Second, Jitter: 500 * time.Millisecond, Retire: 2 * time.Second, Stale: 3 * time.Second, Nap: 3 * time.Second,
 		Spare: 10 * time.Minute, Stuck: 30 * time.Minute, Skew: time.Hour, Fast: 500 * time.Millisecond,
 	}
 }
