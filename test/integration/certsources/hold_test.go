@@ -30,7 +30,7 @@ func (e *env) notReady(r *operatortest.Replica, why string) {
 // testReplicaStartsDuringHold: it has nothing to serve but what nobody may serve yet, and leaves the calls to the others.
 func testReplicaStartsDuringHold(t *testing.T) {
 	e := newEnv(t, bare)
-	slow := []string{settleEnv + "=8s"}
+	slow := []string{settleEnv + "=15s"}
 	first, second := newAuthority(t, "first"), newAuthority(t, "second")
 	e.put(first.issue(e.Namespace))
 	e.Injector(func(i *v1alpha1.Injector) { i.Spec.Certificates = provided(mine) })
