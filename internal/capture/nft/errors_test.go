@@ -2,6 +2,7 @@ package nft
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -201,4 +202,51 @@ func TestRacesBlameNoKernel(t *testing.T) {
 		}
 		return errors.Join(err, write(first, ruleset()))
 	})
+}
+
+// A table that comes and goes is read as it was at one moment, with all its rules or not at all.
+func TestReadingBesideWhoDeletes(t *testing.T) {
+	ns := nstest.New(t)
+	whole := ruleset()
+	write := func(want *plan.Ruleset) error {
+		b, err := Open()
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		_, err = b.Compare(want, "test")
+		return errors.Join(err, b.Replace(want, "test"))
+	}
+	writing := make(chan struct{})
+	writer := ns.Thread(func() (err error) {
+		defer close(writing)
+		for range 200 {
+			err = errors.Join(err, write(whole), write(&plan.Ruleset{}))
+		}
+		return err
+	})
+	ns.Must(t, func() error {
+		b, err := Open()
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		seen := map[bool]int{}
+		for {
+			report, err := b.Compare(whole, "test")
+			if err != nil {
+				return fmt.Errorf("after %v: %w", seen, err)
+			}
+			seen[len(report.Differences) == 0]++
+			select {
+			case <-writing:
+				t.Logf("whole: %d times, not: %d times", seen[true], seen[false])
+				return nil
+			default:
+			}
+		}
+	})
+	if err := <-writer; err != nil {
+		t.Error(err)
+	}
 }

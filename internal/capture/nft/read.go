@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -84,11 +86,24 @@ func (b *Backend) readTable() (*state, error) {
 func (b *Backend) hear(carry nltest.Func) nltest.Func {
 	return func(requests []netlink.Message) ([]netlink.Message, error) {
 		answers, err := carry(requests)
-		if err != nil {
-			b.heard = err
+		if said := errors.Join(err, saidIn(answers)); said != nil {
+			b.heard = said
 		}
 		return answers, err
 	}
+}
+
+// saidIn returns the error among answers: NLMSG_ERROR, or the end of a list, with a negative number in front.
+func saidIn(answers []netlink.Message) error {
+	for _, m := range answers {
+		if m.Header.Type != netlink.Error && m.Header.Type != netlink.Done || len(m.Data) < 4 {
+			continue
+		}
+		if number := int32(binary.NativeEndian.Uint32(m.Data)); number < 0 {
+			return unix.Errno(-number)
+		}
+	}
+	return nil
 }
 
 func (b *Backend) isAny(err error, targets ...error) bool {
