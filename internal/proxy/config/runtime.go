@@ -1,12 +1,15 @@
-// Package config holds what the proxy is told to do, as immutable values: listeners with their filter chains, and
-// clusters. What comes in today are a few settings (Static); what goes out is a *Runtime, which the rest of the proxy
-// only reads. xDS resources will be decoded into the same types here, and nothing behind this package sees protobuf.
-// Read this file first.
+// Package config holds what the proxy is told to do, as values nobody changes: listeners with their filter chains,
+// routes, clusters, endpoints, secrets. xDS resources or a few settings (Static) come in; a *Runtime goes out, which the
+// rest of the proxy only reads. Nothing behind this package sees protobuf.
+//
+// Read this file first, then the types in the order a connection meets them: listener.go, chain.go, http.go, route.go,
+// cluster.go, tls.go; filter.go and matcher.go hold what several of them use. The decoders of xDS are in package
+// config/xds.
 package config
 
 import (
 	"net/netip"
-	"time"
+	"sync/atomic"
 )
 
 // Direction says which side of the application a listener stands on.
@@ -49,69 +52,76 @@ const (
 	BlackHoleCluster          = "BlackHoleCluster"
 )
 
-// Runtime is one whole configuration. It is never changed after it was made; a new one replaces it.
+// Runtime is one whole configuration. It is never changed after it was made; a new one replaces it. What changes more
+// often than listeners and clusters do, their routes, endpoints and secrets, stands in cells, which are replaced alone
+// and are shared by all Runtimes that name them.
 type Runtime struct {
-	Listeners []Listener
-	Clusters  map[string]*Cluster
+	listeners map[string]*Listener
+	addresses map[netip.AddrPort]*Listener
+	clusters  map[string]*Cluster
+}
+
+// NewRuntime returns the configuration made of these listeners and clusters. Names and the addresses of listeners must
+// be unique: of two alike the later one wins, decoders refuse them before.
+func NewRuntime(listeners []*Listener, clusters []*Cluster) *Runtime {
+	r := &Runtime{
+		listeners: make(map[string]*Listener, len(listeners)),
+		addresses: make(map[netip.AddrPort]*Listener, len(listeners)),
+		clusters:  make(map[string]*Cluster, len(clusters)),
+	}
+	for _, l := range listeners {
+		r.listeners[l.Name] = l
+		for _, a := range l.Addresses {
+			r.addresses[a] = l
+		}
+	}
+	for _, c := range clusters {
+		r.clusters[c.Name] = c
+	}
+	return r
 }
 
 // Listener returns the listener of that name, or nil.
-func (r *Runtime) Listener(name string) *Listener {
-	for i := range r.Listeners {
-		if r.Listeners[i].Name == name {
-			return &r.Listeners[i]
+func (r *Runtime) Listener(name string) *Listener { return r.listeners[name] }
+
+// At returns the listener with exactly that address, or nil.
+func (r *Runtime) At(address netip.AddrPort) *Listener { return r.addresses[address] }
+
+// Cluster returns the cluster of that name, or nil.
+func (r *Runtime) Cluster(name string) *Cluster { return r.clusters[name] }
+
+// Listeners calls yield for each listener, in no order, until it returns false.
+func (r *Runtime) Listeners(yield func(*Listener) bool) {
+	for _, l := range r.listeners {
+		if !yield(l) {
+			return
 		}
 	}
-	return nil
 }
 
-// Listener decides what happens to the connections of one capture port.
-type Listener struct {
-	Name      string
-	Port      uint16
-	Direction Direction
-	Chains    []Chain // matched before Default
-	Default   *Chain  // nil: what no chain matches is closed
-}
-
-// Chain is a filter chain: which connections it takes, and what is done with them.
-type Chain struct {
-	Name            string
-	DestinationPort uint16 // 0: any
-	TCP             TCPProxy
-}
-
-// TCPProxy forwards a connection as bytes.
-type TCPProxy struct {
-	StatPrefix  string
-	Cluster     string
-	IdleTimeout time.Duration // 0: none
-}
-
-// ClusterKind says where a cluster's hosts come from.
-type ClusterKind uint8
-
-// OriginalDst dials where the connection was going; FixedHosts has a list, today always an empty one.
-const (
-	OriginalDst ClusterKind = iota
-	FixedHosts
-)
-
-// Cluster is a group of upstream hosts and how to connect to them.
-type Cluster struct {
-	Name           string
-	Kind           ClusterKind
-	ConnectTimeout time.Duration
-	// SourceV4 and SourceV6 are the local addresses to dial from; the zero Addr leaves the choice to the kernel.
-	SourceV4, SourceV6 netip.Addr
-	// KeepClient dials from the address of the connection's client instead.
-	KeepClient bool
-}
-
-// Source returns the local address to dial to from, or the zero Addr.
-func (c *Cluster) Source(to netip.Addr) netip.Addr {
-	if to.Is4() {
-		return c.SourceV4
+// Clusters calls yield for each cluster, in no order, until it returns false.
+func (r *Runtime) Clusters(yield func(*Cluster) bool) {
+	for _, c := range r.clusters {
+		if !yield(c) {
+			return
+		}
 	}
-	return c.SourceV6
 }
+
+// Cell is a place in a Runtime whose value is replaced alone. Its value is nil until the first Store: not there yet.
+// Readers that derive something from it (an index of routes, a set of hosts with their pools) keep the pointer they
+// derived it from and compare: a changed pointer is the only notice of a change.
+type Cell[T any] struct{ value atomic.Pointer[T] }
+
+// NewCell returns a cell that holds v, which may be nil.
+func NewCell[T any](v *T) *Cell[T] {
+	c := &Cell[T]{}
+	c.value.Store(v)
+	return c
+}
+
+// Load returns the value, nil if it isn't there yet.
+func (c *Cell[T]) Load() *T { return c.value.Load() }
+
+// Store replaces the value. It must not be changed afterwards.
+func (c *Cell[T]) Store(v *T) { c.value.Store(v) }

@@ -42,44 +42,49 @@ func (s Settings) withDefaults() Settings {
 // destination, and one that was made to the capture port itself is closed, because dialling it would loop.
 func Static(s Settings) *Runtime {
 	s = s.withDefaults()
-	return &Runtime{
-		Listeners: []Listener{outboundListener(s), inboundListener(s)},
-		Clusters:  staticClusters(s),
-	}
+	return NewRuntime([]*Listener{outboundListener(s), inboundListener(s)}, staticClusters(s))
 }
 
-func outboundListener(s Settings) Listener {
-	return Listener{
-		Name: VirtualOutbound, Port: s.OutboundPort, Direction: Outbound,
-		Chains:  []Chain{blackhole(ChainOutboundBlackhole, s.OutboundPort)},
+func outboundListener(s Settings) *Listener {
+	return &Listener{
+		Name: VirtualOutbound, Addresses: wildcard(s.OutboundPort), Bind: true, HandOff: true, Direction: Outbound,
+		Chains:  []*Chain{blackhole(ChainOutboundBlackhole, s.OutboundPort)},
 		Default: passthrough(ChainOutboundCatchAll, PassthroughCluster, s.IdleTimeout),
 	}
 }
 
-func inboundListener(s Settings) Listener {
-	return Listener{
-		Name: VirtualInbound, Port: s.InboundPort, Direction: Inbound,
-		Chains:  []Chain{blackhole(ChainInboundBlackhole, s.InboundPort)},
+func inboundListener(s Settings) *Listener {
+	return &Listener{
+		Name: VirtualInbound, Addresses: wildcard(s.InboundPort), Bind: true, Direction: Inbound,
+		Chains:  []*Chain{blackhole(ChainInboundBlackhole, s.InboundPort)},
 		Default: passthrough(ChainInboundCatchAll, InboundPassthroughCluster, s.IdleTimeout),
 	}
 }
 
-func blackhole(name string, port uint16) Chain {
-	return Chain{Name: name, DestinationPort: port, TCP: TCPProxy{StatPrefix: BlackHoleCluster, Cluster: BlackHoleCluster}}
+func wildcard(port uint16) []netip.AddrPort {
+	return []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port)}
+}
+
+func blackhole(name string, port uint16) *Chain {
+	return &Chain{Name: name, Match: ChainMatch{DestinationPort: port}, TCP: tcpTo(BlackHoleCluster, 0)}
 }
 
 func passthrough(name, cluster string, idle time.Duration) *Chain {
-	return &Chain{Name: name, TCP: TCPProxy{StatPrefix: cluster, Cluster: cluster, IdleTimeout: idle}}
+	return &Chain{Name: name, TCP: tcpTo(cluster, idle)}
 }
 
-func staticClusters(s Settings) map[string]*Cluster {
-	return map[string]*Cluster{
-		PassthroughCluster: {Name: PassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout},
-		InboundPassthroughCluster: {
+func tcpTo(cluster string, idle time.Duration) *TCPProxy {
+	return &TCPProxy{StatPrefix: cluster, Clusters: []WeightedCluster{{Name: cluster, Weight: 1}}, TotalWeight: 1, IdleTimeout: idle}
+}
+
+func staticClusters(s Settings) []*Cluster {
+	return []*Cluster{
+		{Name: PassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout},
+		{
 			Name: InboundPassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout,
 			SourceV4: netip.MustParseAddr(istio.PassthroughV4), SourceV6: netip.MustParseAddr(istio.PassthroughV6),
 			KeepClient: s.KeepClient,
 		},
-		BlackHoleCluster: {Name: BlackHoleCluster, Kind: FixedHosts},
+		{Name: BlackHoleCluster, Kind: StaticHosts, Endpoints: NewCell(&Endpoints{})},
 	}
 }

@@ -129,6 +129,6 @@ func (a *Acceptor) handle(conn *net.TCPConn, name string, stats *telemetry.Liste
 	}
 	a.Serve(tcp.Conn{
 		Down: conn, Start: a.Now(), OriginalDst: dst, Direction: l.Direction,
-		Chain: chain, Cluster: runtime.Clusters[chain.TCP.Cluster],
+		Chain: chain, Cluster: runtime.Cluster(chain.TCP.Clusters[0].Name),
 	})
 }

@@ -8,9 +8,9 @@ import (
 
 // Select returns the chain of l for a connection that was going to dst, or nil if it must be closed. It is pure.
 func Select(l *config.Listener, dst netip.AddrPort) *config.Chain {
-	for i := range l.Chains {
-		if port := l.Chains[i].DestinationPort; port == 0 || port == dst.Port() {
-			return &l.Chains[i]
+	for _, chain := range l.Chains {
+		if port := chain.Match.DestinationPort; port == 0 || port == dst.Port() {
+			return chain
 		}
 	}
 	return l.Default

@@ -20,8 +20,8 @@ func TestSelect(t *testing.T) {
 		if chain.Name != c.want {
 			t.Errorf("%s to %s: chain %s, want %s", c.listener, c.dst, chain.Name, c.want)
 		}
-		if runtime.Clusters[chain.TCP.Cluster] == nil {
-			t.Errorf("chain %s names the cluster %q, which there isn't", chain.Name, chain.TCP.Cluster)
+		if runtime.Cluster(chain.TCP.Clusters[0].Name) == nil {
+			t.Errorf("chain %s names the cluster %q, which there isn't", chain.Name, chain.TCP.Clusters[0].Name)
 		}
 	}
 	if chain := Select(&config.Listener{}, netip.MustParseAddrPort("10.0.0.1:80")); chain != nil {

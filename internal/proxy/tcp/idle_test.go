@@ -50,7 +50,7 @@ func TestIdle(t *testing.T) {
 	p := New(Options{Dialer: pipeDialer{up}, Store: telemetry.NewStore(0, telemetry.Labels{}), Log: log,
 		Now: func() time.Time { return start }, Guard: func(f func()) { f() }})
 	defer p.Close(t.Context())
-	chain := &config.Chain{TCP: config.TCPProxy{IdleTimeout: time.Minute}}
+	chain := &config.Chain{TCP: &config.TCPProxy{IdleTimeout: time.Minute}}
 	go p.Serve(Conn{Down: down, Start: start, Chain: chain, Cluster: &config.Cluster{}})
 
 	pass(t, client, server)
@@ -82,7 +82,7 @@ func pass(t *testing.T, from, to *net.TCPConn) {
 func TestNoIdleTimeout(t *testing.T) {
 	p := New(Options{Store: telemetry.NewStore(0, telemetry.Labels{}), Now: time.Now})
 	defer p.Close(t.Context())
-	s := newSession(p, Conn{Chain: &config.Chain{}, Cluster: &config.Cluster{}})
+	s := newSession(p, Conn{Chain: &config.Chain{TCP: &config.TCPProxy{}}, Cluster: &config.Cluster{}})
 	p.add(s)
 	if due := p.due(time.Now().Add(1000 * time.Hour)); len(due) != 0 {
 		t.Error("a connection without idle timeout is looked at")

@@ -42,7 +42,7 @@ func TestSelfUnknownIsRefused(t *testing.T) {
 
 func TestDialErrors(t *testing.T) {
 	d := NewDialer(OwnPorts[:], localAddrs)
-	if _, err := d.Dial(t.Context(), &config.Cluster{Kind: config.FixedHosts}, netip.MustParseAddrPort("127.0.0.1:1"), netip.AddrPort{}); !errors.Is(err, ErrNoHost) {
+	if _, err := d.Dial(t.Context(), &config.Cluster{Kind: config.StaticHosts}, netip.MustParseAddrPort("127.0.0.1:1"), netip.AddrPort{}); !errors.Is(err, ErrNoHost) {
 		t.Errorf("no hosts: %v", err)
 	}
 	if _, err := d.Dial(t.Context(), &config.Cluster{}, netip.MustParseAddrPort("127.0.0.1:15001"), netip.AddrPort{}); !errors.Is(err, ErrSelfDial) {
@@ -70,7 +70,7 @@ func TestSource(t *testing.T) {
 	}
 	defer l.Close()
 	runtime := config.Static(config.Settings{})
-	conn, err := NewDialer(OwnPorts[:], localAddrs).Dial(t.Context(), runtime.Clusters[config.InboundPassthroughCluster], netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
+	conn, err := NewDialer(OwnPorts[:], localAddrs).Dial(t.Context(), runtime.Cluster(config.InboundPassthroughCluster), netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
 	if err != nil {
 		t.Fatal(err)
 	}

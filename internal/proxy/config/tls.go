@@ -1,0 +1,75 @@
+package config
+
+import "crypto/x509"
+
+// Certificate is a certificate chain with its key, ready to be served: a Secret's tls_certificate.
+type Certificate struct {
+	Version string
+	Chain   [][]byte // DER, leaf first
+	Leaf    *x509.Certificate
+	Key     any // crypto.Signer
+	OCSP    []byte
+}
+
+// Trust is what peers are verified against: a Secret's validation_context.
+type Trust struct {
+	Version string
+	Roots   []*x509.Certificate
+	CRL     []*x509.RevocationList
+	SANs    []SANMatch
+	Hashes  [][]byte // verify_certificate_hash: SHA-256 of the certificate
+	SPKIs   [][]byte // verify_certificate_spki: SHA-256 of the public key
+	// Domains are SPIFFE trust domains with roots of their own; nil: Roots for all.
+	Domains      map[string][]*x509.Certificate
+	AllowExpired bool
+	TrustAny     bool // trust_chain_verification ACCEPT_UNTRUSTED
+}
+
+// SANMatch takes subject alternative names of one kind.
+type SANMatch struct {
+	Kind  SANKind
+	Match StringMatch
+}
+
+// SANKind is the kind of a subject alternative name.
+type SANKind uint8
+
+// The kinds of names; SANAny is the deprecated matcher without a kind.
+const (
+	SANAny SANKind = iota
+	SANEmail
+	SANDNS
+	SANURI
+	SANIP
+)
+
+// TLSParams are what both sides of a TLS connection have.
+type TLSParams struct {
+	MinVersion, MaxVersion uint16 // as crypto/tls; 0: its default
+	Ciphers                []uint16
+	Curves                 []uint16
+	ALPN                   []string
+	Certificates           []*Cell[Certificate]
+	Trust                  *Cell[Trust] // nil: peers aren't verified
+	// SANs of combined_validation_context's default part, besides those of Trust.
+	SANs    []SANMatch
+	Hashes  [][]byte
+	SPKIs   [][]byte
+	Secrets []string // SDS names this needs, for warming and messages
+}
+
+// ServerTLS is a DownstreamTlsContext.
+type ServerTLS struct {
+	TLSParams
+	RequireClient bool
+	RequireSNI    bool
+	NoTickets     bool // disable_stateless_session_resumption
+}
+
+// ClientTLS is an UpstreamTlsContext.
+type ClientTLS struct {
+	TLSParams
+	SNI              string
+	AllowRenegotiate bool
+	MaxSessions      *uint32 // max_session_keys
+}
