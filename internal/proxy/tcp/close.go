@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 const closePoll = 5 * time.Millisecond
@@ -27,7 +27,7 @@ func (p *Proxy) Close(ctx context.Context) {
 	p.cancel()
 	<-p.sweeper
 	for _, s := range p.list() {
-		s.shut("sidecar_shutdown", telemetry.LocalReset)
+		s.shut("sidecar_shutdown", stream.LocalReset)
 	}
 	poll(ctx, func() bool { return p.Active() == 0 })
 	p.pipes.close()

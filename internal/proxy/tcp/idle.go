@@ -3,7 +3,7 @@ package tcp
 import (
 	"time"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // The idle sweep wakes each second and looks at a connection sixty times in its idle timeout.
@@ -32,7 +32,7 @@ func (p *Proxy) sweepOnce(now time.Time) {
 	for _, s := range p.due(now) {
 		if s.idleFor(now) >= s.conn.Chain.TCP.IdleTimeout {
 			s.prefix.IdleTimeout.Add(1)
-			s.shut("tcp_session_idle_timeout", telemetry.IdleTimeout)
+			s.shut("tcp_session_idle_timeout", stream.IdleTimeout)
 		}
 	}
 }

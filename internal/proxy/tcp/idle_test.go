@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -63,7 +64,7 @@ func TestIdle(t *testing.T) {
 	}
 	p.sweepOnce(start.Add(161 * time.Second))
 	entry := <-log
-	if entry.Flags != telemetry.IdleTimeout || entry.Termination != "tcp_session_idle_timeout" || entry.Received != 1 || entry.Sent != 1 {
+	if entry.Flags != stream.IdleTimeout || entry.Termination != "tcp_session_idle_timeout" || entry.Received != 1 || entry.Sent != 1 {
 		t.Errorf("entry %+v", entry)
 	}
 }

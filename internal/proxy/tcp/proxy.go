@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
@@ -130,14 +131,14 @@ func (p *Proxy) list() []*session {
 }
 
 // dialFlags says in Envoy's terms why a dial failed.
-func dialFlags(err error) telemetry.Flags {
+func dialFlags(err error) stream.Flags {
 	switch {
 	case errors.Is(err, upstream.ErrNoHost):
-		return telemetry.NoHealthyUpstream
+		return stream.NoHealthyUpstream
 	case errors.Is(err, upstream.ErrSelfDial):
-		return telemetry.NoClusterFound
+		return stream.NoClusterFound
 	default:
-		return telemetry.UpstreamConnectionFailure
+		return stream.UpstreamConnectionFailure
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
@@ -24,7 +25,7 @@ type session struct {
 	pair        *pair // nil until connected
 	upLocal     netip.AddrPort
 	upRemote    netip.AddrPort
-	flags       telemetry.Flags
+	flags       stream.Flags
 	termination string
 	reportedIn  uint64 // bytes from downstream already in the counters
 	reportedOut uint64
@@ -59,7 +60,7 @@ func (s *session) failed(err error) {
 		}
 	}
 	s.setEnd("", dialFlags(err))
-	if dialFlags(err) == telemetry.UpstreamConnectionFailure {
+	if dialFlags(err) == stream.UpstreamConnectionFailure {
 		s.mu.Lock()
 		s.upRemote = s.conn.OriginalDst
 		s.mu.Unlock()
@@ -76,7 +77,7 @@ func (s *session) connected(up *net.TCPConn) {
 	s.upLocal, s.upRemote = addrPort(up.LocalAddr()), addrPort(up.RemoteAddr())
 }
 
-func (s *session) openSeries(flags telemetry.Flags) {
+func (s *session) openSeries(flags stream.Flags) {
 	s.series = s.proxy.Store.Series(s.conn.Direction.Reporter(), s.conn.Cluster.Name, flags)
 	s.series.Opened.Add(1)
 }
@@ -87,7 +88,7 @@ func (s *session) relay(up *net.TCPConn) {
 	defer s.cluster.CxActive.Add(-1)
 	p, err := newPair(s.conn.Down, up, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes)
 	if err != nil {
-		s.setEnd("", telemetry.LocalReset)
+		s.setEnd("", stream.LocalReset)
 		return
 	}
 	s.mu.Lock()
@@ -103,7 +104,7 @@ func (s *session) relay(up *net.TCPConn) {
 var errShut = errors.New("closed by the sidecar")
 
 // shut ends a connection from outside its goroutines.
-func (s *session) shut(why string, flags telemetry.Flags) {
+func (s *session) shut(why string, flags stream.Flags) {
 	s.setEnd(why, flags)
 	s.mu.Lock()
 	p := s.pair
@@ -113,7 +114,7 @@ func (s *session) shut(why string, flags telemetry.Flags) {
 	}
 }
 
-func (s *session) setEnd(why string, flags telemetry.Flags) {
+func (s *session) setEnd(why string, flags stream.Flags) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.termination == "" {
@@ -128,11 +129,11 @@ func (s *session) resetFlags(cause error) {
 	switch {
 	case cause == nil, errors.Is(cause, errShut):
 	case errors.As(cause, &reset) && reset.conn == s.conn.Down:
-		s.setEnd("", telemetry.DownstreamReset)
+		s.setEnd("", stream.DownstreamReset)
 	case errors.As(cause, &reset):
-		s.setEnd("", telemetry.UpstreamReset)
+		s.setEnd("", stream.UpstreamReset)
 	default:
-		s.setEnd("", telemetry.LocalReset)
+		s.setEnd("", stream.LocalReset)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -28,9 +30,9 @@ func TestGoldenLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := fullEntry
-	failed.Flags, failed.UpstreamLocal = UpstreamConnectionFailure, netip.AddrPort{}
+	failed.Flags, failed.UpstreamLocal = stream.UpstreamConnectionFailure, netip.AddrPort{}
 	ended := fullEntry
-	ended.Flags, ended.Termination = IdleTimeout|LocalReset, "tcp_session_idle_timeout"
+	ended.Flags, ended.Termination = stream.IdleTimeout|stream.LocalReset, "tcp_session_idle_timeout"
 	ended.DownstreamRemote = netip.MustParseAddrPort("[fd00::1]:3333")
 	var got []byte
 	for _, e := range []*Entry{&fullEntry, &failed, &ended, {}} {
@@ -66,7 +68,7 @@ func TestGoldenMetrics(t *testing.T) {
 	c.CxConnectFail.Add(1)
 	s.TCPPrefix("PassthroughCluster").CxTotal.Add(2)
 	s.Series("source", "PassthroughCluster", 0).Opened.Add(1)
-	s.Series("destination", "InboundPassthroughCluster", UpstreamConnectionFailure).Closed.Add(1)
+	s.Series("destination", "InboundPassthroughCluster", stream.UpstreamConnectionFailure).Closed.Add(1)
 	var kept []byte
 	for line := range bytes.Lines(s.Text(time.Time{}, time.Time{}, true)) {
 		if !bytes.Contains(line, []byte("envoy_server_memory")) && !bytes.Contains(line, []byte("envoy_server_concurrency")) {

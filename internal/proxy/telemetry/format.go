@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // IstioFormat is the access log format Istio's users read.
@@ -15,7 +17,7 @@ const IstioFormat = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:
 type Entry struct {
 	Start            time.Time
 	Duration         time.Duration
-	Flags            Flags
+	Flags            stream.Flags
 	Termination      string // why the sidecar ended it, if it did
 	TransportFailure string // why TLS failed
 	Received, Sent   uint64 // from and to the downstream

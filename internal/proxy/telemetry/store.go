@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // Counter only grows.
@@ -93,7 +95,7 @@ func (s *Store) TCPPrefix(prefix string) *TCPPrefix {
 }
 
 // Series returns the counters for connections of a reporter to a cluster that ended with flags.
-func (s *Store) Series(reporter, cluster string, flags Flags) *Series {
+func (s *Store) Series(reporter, cluster string, flags stream.Flags) *Series {
 	return findOrAdd(s, s.series, seriesKey{reporter, cluster, flags.String()}, func() *Series { return &Series{} })
 }
 
