@@ -37,6 +37,7 @@ type HTTPManager struct {
 	MaxHeaders            uint32
 
 	UseRemoteAddress     bool
+	Internal             CIDRs  // internal_address_config: whose requests are internal; none if empty
 	TrustedHops          uint32 // xff_num_trusted_hops
 	SkipXFFAppend        bool
 	AppendForwardedPort  bool // x-forwarded-port
