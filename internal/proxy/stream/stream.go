@@ -9,6 +9,7 @@ package stream
 import (
 	"crypto/x509"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -32,6 +33,9 @@ type Conn struct {
 
 	// Metadata is what network filters left, by filter name; also filter state.
 	Metadata map[string]map[string]any
+	// Kept is what HTTP filters keep as long as the connection lasts, each under a key of its own type. Requests of an
+	// HTTP/2 connection share it.
+	Kept sync.Map
 
 	Flags            Flags
 	Termination      string // connection_termination_details
@@ -99,6 +103,8 @@ type Exchange struct {
 	Conn     *Conn
 	Start    time.Time
 	Protocol Protocol
+	Remote   netip.Addr // the client as x-forwarded-for tells, if it is trusted; invalid: the connection's
+	Internal bool       // the client's address is one of internal_address_config
 
 	Request  Request
 	Response Response
@@ -111,8 +117,10 @@ type Exchange struct {
 	Cluster     *config.Cluster
 	ClusterName string // set even if there is no such cluster
 	Weighted    *config.WeightedCluster
-	Upstream    Upstream
-	Attempts    uint32
+	// UpstreamALPN is what istio.alpn wants offered to the upstream; nil: what its cluster says.
+	UpstreamALPN []string
+	Upstream     Upstream
+	Attempts     uint32
 
 	// How it ended.
 	Flags    Flags
@@ -133,6 +141,14 @@ type Exchange struct {
 	GRPC        bool
 	GRPCStatus  int       // -1: none
 	Messages    [2]uint64 // gRPC messages: of the request, of the response
+}
+
+// Client is the address of the client: DOWNSTREAM_REMOTE_ADDRESS. Told by x-forwarded-for it has port 0.
+func (x *Exchange) Client() netip.AddrPort {
+	if x.Remote.IsValid() {
+		return netip.AddrPortFrom(x.Remote, 0)
+	}
+	return x.Conn.Remote
 }
 
 // Upstream is the connection a request went out on.
@@ -170,6 +186,14 @@ func (r *Request) Header(name string) (string, bool) {
 		return r.Scheme, r.Scheme != ""
 	}
 	return r.Fields.Get(name)
+}
+
+// Joined is Header, with several fields of one name joined by a comma, as matchers see them.
+func (r *Request) Joined(name string) (string, bool) {
+	if name == "host" || name != "" && name[0] == ':' {
+		return r.Header(name)
+	}
+	return r.Fields.Joined(name)
 }
 
 // Response is an answer's head.
