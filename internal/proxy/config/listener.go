@@ -13,6 +13,8 @@ type Listener struct {
 	Addresses []netip.AddrPort
 	Bind      bool // bind_to_port: it has a socket of its own
 	HandOff   bool // use_original_dst: hand a connection to the listener of its original destination
+	// IPv4Compat: an IPv6 address of it takes IPv4 too (socket_address.ipv4_compat).
+	IPv4Compat bool
 	// Transparent keeps original addresses on the socket (TPROXY); it wants NET_ADMIN.
 	Transparent bool
 	Direction   Direction
