@@ -95,11 +95,13 @@ func New(o Options) (*Server, error) {
 	s.log = telemetry.NewAccessLog(o.AccessLog, format, &s.store.Server.LogLinesDropped)
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
-	s.tcp = tcp.New(tcp.Options{Dialer: upstream.NewDialer(o.OwnPorts, o.LocalAddrs), Store: s.store, Log: s.log, Now: o.Now, Guard: s.guard.run})
-	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, Serve: s.tcp.Serve, Guard: s.guard.run,
+	s.tcp = tcp.New(tcp.Options{Cluster: s.cluster, Dialer: upstream.NewDialer(o.OwnPorts, o.LocalAddrs), Store: s.store, Log: s.log, Now: o.Now, Guard: s.guard.run})
+	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, TCP: s.tcp.Serve, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
 	return s, nil
 }
+
+func (s *Server) cluster(name string) *config.Cluster { return s.runtime.Load().Cluster(name) }
 
 // Accept starts serving the sockets, by name. It returns an error without serving any if one is unknown.
 func (s *Server) Accept(sockets map[string]net.Listener) error {

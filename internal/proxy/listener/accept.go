@@ -1,6 +1,9 @@
 // Package listener takes connections from the capture ports. A listening socket and the configuration come in; each
-// connection goes out to the TCP proxy, with its original destination and the filter chain chosen for it. Read
-// accept.go first.
+// connection goes out to an engine, with its original destination, the filter chain chosen for it and, if that chain
+// has a TLS context, behind TLS.
+//
+// Read accept.go first, then handle.go (one connection's way), table.go (which listener takes it), inspect.go (what its
+// first bytes say), select.go (which chain) over tree.go.
 package listener
 
 import (
@@ -14,7 +17,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
-	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -23,9 +26,11 @@ const acceptPause = 100 * time.Millisecond
 
 // Options are what an Acceptor needs.
 type Options struct {
-	Runtime     *atomic.Pointer[config.Runtime]
-	Store       *telemetry.Store
-	Serve       func(tcp.Conn)
+	Runtime *atomic.Pointer[config.Runtime]
+	Store   *telemetry.Store
+	// TCP and HTTP are the engines. They own the connection until they return; it is a *net.TCPConn or, behind TLS, a
+	// *tls.Conn. The listener closes it afterwards, if they haven't.
+	TCP, HTTP   func(*stream.Conn, net.Conn)
 	Guard       func(func()) // runs a connection, keeps its panic from ending the process
 	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
 	Now         func() time.Time
@@ -36,10 +41,30 @@ type Options struct {
 type Acceptor struct {
 	Options
 	conns sync.WaitGroup
+	ids   atomic.Uint64
+	table atomic.Pointer[Table]
+	mu    sync.Mutex // held while a table is made
 }
 
 // New returns an Acceptor.
 func New(o Options) *Acceptor { return &Acceptor{Options: o} }
+
+// Table returns the table of the present configuration. The first who asks after a change makes it; whoever changes the
+// configuration had better ask at once, so that no connection waits for it.
+func (a *Acceptor) Table() *Table {
+	runtime := a.Runtime.Load()
+	if t := a.table.Load(); t != nil && t.runtime == runtime {
+		return t
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.table.Load()
+	if t == nil || t.runtime != runtime {
+		t = NewTable(runtime, t)
+		a.table.Store(t)
+	}
+	return t
+}
 
 // Run accepts connections for the listener called name until ctx ends or the socket is closed, then returns. It
 // doesn't close the socket: others may hold it too.
@@ -51,7 +76,7 @@ func (a *Acceptor) Run(ctx context.Context, socket *net.TCPListener, name string
 		conn, err := socket.AcceptTCP()
 		switch {
 		case err == nil:
-			a.admit(conn, name, stats)
+			a.admit(ctx, conn, name, stats)
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return nil
 		case isShortage(err):
@@ -86,7 +111,7 @@ func pause(ctx context.Context) {
 	}
 }
 
-func (a *Acceptor) admit(conn *net.TCPConn, name string, stats *telemetry.Listener) {
+func (a *Acceptor) admit(ctx context.Context, conn *net.TCPConn, name string, stats *telemetry.Listener) {
 	stats.CxTotal.Add(1)
 	if a.Store.Server.TotalConnections.Add(1) > a.MaxConns {
 		a.Store.Server.TotalConnections.Add(-1)
@@ -98,7 +123,8 @@ func (a *Acceptor) admit(conn *net.TCPConn, name string, stats *telemetry.Listen
 	stats.CxActive.Add(1)
 	a.conns.Go(func() {
 		defer a.leave(conn, stats)
-		a.Guard(func() { a.handle(conn, name, stats) })
+		v := visit{acceptor: a, ctx: ctx, socket: conn, start: a.Now(), stats: stats}
+		a.Guard(func() { v.handle(name) })
 	})
 }
 
@@ -107,28 +133,4 @@ func (a *Acceptor) leave(conn *net.TCPConn, stats *telemetry.Listener) {
 	stats.CxActive.Add(-1)
 	stats.CxDestroy.Add(1)
 	a.Store.Server.TotalConnections.Add(-1)
-}
-
-// handle finds out where the connection was going and hands it on, or returns to have it closed.
-func (a *Acceptor) handle(conn *net.TCPConn, name string, stats *telemetry.Listener) {
-	dst, err := a.OriginalDst(conn)
-	if err != nil {
-		stats.NoOrigin.Add(1)
-		return
-	}
-	runtime := a.Runtime.Load()
-	l := runtime.Listener(name)
-	if l == nil {
-		stats.NoFilterChain.Add(1)
-		return
-	}
-	chain := Select(l, dst)
-	if chain == nil {
-		stats.NoFilterChain.Add(1)
-		return
-	}
-	a.Serve(tcp.Conn{
-		Down: conn, Start: a.Now(), OriginalDst: dst, Direction: l.Direction,
-		Chain: chain, Cluster: runtime.Cluster(chain.TCP.Clusters[0].Name),
-	})
 }

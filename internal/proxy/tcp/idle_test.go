@@ -19,6 +19,8 @@ func (d pipeDialer) Dial(context.Context, *config.Cluster, netip.AddrPort, netip
 	return d.up, nil
 }
 
+func anyCluster(string) *config.Cluster { return &config.Cluster{} }
+
 type entries chan *telemetry.Entry
 
 func (e entries) Log(entry *telemetry.Entry) { e <- entry }
@@ -48,11 +50,11 @@ func TestIdle(t *testing.T) {
 	up, server := connected(t)
 	start := time.Now()
 	log := make(entries, 1)
-	p := New(Options{Dialer: pipeDialer{up}, Store: telemetry.NewStore(0, telemetry.Labels{}), Log: log,
+	p := New(Options{Cluster: anyCluster, Dialer: pipeDialer{up}, Store: telemetry.NewStore(0, telemetry.Labels{}), Log: log,
 		Now: func() time.Time { return start }, Guard: func(f func()) { f() }})
 	defer p.Close(t.Context())
-	chain := &config.Chain{TCP: &config.TCPProxy{IdleTimeout: time.Minute}}
-	go p.Serve(Conn{Down: down, Start: start, Chain: chain, Cluster: &config.Cluster{}})
+	chain := &config.Chain{TCP: &config.TCPProxy{IdleTimeout: time.Minute, Clusters: []config.WeightedCluster{{Name: "c"}}}}
+	go p.Serve(&stream.Conn{Start: start, Chain: chain}, down)
 
 	pass(t, client, server)
 	p.sweepOnce(start.Add(50 * time.Second)) // sees the byte: activity
@@ -81,9 +83,9 @@ func pass(t *testing.T, from, to *net.TCPConn) {
 
 // TestNoIdleTimeout: 0 means for ever.
 func TestNoIdleTimeout(t *testing.T) {
-	p := New(Options{Store: telemetry.NewStore(0, telemetry.Labels{}), Now: time.Now})
+	p := New(Options{Cluster: anyCluster, Store: telemetry.NewStore(0, telemetry.Labels{}), Now: time.Now})
 	defer p.Close(t.Context())
-	s := newSession(p, Conn{Chain: &config.Chain{TCP: &config.TCPProxy{}}, Cluster: &config.Cluster{}})
+	s := newSession(p, &stream.Conn{Chain: &config.Chain{TCP: &config.TCPProxy{Clusters: []config.WeightedCluster{{Name: "c"}}}}}, nil)
 	p.add(s)
 	if due := p.due(time.Now().Add(1000 * time.Hour)); len(due) != 0 {
 		t.Error("a connection without idle timeout is looked at")

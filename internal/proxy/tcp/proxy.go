@@ -29,9 +29,11 @@ type Logger interface{ Log(*telemetry.Entry) }
 // Options are what a Proxy needs.
 type Options struct {
 	Dialer Dialer
-	Store  *telemetry.Store
-	Log    Logger
-	Now    func() time.Time
+	// Cluster returns a cluster of the present configuration, nil if there is none of that name.
+	Cluster func(name string) *config.Cluster
+	Store   *telemetry.Store
+	Log     Logger
+	Now     func() time.Time
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
 }
@@ -58,25 +60,19 @@ func New(o Options) *Proxy {
 	return p
 }
 
-// Conn is one accepted connection and what is known of it.
-type Conn struct {
-	Down        *net.TCPConn
-	Start       time.Time
-	OriginalDst netip.AddrPort
-	Direction   config.Direction
-	Chain       *config.Chain
-	Cluster     *config.Cluster
-}
-
 // Serve carries one connection to its end and closes it.
-func (p *Proxy) Serve(c Conn) {
-	defer c.Down.Close() //nolint:errcheck // nobody is left to tell
-	s := newSession(p, c)
+func (p *Proxy) Serve(c *stream.Conn, down net.Conn) {
+	defer down.Close() //nolint:errcheck // nobody is left to tell
+	s := newSession(p, c, down)
 	if !p.add(s) {
 		return
 	}
 	defer p.finish(s)
-	up, err := p.Dialer.Dial(p.ctx, c.Cluster, c.OriginalDst, addrPort(c.Down.RemoteAddr()))
+	if s.cluster == nil {
+		s.setEnd("", stream.NoClusterFound)
+		return
+	}
+	up, err := p.Dialer.Dial(p.ctx, s.cluster, c.Local, c.Remote)
 	if err != nil {
 		s.failed(err)
 		return

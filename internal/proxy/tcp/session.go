@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
@@ -14,12 +15,15 @@ import (
 
 // session is one connection's state: its counters, what its log line will say.
 type session struct {
-	proxy *Proxy
-	conn  Conn
+	proxy   *Proxy
+	conn    *stream.Conn
+	down    net.Conn
+	cluster *config.Cluster // nil: there is none of that name
+	name    string          // of the cluster
 
-	cluster *telemetry.Cluster
-	prefix  *telemetry.TCPPrefix
-	series  *telemetry.Series
+	host   *telemetry.Cluster
+	prefix *telemetry.TCPPrefix
+	series *telemetry.Series
 
 	mu          sync.Mutex
 	pair        *pair // nil until connected
@@ -36,9 +40,10 @@ type session struct {
 	nextLook  time.Time
 }
 
-func newSession(p *Proxy, c Conn) *session {
-	s := &session{proxy: p, conn: c, lastSeen: c.Start}
-	s.cluster = p.Store.Cluster(c.Cluster.Name)
+func newSession(p *Proxy, c *stream.Conn, down net.Conn) *session {
+	s := &session{proxy: p, conn: c, down: down, lastSeen: c.Start, name: c.Chain.TCP.Clusters[0].Name}
+	s.cluster = p.Cluster(s.name)
+	s.host = p.Store.Cluster(s.name)
 	s.prefix = p.Store.TCPPrefix(c.Chain.TCP.StatPrefix)
 	s.prefix.CxTotal.Add(1)
 	return s
@@ -48,29 +53,29 @@ func newSession(p *Proxy, c Conn) *session {
 func (s *session) failed(err error) {
 	switch {
 	case errors.Is(err, upstream.ErrNoHost):
-		s.cluster.CxNoneHealthy.Add(1)
+		s.host.CxNoneHealthy.Add(1)
 	case errors.Is(err, upstream.ErrSelfDial):
 		s.proxy.Store.Server.SelfDials.Add(1)
 	default:
-		s.cluster.CxTotal.Add(1)
-		s.cluster.CxDestroy.Add(1)
-		s.cluster.CxConnectFail.Add(1)
+		s.host.CxTotal.Add(1)
+		s.host.CxDestroy.Add(1)
+		s.host.CxConnectFail.Add(1)
 		if isTimeout(err) {
-			s.cluster.CxConnectLimit.Add(1)
+			s.host.CxConnectLimit.Add(1)
 		}
 	}
 	s.setEnd("", dialFlags(err))
 	if dialFlags(err) == stream.UpstreamConnectionFailure {
 		s.mu.Lock()
-		s.upRemote = s.conn.OriginalDst
+		s.upRemote = s.conn.Local
 		s.mu.Unlock()
 	}
 	s.openSeries(dialFlags(err))
 }
 
 func (s *session) connected(up *net.TCPConn) {
-	s.cluster.CxTotal.Add(1)
-	s.cluster.CxActive.Add(1)
+	s.host.CxTotal.Add(1)
+	s.host.CxActive.Add(1)
 	s.openSeries(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,15 +83,15 @@ func (s *session) connected(up *net.TCPConn) {
 }
 
 func (s *session) openSeries(flags stream.Flags) {
-	s.series = s.proxy.Store.Series(s.conn.Direction.Reporter(), s.conn.Cluster.Name, flags)
+	s.series = s.proxy.Store.Series(s.conn.Direction.Reporter(), s.name, flags)
 	s.series.Opened.Add(1)
 }
 
 // relay moves bytes until the connection ends. If the Proxy was closed meanwhile, it ends at once.
 func (s *session) relay(up *net.TCPConn) {
-	defer s.cluster.CxDestroy.Add(1)
-	defer s.cluster.CxActive.Add(-1)
-	p, err := newPair(s.conn.Down, up, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes)
+	defer s.host.CxDestroy.Add(1)
+	defer s.host.CxActive.Add(-1)
+	p, err := newPair(s.down.(*net.TCPConn), up, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes)
 	if err != nil {
 		s.setEnd("", stream.LocalReset)
 		return
@@ -128,7 +133,7 @@ func (s *session) resetFlags(cause error) {
 	var reset *errReset
 	switch {
 	case cause == nil, errors.Is(cause, errShut):
-	case errors.As(cause, &reset) && reset.conn == s.conn.Down:
+	case errors.As(cause, &reset) && reset.conn == s.down:
 		s.setEnd("", stream.DownstreamReset)
 	case errors.As(cause, &reset):
 		s.setEnd("", stream.UpstreamReset)
@@ -160,8 +165,8 @@ func (s *session) report() {
 	s.reportedIn, s.reportedOut = in, out
 	s.prefix.RxBytes.Add(newIn)
 	s.prefix.TxBytes.Add(newOut)
-	s.cluster.TxBytes.Add(newIn)
-	s.cluster.RxBytes.Add(newOut)
+	s.host.TxBytes.Add(newIn)
+	s.host.RxBytes.Add(newOut)
 	s.series.Received.Add(newIn)
 	s.series.Sent.Add(newOut)
 }
@@ -171,7 +176,7 @@ func (s *session) ended() {
 	s.mu.Lock()
 	flags := s.flags
 	s.mu.Unlock()
-	s.proxy.Store.Series(s.conn.Direction.Reporter(), s.conn.Cluster.Name, flags).Closed.Add(1)
+	s.proxy.Store.Series(s.conn.Direction.Reporter(), s.name, flags).Closed.Add(1)
 }
 
 func (s *session) entry() *telemetry.Entry {
@@ -182,8 +187,8 @@ func (s *session) entry() *telemetry.Entry {
 		Start: s.conn.Start, Duration: s.proxy.Now().Sub(s.conn.Start),
 		Flags: s.flags, Termination: s.termination,
 		Received: in, Sent: out,
-		UpstreamCluster: s.conn.Cluster.Name, UpstreamHost: s.upRemote, UpstreamLocal: s.upLocal,
-		DownstreamLocal: s.conn.OriginalDst, DownstreamRemote: addrPort(s.conn.Down.RemoteAddr()),
+		UpstreamCluster: s.name, UpstreamHost: s.upRemote, UpstreamLocal: s.upLocal,
+		DownstreamLocal: s.conn.Local, DownstreamRemote: s.conn.Remote,
 	}
 }
 

@@ -36,6 +36,9 @@ type Listener struct {
 	CxActive                Gauge
 	CxOverflow              Counter // refused because of the limit of connections
 	NoFilterChain, NoOrigin Counter
+	PreCxTimeout            Counter // closed because its first bytes didn't come in time
+	TLSHandshakes           Counter
+	TLSErrors               Counter
 }
 
 // Cluster are the counters of one cluster.
