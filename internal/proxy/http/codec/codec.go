@@ -51,6 +51,8 @@ type Upstream interface {
 	ReadHead(r *stream.Response) (end bool, err error)
 	// Written reports whether any byte may have reached the server: if not, the request can go out again.
 	Written() bool
+	// Answered reports whether any byte of the answer came.
+	Answered() bool
 	// Close ends the attempt. If both messages are whole the connection is used again, else the stream is reset or the
 	// connection closed.
 	Close()

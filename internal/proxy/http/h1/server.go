@@ -1,0 +1,311 @@
+// Package h1 is HTTP/1.1 on the wire. Bytes of connections come in; heads in the types of package stream and pieces of
+// bodies go out, and the same the other way. Server is a client's connection, Client one to a server; both are what
+// package codec asks for. Everything is strict: two readings of one message are refused, not repaired.
+//
+// Read this file first, then client.go; request.go, response.go and fields.go parse, write.go writes, input.go and
+// output.go are the halves of a connection, socket.go its system calls.
+package h1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+)
+
+var _ codec.Downstream = (*Server)(nil)
+
+// ServerOptions are what a filter chain says of its clients' HTTP/1.1.
+type ServerOptions struct {
+	Limits      Limits
+	HTTP10      bool   // accept_http_10
+	DefaultHost string // of HTTP/1.0 requests without Host; empty: they are refused
+	Underscores config.Underscores
+}
+
+// Server is one client's connection. One goroutine calls Await, Head, then the methods of codec.Downstream, then Finish,
+// and again from the start.
+type Server struct {
+	socket socket
+	in     input
+	out    output
+	opts   ServerOptions
+	x      *stream.Exchange
+	answer answer
+
+	// Close ends the connection after the present answer, which says so: set it before WriteHead.
+	Close bool
+
+	answered bool // the final head was written
+	cut      bool // Reset was called, or the message broke
+}
+
+// NewServer returns the server side of conn.
+func NewServer(conn net.Conn, o ServerOptions) *Server {
+	o.Limits = o.Limits.withDefaults()
+	s := &Server{opts: o}
+	s.socket.init(conn)
+	s.in.socket, s.in.lim = &s.socket, o.Limits
+	s.out.socket = &s.socket
+	return s
+}
+
+// Await waits for the first bytes of a request. io.EOF is a client that is done. While it waits no buffer is held.
+func (s *Server) Await() error { return s.in.await() }
+
+// Buffered reports whether bytes of another request are here already.
+func (s *Server) Buffered() bool { return len(s.in.rest) > 0 }
+
+// Head reads the rest of a request's head into x. Its error is a *codec.Failure: with a Status it is to be answered
+// (x holds what was understood), and the connection has no future.
+func (s *Server) Head(x *stream.Exchange) error {
+	s.x, s.answered, s.cut = x, false, false
+	s.out.whole, s.out.failed = false, nil
+	s.skipEmptyLine()
+	for {
+		n, err := parseRequest(s.in.rest, s.opts.Limits, &x.Request, &s.in.head)
+		if n > 0 && err == nil {
+			err = s.accept(x)
+		}
+		if err != nil {
+			return s.refused(x, err)
+		}
+		if n > 0 {
+			s.in.rest = s.in.rest[n:]
+			s.begin(x)
+			return nil
+		}
+		x.Request.Fields.Clear()
+		if err := s.moreHead(); err != nil {
+			return s.broken(err)
+		}
+	}
+}
+
+// moreHead reads on until the head looks whole: parsing it anew for every byte would let a slow sender keep us busy.
+func (s *Server) moreHead() error {
+	for {
+		before := len(s.in.rest)
+		if err := s.in.more(); err != nil {
+			return err
+		}
+		if len(s.in.rest) >= s.opts.Limits.Bytes || endsHead(s.in.rest[max(0, before-3):]) {
+			return nil
+		}
+	}
+}
+
+func endsHead(b []byte) bool {
+	return strings.Contains(view(b), "\n\r\n") || strings.Contains(view(b), "\n\n")
+}
+
+// skipEmptyLine forgives an empty line before a request (RFC 9112 2.2).
+func (s *Server) skipEmptyLine() {
+	if len(s.in.rest) > 2 && s.in.rest[0] == '\r' && s.in.rest[1] == '\n' {
+		n := copy(s.in.headBuf.b, s.in.rest[2:])
+		s.in.rest = s.in.headBuf.b[:n]
+	}
+}
+
+// accept checks what depends on the options.
+func (s *Server) accept(x *stream.Exchange) error {
+	h, r := &s.in.head, &x.Request
+	if h.minor == 0 {
+		if !s.opts.HTTP10 {
+			return errOldVersion
+		}
+		if r.Authority == "" {
+			if r.Authority = s.opts.DefaultHost; r.Authority == "" {
+				return errNoHost
+			}
+		}
+	}
+	if h.expect != "" && !strings.EqualFold(h.expect, "100-continue") {
+		return errExpectation
+	}
+	if h.underscore {
+		return s.underscores(&r.Fields)
+	}
+	return nil
+}
+
+func (s *Server) underscores(f *stream.Fields) error {
+	switch s.opts.Underscores {
+	case config.UnderscoresReject:
+		return errUnderscore
+	case config.UnderscoresDrop:
+		for i := f.Len() - 1; i >= 0; i-- {
+			if name := f.At(i).Name; strings.IndexByte(name, '_') >= 0 {
+				f.Remove(name)
+				i = min(i, f.Len())
+			}
+		}
+	}
+	return nil
+}
+
+// begin is after a head was understood.
+func (s *Server) begin(x *stream.Exchange) {
+	h, r := &s.in.head, &x.Request
+	x.Protocol = stream.HTTP11
+	if h.minor == 0 {
+		x.Protocol = stream.HTTP10
+	}
+	kind := noBody
+	switch {
+	case r.Upgrade != "" && r.HasBody:
+		r.Upgrade = "" // a body comes before the new protocol would: nobody does that
+		r.Fields.Remove("upgrade")
+		fallthrough
+	default:
+		if h.encodings > 0 {
+			kind, r.Length = byChunks, -1
+		} else if r.Length > 0 {
+			kind = byLength
+		}
+	}
+	s.in.begin(kind, r.Length, &x.RequestTrailers)
+	s.Close = !h.persistent()
+	s.answer = answer{method: r.Method, minor: h.minor}
+}
+
+// refused remembers that a broken request ends the connection.
+func (s *Server) refused(x *stream.Exchange, err error) error {
+	s.Close = true
+	s.answer = answer{method: x.Request.Method, minor: 1}
+	s.in.begin(byClose, 0, &x.RequestTrailers)
+	x.Protocol = stream.HTTP11
+	return failure(err)
+}
+
+// broken is a connection that ended within a head. Nobody waits for an answer.
+func (s *Server) broken(err error) error {
+	s.Close, s.cut = true, true
+	return failure(err)
+}
+
+// ReadBody implements codec.Reader.
+func (s *Server) ReadBody() (piece []byte, end bool, err error) { return s.in.body() }
+
+// Ready implements codec.Reader.
+func (s *Server) Ready() bool { return s.in.ready() }
+
+// WriteHead implements codec.Downstream.
+func (s *Server) WriteHead(r *stream.Response, end bool) error {
+	if r.Status < 200 && r.Status != http.StatusSwitchingProtocols {
+		return s.informational(r)
+	}
+	s.answer.end = end
+	chunk, length, ends := s.answer.responsePlan(r)
+	if ends {
+		s.Close = true
+	}
+	s.answer.close = s.Close
+	s.answered = true
+	s.out.chunk, s.out.length, s.out.whole = chunk, length, false
+	s.out.grown(s.answer.appendResponse(s.out.start(), r, chunk, length))
+	switch {
+	case r.Status == http.StatusSwitchingProtocols, s.answer.method == http.MethodConnect && r.Status/100 == 2:
+		s.in.begin(byClose, 0, &s.x.RequestTrailers)
+		return s.out.flush()
+	case end:
+		s.out.whole = true
+		return s.out.flush()
+	}
+	return nil
+}
+
+// informational answers reach only who knows them.
+func (s *Server) informational(r *stream.Response) error {
+	if s.answer.minor == 0 {
+		return nil
+	}
+	s.out.grown(s.answer.appendResponse(s.out.start(), r, false, -1))
+	return s.out.flush()
+}
+
+// WriteBody implements codec.Writer.
+func (s *Server) WriteBody(piece []byte, end bool) error {
+	if s.bodiless() {
+		s.out.whole = s.out.whole || end
+		return s.out.flush()
+	}
+	err := s.out.body(piece, end)
+	if end && err == nil && s.in.kind == byClose {
+		return s.socket.closeWrite()
+	}
+	return err
+}
+
+// bodiless reports whether the answer may have no body, whatever its head says.
+func (s *Server) bodiless() bool {
+	return s.answer.method == http.MethodHead || s.out.length == 0 && !s.out.chunk
+}
+
+// WriteTrailers implements codec.Writer.
+func (s *Server) WriteTrailers(t *stream.Fields) error { return s.out.trailerFields(t) }
+
+// Flush implements codec.Writer.
+func (s *Server) Flush() error { return s.out.flush() }
+
+// Reset implements codec.Downstream. The connection is reset, not closed: an answer that ends with it would look whole.
+func (s *Server) Reset(codec.Reason) {
+	s.cut, s.Close = true, true
+	if c, ok := s.socket.conn.(*net.TCPConn); ok {
+		_ = c.SetLinger(0)
+	}
+	_ = s.socket.conn.SetDeadline(time.Unix(1, 0))
+}
+
+// Interrupt implements codec.Downstream.
+func (s *Server) Interrupt() { _ = s.socket.conn.SetDeadline(time.Unix(1, 0)) }
+
+// Resume takes an Interrupt back.
+func (s *Server) Resume() { _ = s.socket.conn.SetDeadline(time.Time{}) }
+
+// Finish ends the request. It reports whether another one may follow on the connection.
+func (s *Server) Finish() (more bool) {
+	more = !s.Close && !s.cut && s.out.whole && s.in.ended && s.out.failed == nil
+	s.out.release()
+	s.in.finish()
+	s.x = nil
+	return more
+}
+
+// Bounds of a lingering close.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 10
+)
+
+// Linger closes the sending side and reads what the client still sends, for a while: closing at once would reset the
+// connection, and the reset could take the last answer from the client.
+func (s *Server) Linger() {
+	if s.cut || s.socket.closeWrite() != nil {
+		return
+	}
+	_ = s.socket.conn.SetDeadline(time.Now().Add(lingerTime))
+	for total := 0; total < lingerBytes; {
+		b, n, err := s.socket.readParked(smallSize)
+		giveBack(b)
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+// Unread reports whether the client may still be sending what nobody reads.
+func (s *Server) Unread() bool { return !s.in.ended || len(s.in.rest) > 0 }
+
+// Conn is the connection itself.
+func (s *Server) Conn() net.Conn { return s.socket.conn }
+
+// IsEOF reports whether err is the clean end of a connection between messages.
+func IsEOF(err error) bool { return errors.Is(err, io.EOF) }
