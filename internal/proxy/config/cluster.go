@@ -45,6 +45,8 @@ type Cluster struct {
 	TLSMatches  []TransportMatch // transport_socket_matches, first match wins
 	Filters     []NetworkFilter  // upstream network filters: TCPMetadataExchange
 
+	Metadata map[string]map[string]any // filter_metadata by name, without what is taken apart below
+
 	// Of metadata istio.
 	Service   ServiceLabels
 	ALPNAlone bool // istio.alpn_override is false: ALPN as configured

@@ -123,11 +123,13 @@ type Exchange struct {
 	Attempts     uint32
 
 	// How it ended.
-	Flags    Flags
-	Details  string // RESPONSE_CODE_DETAILS: via_upstream, route_not_found, …
-	Local    bool   // the answer was made here
-	Received uint64 // body bytes of the request
-	Sent     uint64 // body bytes of the response
+	Flags   Flags
+	Details string // RESPONSE_CODE_DETAILS: via_upstream, route_not_found, …
+	Local   bool   // the answer was made here
+	// LocalBody is a local answer's text before a format is applied to it: %LOCAL_REPLY_BODY%.
+	LocalBody string
+	Received  uint64 // body bytes of the request
+	Sent      uint64 // body bytes of the response
 
 	// When, since Start; 0: it didn't happen.
 	RequestEnd, FirstUpstreamTx, LastUpstreamTx, FirstUpstreamRx, LastUpstreamRx, FirstTx, End time.Duration
