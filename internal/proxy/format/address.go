@@ -14,7 +14,7 @@ func directRemote(x *stream.Exchange) netip.AddrPort    { return x.Conn.Remote }
 
 func downstreamRemote(x *stream.Exchange) netip.AddrPort {
 	if x.Remote.IsValid() {
-		return x.Remote
+		return netip.AddrPortFrom(x.Remote, 0) // headers tell no port
 	}
 	return x.Conn.Remote
 }

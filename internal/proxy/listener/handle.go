@@ -60,7 +60,7 @@ func (v *visit) serve(l *Compiled, chain *config.Chain) {
 	if chain.TLS != nil {
 		secure, err := v.handshake(c, l.tls[chain])
 		if err != nil {
-			v.stats.TLSErrors.Add(1)
+			v.stats.TLS.ConnectionError.Add(1)
 			return
 		}
 		down = secure
@@ -100,7 +100,7 @@ func (v *visit) handshake(c *stream.Conn, with *tls.Config) (*tls.Conn, error) {
 		return nil, err
 	}
 	_ = v.socket.SetDeadline(time.Time{})
-	v.stats.TLSHandshakes.Add(1)
+	v.stats.TLS.Handshake.Add(1)
 	c.TLS = tlsctx.DescribeServer(secure.ConnectionState(), c.Chain.TLS)
 	if c.SNI == "" {
 		c.SNI = c.TLS.ServerName

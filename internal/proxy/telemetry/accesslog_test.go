@@ -134,14 +134,14 @@ func TestStalledSink(t *testing.T) {
 	if dropped.Load() == 0 {
 		t.Error("nothing was dropped with a stalled sink")
 	}
-	l.mu.Lock()
-	if len(l.pending) > ringBytes {
-		t.Errorf("%d bytes wait", len(l.pending))
+	l.sink.mu.Lock()
+	if len(l.sink.pending) > ringBytes {
+		t.Errorf("%d bytes wait", len(l.sink.pending))
 	}
-	l.mu.Unlock()
+	l.sink.mu.Unlock()
 	close(sink.release)
 	l.Close()
-	<-l.done
+	<-l.sink.done
 	if total := sink.lines + dropped.Load(); total != lines {
 		t.Errorf("%d lines written and dropped, %d were logged", total, lines)
 	}

@@ -1,6 +1,7 @@
 // Package telemetry counts what the proxy does and says it: counters with fixed places, Prometheus text, access log
-// lines. Events of connections come in; text goes out. Counters are fields reached by pointer, so that a connection
-// costs no map look-up and no string once it has its objects. Read this file first, then prometheus.go.
+// lines. Events of connections and requests come in; text goes out. Counters are fields reached by pointer, so that a
+// connection costs no map look-up and no string once it has its objects. Read this file first, then cluster.go and
+// http.go (what is counted), istio.go, prometheus.go and stats.go (how it is said), logs.go (access logs).
 package telemetry
 
 import (
@@ -36,27 +37,22 @@ type Listener struct {
 	CxActive                Gauge
 	CxOverflow              Counter // refused because of the limit of connections
 	NoFilterChain, NoOrigin Counter
-	PreCxTimeout            Counter // closed because its first bytes didn't come in time
-	TLSHandshakes           Counter
-	TLSErrors               Counter
-}
-
-// Cluster are the counters of one cluster.
-type Cluster struct {
-	Name                          string
-	CxTotal, CxDestroy            Counter
-	CxActive                      Gauge
-	CxConnectFail, CxConnectLimit Counter
-	CxNoneHealthy                 Counter
-	RxBytes, TxBytes              Counter // received from and sent to upstreams
+	PreCxTimeout            Counter // listener filters took too long
+	PreCxActive             Gauge
+	FilterError, FilterGone Counter // downstream_listener_filter_error, …_remote_close
+	HandshakeTimeout        Counter // downstream_cx_transport_socket_connect_timeout
+	CxLengthMs              Histogram
+	TLS                     TLSStats
 }
 
 // TCPPrefix are the counters of the TCP proxies with one stat prefix.
 type TCPPrefix struct {
-	Prefix           string
-	CxTotal          Counter
-	RxBytes, TxBytes Counter // received from and sent to downstreams
-	IdleTimeout      Counter
+	Prefix                string
+	CxTotal, NoRoute      Counter
+	RxBytes, TxBytes      Counter // received from and sent to downstreams
+	IdleTimeout           Counter
+	MaxDuration           Counter // max_downstream_connection_duration
+	MetadataExchangeError Counter // pillion.mx.error
 }
 
 // Store holds all counters of a process.
@@ -69,7 +65,12 @@ type Store struct {
 	listeners map[string]*Listener
 	clusters  map[string]*Cluster
 	prefixes  map[string]*TCPPrefix
+	https     map[string]*HTTP
+	counters  map[string]*Counter
+	gauges    map[string]*Gauge
+	texts     map[string]*atomic.Pointer[string]
 	series    map[seriesKey]*Series
+	istio     istioSeries
 }
 
 // NewStore returns an empty store.
@@ -77,7 +78,8 @@ func NewStore(epoch int, labels Labels) *Store {
 	return &Store{
 		Epoch: epoch, Labels: labels.withUnknowns(),
 		listeners: map[string]*Listener{}, clusters: map[string]*Cluster{}, prefixes: map[string]*TCPPrefix{},
-		series: map[seriesKey]*Series{},
+		https: map[string]*HTTP{}, series: map[seriesKey]*Series{},
+		counters: map[string]*Counter{}, gauges: map[string]*Gauge{}, texts: map[string]*atomic.Pointer[string]{},
 	}
 }
 
@@ -89,12 +91,33 @@ func (s *Store) Listener(address string) *Listener {
 
 // Cluster returns the counters of a cluster, making them on first use.
 func (s *Store) Cluster(name string) *Cluster {
-	return findOrAdd(s, s.clusters, name, func() *Cluster { return &Cluster{Name: name} })
+	return findOrAdd(s, s.clusters, name, func() *Cluster { return &Cluster{Name: name, shards: newShards[ClusterShard]()} })
+}
+
+// HTTP returns the counters of a connection manager's stat prefix, making them on first use.
+func (s *Store) HTTP(prefix string) *HTTP {
+	return findOrAdd(s, s.https, prefix, func() *HTTP { return &HTTP{Prefix: prefix, shards: newShards[HTTPShard]()} })
 }
 
 // TCPPrefix returns the counters of a stat prefix, making them on first use.
 func (s *Store) TCPPrefix(prefix string) *TCPPrefix {
 	return findOrAdd(s, s.prefixes, prefix, func() *TCPPrefix { return &TCPPrefix{Prefix: prefix} })
+}
+
+// Counter returns the counter with that whole name, as Envoy names it (listener_manager.lds.update_success), making it
+// on first use. Callers keep the pointer: it is for what has no struct here, and not for asking again at each event.
+func (s *Store) Counter(name string) *Counter {
+	return findOrAdd(s, s.counters, name, func() *Counter { return new(Counter) })
+}
+
+// Gauge is Counter for what goes up and down.
+func (s *Store) Gauge(name string) *Gauge {
+	return findOrAdd(s, s.gauges, name, func() *Gauge { return new(Gauge) })
+}
+
+// SetText sets a text readout: a version, the name of a control plane.
+func (s *Store) SetText(name, value string) {
+	findOrAdd(s, s.texts, name, func() *atomic.Pointer[string] { return new(atomic.Pointer[string]) }).Store(&value)
 }
 
 // Series returns the counters for connections of a reporter to a cluster that ended with flags.
