@@ -33,6 +33,20 @@ func (r *Regex) Replace(text, substitution string) string {
 	return r.inner.ReplaceAllString(text, substitution)
 }
 
+// Fill replaces each {name} in template by what the group of that name matched in text.
+func (r *Regex) Fill(text, template string) string {
+	groups := r.full.FindStringSubmatch(text)
+	if groups == nil {
+		return template
+	}
+	for i, name := range r.full.SubexpNames() {
+		if name != "" {
+			template = strings.ReplaceAll(template, "{"+name+"}", groups[i])
+		}
+	}
+	return template
+}
+
 // StringKind is how a StringMatch compares.
 type StringKind uint8
 
