@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -54,7 +55,7 @@ const (
 
 func (q *question) misses(m *config.RouteMatch) miss {
 	switch {
-	case m.Kind == config.PathConnect && q.x.Request.Method != "CONNECT" && q.x.Request.Upgrade == "":
+	case m.Kind == config.PathConnect && q.x.Request.Method != http.MethodConnect && q.x.Request.Upgrade == "":
 		return miss{why: byMethod}
 	case m.Kind != config.PathConnect && !matchPath(m, q.path):
 		return miss{why: byPath}

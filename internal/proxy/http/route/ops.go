@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/format"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -17,7 +18,7 @@ type Ops struct {
 type addition struct {
 	name      string
 	literal   string // unless value is set
-	value     valuer
+	value     *format.Format
 	action    config.AppendAction
 	keepEmpty bool
 }
@@ -40,7 +41,9 @@ func newAddition(h *config.HeaderAdd) addition {
 	}
 	a.literal = h.Value.Source
 	if strings.Contains(h.Value.Source, "%") {
-		a.value = compileValue(h.Value)
+		if compiled, err := format.Compile(h.Value.Source); err == nil {
+			a.value = compiled
+		}
 	}
 	return a
 }
