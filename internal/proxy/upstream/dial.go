@@ -1,8 +1,7 @@
-// Package upstream connects to hosts of clusters. A cluster and the connection's original destination come in; a TCP
-// connection or one of this package's errors goes out. It never connects to the sidecar itself.
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +28,7 @@ var (
 type Dialer struct {
 	ownPorts   []uint16
 	localAddrs func() ([]net.Addr, error)
+	delay      time.Duration // between the addresses of one host
 }
 
 // OwnPorts are the ports of the sidecar that the proxy must never dial on a local address, whatever it is told:
@@ -39,7 +40,7 @@ var OwnPorts = [...]uint16{
 
 // NewDialer returns a Dialer that refuses ownPorts on the addresses localAddrs lists.
 func NewDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *Dialer {
-	return &Dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs}
+	return &Dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs, delay: attemptDelay}
 }
 
 // Dial connects to a host of c; for an original-destination cluster that is dst. The connection is made for client.
@@ -47,6 +48,13 @@ func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst, client netip.
 	if c.Kind != config.OriginalDst {
 		return nil, ErrNoHost
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	return d.dialAddress(ctx, c, dst, client)
+}
+
+// dialAddress connects to one address, from where the cluster says.
+func (d *Dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
 	self, err := d.isSelf(dst)
 	if err != nil {
 		return nil, err
@@ -54,24 +62,39 @@ func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst, client netip.
 	if self {
 		return nil, ErrSelfDial
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
 	if from := client.Addr(); c.KeepClient && from.Is4() == dst.Addr().Is4() && !from.IsLoopback() {
-		return dial(ctx, from, dst, asClient)
+		return dial(ctx, from, dst, c.KeepAlive, asClient)
 	}
-	return dial(ctx, c.Source(dst.Addr()), dst, bindWithoutPort)
+	return dial(ctx, c.Source(dst.Addr()), dst, c.KeepAlive, bindWithoutPort)
 }
 
-// dial turns keep-alive probes off: a silent upstream is the idle timeout's business, and the system calls that set
-// them up would cost every connection.
-func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort, bind func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
-	dialer := net.Dialer{KeepAlive: -1}
+// dial turns keep-alive probes off unless the cluster asks for them: a silent upstream is the idle timeout's business,
+// and the system calls that set them up would cost every connection.
+func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort, probes *config.TCPKeepAlive, bind func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
+	dialer := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAlive(probes)}
 	var local netip.AddrPort
 	if source.IsValid() {
 		local = netip.AddrPortFrom(source, 0)
 		dialer.Control = bind
 	}
 	return dialer.DialTCP(ctx, "tcp", local, dst)
+}
+
+// keepAlive leaves what isn't configured as the kernel has it.
+func keepAlive(probes *config.TCPKeepAlive) net.KeepAliveConfig {
+	if probes == nil {
+		return net.KeepAliveConfig{}
+	}
+	return net.KeepAliveConfig{
+		Enable: true, Idle: orKernel(probes.Time), Interval: orKernel(probes.Interval), Count: cmp.Or(int(probes.Probes), -1),
+	}
+}
+
+func orKernel(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // bindWithoutPort lets the kernel choose the source port at connect, per 4-tuple. Without it every connection from

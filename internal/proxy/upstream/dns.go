@@ -1,0 +1,318 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// Resolver looks names up.
+type Resolver interface {
+	// Resolve returns name's addresses of the families asked for, and how long they hold; 0: that isn't told.
+	Resolve(ctx context.Context, name string, v4, v6 bool) ([]netip.Addr, time.Duration, error)
+}
+
+// SystemResolver asks as /etc/resolv.conf and /etc/hosts say. It doesn't learn how long answers hold.
+type SystemResolver struct{}
+
+// Resolve implements Resolver.
+func (SystemResolver) Resolve(ctx context.Context, name string, v4, v6 bool) ([]netip.Addr, time.Duration, error) {
+	network := "ip"
+	switch {
+	case !v6:
+		network = "ip4"
+	case !v4:
+		network = "ip6"
+	}
+	addresses, err := net.DefaultResolver.LookupNetIP(ctx, network, name)
+	return addresses, 0, err
+}
+
+const (
+	defaultRefresh = 5 * time.Second
+	lookupTimeout  = 10 * time.Second
+	shortestWait   = time.Second // however short a TTL is
+)
+
+// names looks the names of a DNS cluster up again and again. What it found stands in resolved, as endpoints with
+// addresses.
+type names struct {
+	cluster  *config.Cluster
+	resolver Resolver
+	random   func() uint64
+	resolved atomic.Pointer[config.Endpoints] // nil: the first look-up isn't over
+	warm     chan struct{}                    // closed after the first look-up
+	wake     chan struct{}                    // the names have changed
+	seen     atomic.Pointer[config.Endpoints] // the names looked up last
+	cancel   context.CancelFunc
+	stats    *dnsStats
+
+	// Of the goroutine that looks up.
+	answers  map[string][]netip.Addr // last good ones
+	failures int
+}
+
+type dnsStats struct{ attempt, success, failure *counter }
+
+// startNames begins to look names up, or goes on with another configuration. c.mu is held.
+func (c *Cluster) startNames(cfg *config.Cluster) {
+	old := c.dns.Load()
+	c.stopNames()
+	if cfg.Kind != config.StrictDNS && cfg.Kind != config.LogicalDNS || cfg.Endpoints == nil {
+		c.dns.Store(nil)
+		return
+	}
+	n := newNames(cfg, c.manager.opts.Resolver, c.manager.opts.Random)
+	n.stats = &dnsStats{&c.Stats.UpdateAttempt, &c.Stats.UpdateSuccess, &c.Stats.UpdateFailure}
+	if old != nil { // addresses stay until there are others
+		n.resolved.Store(old.resolved.Load())
+	}
+	ctx, cancel := context.WithCancel(c.manager.ctx)
+	n.cancel = cancel
+	c.dns.Store(n)
+	c.manager.work.Go(func() { n.run(ctx) })
+}
+
+func (c *Cluster) stopNames() {
+	if n := c.dns.Load(); n != nil {
+		n.cancel()
+	}
+}
+
+func newNames(cfg *config.Cluster, resolver Resolver, random func() uint64) *names {
+	return &names{
+		cluster: cfg, resolver: resolver, random: random, answers: map[string][]netip.Addr{},
+		warm: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+}
+
+// Warm is closed once the cluster's names were looked up for the first time, whether they were found or not; nil for
+// clusters without names.
+func (c *Cluster) Warm() <-chan struct{} {
+	if n := c.dns.Load(); n != nil {
+		return n.warm
+	}
+	return nil
+}
+
+func (n *names) run(ctx context.Context) {
+	first := true
+	for {
+		wait := n.round(ctx)
+		if first {
+			close(n.warm)
+			first = false
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-n.wake:
+			timer.Stop()
+		}
+	}
+}
+
+// check wakes the goroutine if the names have changed.
+func (n *names) check() {
+	if n.cluster.Endpoints.Load() != n.seen.Load() {
+		select {
+		case n.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// round looks all names up and returns how long to wait for the next one.
+func (n *names) round(ctx context.Context) time.Duration {
+	from := n.cluster.Endpoints.Load()
+	changed := n.seen.Swap(from) != from
+	if from == nil {
+		return n.refresh()
+	}
+	asked, failed, shortest := map[string]bool{}, false, time.Duration(0)
+	for i := range from.Localities {
+		for _, e := range from.Localities[i].Hosts {
+			if e.Name == "" || asked[e.Name] {
+				continue
+			}
+			asked[e.Name] = true
+			ttl, err := n.look(ctx, e.Name)
+			failed = failed || err != nil
+			if ttl > 0 && (shortest == 0 || ttl < shortest) {
+				shortest = ttl
+			}
+		}
+	}
+	n.forget(asked)
+	n.publish(n.resolve(from), changed)
+	return n.wait(failed, shortest)
+}
+
+func (n *names) look(ctx context.Context, name string) (time.Duration, error) {
+	n.count(func(s *dnsStats) *counter { return s.attempt })
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, ttl, err := n.lookup(ctx, name)
+	if err != nil {
+		n.count(func(s *dnsStats) *counter { return s.failure })
+		return 0, err
+	}
+	n.count(func(s *dnsStats) *counter { return s.success })
+	n.answers[name] = n.stable(found, n.answers[name])
+	return ttl, nil
+}
+
+func (n *names) count(which func(*dnsStats) *counter) {
+	if n.stats != nil {
+		which(n.stats).Add(1)
+	}
+}
+
+func (n *names) lookup(ctx context.Context, name string) ([]netip.Addr, time.Duration, error) {
+	if literal, err := netip.ParseAddr(name); err == nil {
+		return []netip.Addr{literal.Unmap()}, 0, nil
+	}
+	o := &n.cluster.DNS
+	found, ttl, err := n.resolver.Resolve(ctx, name, o.V4 || !o.V6, o.V6 || !o.V4)
+	return families(found, o), ttl, err
+}
+
+// families leaves one family, the preferred one if it is there, unless all are wanted.
+func families(found []netip.Addr, o *config.DNSOptions) []netip.Addr {
+	all := make([]netip.Addr, 0, len(found))
+	preferred := false
+	for _, a := range found {
+		a = a.Unmap()
+		all = append(all, a)
+		preferred = preferred || a.Is4() == o.PreferV4
+	}
+	if o.All {
+		return all
+	}
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return (a.Is4() == o.PreferV4) != preferred })
+}
+
+// stable orders an answer so that servers that rotate theirs don't make hosts come and go: sorted for STRICT_DNS; for
+// LOGICAL_DNS the address used before stays the first as long as it is in the answer.
+func (n *names) stable(found, before []netip.Addr) []netip.Addr {
+	found = slices.Clone(found)
+	if n.cluster.Kind == config.StrictDNS || len(found) == 0 {
+		slices.SortFunc(found, netip.Addr.Compare)
+		return slices.Compact(found)
+	}
+	first := found[0]
+	if len(before) > 0 && slices.Contains(found, before[0]) {
+		first = before[0]
+	}
+	slices.SortFunc(found, func(a, b netip.Addr) int {
+		return cmp.Or(cmp.Compare(rank(a, first), rank(b, first)), a.Compare(b))
+	})
+	return slices.Compact(found)
+}
+
+func rank(a, first netip.Addr) int {
+	if a == first {
+		return 0
+	}
+	return 1
+}
+
+func (n *names) forget(asked map[string]bool) {
+	for name := range n.answers {
+		if !asked[name] {
+			delete(n.answers, name)
+		}
+	}
+}
+
+// resolve returns from with addresses in the place of names. A name without a good answer yet gives no host.
+func (n *names) resolve(from *config.Endpoints) *config.Endpoints {
+	to := *from
+	to.Localities = make([]config.Locality, len(from.Localities))
+	for i := range from.Localities {
+		to.Localities[i] = from.Localities[i]
+		to.Localities[i].Hosts = nil
+		for _, e := range from.Localities[i].Hosts {
+			to.Localities[i].Hosts = append(to.Localities[i].Hosts, n.hosts(e)...)
+		}
+	}
+	return &to
+}
+
+func (n *names) hosts(e *config.Endpoint) []*config.Endpoint {
+	if e.Name == "" {
+		return []*config.Endpoint{e}
+	}
+	var hosts []*config.Endpoint
+	for _, a := range n.answers[e.Name] {
+		at := netip.AddrPortFrom(a, e.Port)
+		if n.cluster.Kind == config.LogicalDNS && len(hosts) == 1 {
+			hosts[0].Additional = append(hosts[0].Additional, at)
+			continue
+		}
+		host := *e
+		host.Address, host.Hostname, host.Additional = at, cmp.Or(e.Hostname, e.Name), nil
+		hosts = append(hosts, &host)
+	}
+	return hosts
+}
+
+// publish stores what was found, unless that is what stands there. While nothing was ever found the cluster has no hosts.
+func (n *names) publish(found *config.Endpoints, changed bool) {
+	if old := n.resolved.Load(); changed || old == nil || !sameHosts(old, found) {
+		n.resolved.Store(found)
+	}
+}
+
+func sameHosts(a, b *config.Endpoints) bool {
+	return slices.EqualFunc(a.Localities, b.Localities, func(a, b config.Locality) bool {
+		return a.Priority == b.Priority && a.Weight == b.Weight && a.Region == b.Region && a.Zone == b.Zone && a.SubZone == b.SubZone &&
+			slices.EqualFunc(a.Hosts, b.Hosts, sameHost)
+	})
+}
+
+func sameHost(a, b *config.Endpoint) bool {
+	return a.Address == b.Address && a.Hostname == b.Hostname && a.Weight == b.Weight && a.Health == b.Health &&
+		slices.Equal(a.Additional, b.Additional) && sameTransport(a, b)
+}
+
+// wait is the time until the next round: by TTL if that is asked for, else the refresh rate; after a failure a random time
+// that doubles with each further one.
+func (n *names) wait(failed bool, ttl time.Duration) time.Duration {
+	o := &n.cluster.DNS
+	if failed {
+		n.failures++
+		return n.backOff()
+	}
+	n.failures = 0
+	wait := n.refresh()
+	if o.RespectTTL && ttl > 0 {
+		wait = max(ttl, shortestWait)
+	}
+	if o.Jitter > 0 {
+		wait += time.Duration(n.random() % uint64(o.Jitter))
+	}
+	return wait
+}
+
+func (n *names) refresh() time.Duration { return cmp.Or(n.cluster.DNS.Refresh, defaultRefresh) }
+
+// backOff is between half and all of base × 2^(failures-1), at most the maximum.
+func (n *names) backOff() time.Duration {
+	o := &n.cluster.DNS
+	base := cmp.Or(o.FailureBase, n.refresh())
+	wait := base << min(n.failures-1, 16)
+	if most := cmp.Or(o.FailureMax, 10*base); wait > most || wait <= 0 {
+		wait = most
+	}
+	return wait/2 + time.Duration(n.random()%uint64(wait/2+1))
+}

@@ -1,0 +1,117 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// attemptDelay is how long an address has before the next one is tried beside it (RFC 8305, section 5).
+const attemptDelay = 250 * time.Millisecond
+
+// dialEndpoint connects to a host: its Unix socket, its address, or the first of several that answers.
+func (d *Dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, client netip.AddrPort) (net.Conn, error) {
+	if h.Pipe != "" {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "unix", h.Pipe)
+	}
+	if len(e.Additional) == 0 {
+		conn, err := d.dialAddress(ctx, c, h.Address, client)
+		if err != nil {
+			return nil, err // not a nil *net.TCPConn in an interface
+		}
+		return conn, nil
+	}
+	return race(ctx, alternate(h.Address, e.Additional), d.delay, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		conn, err := d.dialAddress(ctx, c, to, client)
+		if err != nil {
+			return nil, err
+		}
+		return conn, nil
+	})
+}
+
+// alternate orders addresses so that families take turns, the first address's family first.
+func alternate(first netip.AddrPort, others []netip.AddrPort) []netip.AddrPort {
+	all := append([]netip.AddrPort{first}, others...)
+	ordered := all[:0:0]
+	var queues [2][]netip.AddrPort
+	for _, a := range all {
+		family := 0
+		if a.Addr().Is4() != first.Addr().Is4() {
+			family = 1
+		}
+		queues[family] = append(queues[family], a)
+	}
+	for len(queues[0])+len(queues[1]) > 0 {
+		for i := range queues {
+			if len(queues[i]) > 0 {
+				ordered, queues[i] = append(ordered, queues[i][0]), queues[i][1:]
+			}
+		}
+	}
+	return ordered
+}
+
+// race tries addresses one after the other, the next one as soon as one failed or has had its delay. The first
+// connection wins, the others are closed. If none succeeds the first address's error is returned.
+func race(ctx context.Context, addresses []netip.AddrPort, delay time.Duration, dial func(context.Context, netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		at   int
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result)
+	start := func(at int) {
+		go func() {
+			conn, err := dial(ctx, addresses[at])
+			select {
+			case results <- result{at, conn, err}:
+			case <-ctx.Done(): // another one has won, or nobody waits any more
+				if conn != nil {
+					_ = conn.Close()
+				}
+			}
+		}()
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	start(0)
+	started, failed := 1, 0
+	var first error
+	for {
+		var next <-chan time.Time
+		if started < len(addresses) {
+			next = timer.C
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-next:
+			start(started)
+			started++
+			timer.Reset(delay)
+		case r := <-results:
+			if r.err == nil {
+				return r.conn, nil
+			}
+			failed++
+			if first == nil || r.at == 0 {
+				first = r.err
+			}
+			if failed == len(addresses) {
+				return nil, first
+			}
+			if started < len(addresses) {
+				start(started)
+				started++
+				timer.Reset(delay)
+			}
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// Defaults of health checks that say too little.
+const (
+	defaultCheckTimeout  = 5 * time.Second
+	defaultCheckInterval = 5 * time.Second
+	concurrentChecks     = 64 // of a cluster
+)
+
+// checker runs a cluster's active health checks: a goroutine for each host and check, which ends with the host. It is under
+// Cluster.mu.
+type checker struct {
+	config *config.Cluster
+	hosts  map[*Host]context.CancelFunc
+	places chan struct{} // bounds the checks under way
+}
+
+// startChecks begins with the checks of cfg; hosts keep what former checks found. c.mu is held.
+func (c *Cluster) startChecks(cfg *config.Cluster) {
+	c.stopChecks()
+	if len(cfg.Checks) == 0 || cfg.Kind == config.OriginalDst {
+		c.clearChecked()
+		return
+	}
+	c.checks = &checker{config: cfg, hosts: map[*Host]context.CancelFunc{}, places: make(chan struct{}, concurrentChecks)}
+}
+
+func (c *Cluster) stopChecks() {
+	if c.checks == nil {
+		return
+	}
+	for _, cancel := range c.checks.hosts {
+		cancel()
+	}
+	c.checks = nil
+}
+
+// clearChecked forgets what checks found, when there are none any more.
+func (c *Cluster) clearChecked() {
+	for _, h := range c.known {
+		if h.has(failedActive | pendingActive) {
+			h.unset(failedActive | pendingActive)
+			c.changes.Add(1)
+		}
+	}
+}
+
+// checkHosts lets every host of the set be checked, and no other. c.mu is held.
+func (c *Cluster) checkHosts() {
+	k := c.checks
+	if k == nil {
+		return
+	}
+	for h, cancel := range k.hosts {
+		if h.gone.Load() {
+			cancel()
+			delete(k.hosts, h)
+		}
+	}
+	for _, h := range c.known {
+		if k.hosts[h] == nil {
+			ctx, cancel := context.WithCancel(c.manager.ctx)
+			k.hosts[h] = cancel
+			for i := range k.config.Checks {
+				c.manager.work.Go(func() { c.checkLoop(ctx, k, h, &k.config.Checks[i]) })
+			}
+		}
+	}
+}
+
+func (c *Cluster) checkLoop(ctx context.Context, k *checker, h *Host, check *config.HealthCheck) {
+	verdict := verdict{check: check, failing: h.has(failedActive), fresh: h.has(pendingActive)}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case k.places <- struct{}{}:
+		}
+		err := c.check(ctx, h, check)
+		<-k.places
+		if ctx.Err() != nil {
+			return
+		}
+		c.checked(h, &verdict, err)
+		if !pause(ctx, c.checkPause(check)) {
+			return
+		}
+	}
+}
+
+func (c *Cluster) checkPause(check *config.HealthCheck) time.Duration {
+	wait := cmp.Or(check.Interval, defaultCheckInterval)
+	if check.Jitter > 0 {
+		wait += time.Duration(c.manager.opts.Random() % uint64(check.Jitter))
+	}
+	return wait
+}
+
+// pause waits; false: ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// check probes once.
+func (c *Cluster) check(ctx context.Context, h *Host, check *config.HealthCheck) error {
+	c.Stats.Health.Attempt.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(check.Timeout, defaultCheckTimeout))
+	defer cancel()
+	conn, err := c.connect(ctx, h, &DialOptions{})
+	if err != nil {
+		c.Stats.Health.NetworkFailure.Add(1)
+		return err
+	}
+	defer conn.Conn.Close() // connect counts nothing, so Conn.Close would count too much
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	return probe(conn, check, c.Config(), h)
+}
+
+// verdict counts results in a row and says when they change a host's health.
+type verdict struct {
+	check   *config.HealthCheck
+	failing bool
+	fresh   bool // not one result yet: the first one decides
+	row     uint32
+}
+
+// take returns whether the host is failing now.
+func (v *verdict) take(failed bool) bool {
+	if v.fresh {
+		v.fresh, v.failing, v.row = false, failed, 0
+		return failed
+	}
+	if failed == v.failing {
+		v.row = 0
+		return v.failing
+	}
+	v.row++
+	needed := v.check.Healthy
+	if failed {
+		needed = v.check.Unhealthy
+	}
+	if v.row >= max(needed, 1) {
+		v.failing, v.row = failed, 0
+	}
+	return v.failing
+}
+
+// checked takes a result. A host that passes its check is no outlier any more.
+func (c *Cluster) checked(h *Host, v *verdict, err error) {
+	if err == nil {
+		c.Stats.Health.Success.Add(1)
+	} else {
+		c.Stats.Health.Failure.Add(1)
+	}
+	failing := v.take(err != nil)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := h.flags.Load()
+	h.unset(pendingActive)
+	if failing {
+		h.set(failedActive)
+	} else {
+		h.unset(failedActive)
+		if err == nil && h.has(failedOutlier) {
+			c.restore(h, c.manager.opts.Now())
+		}
+	}
+	if now := h.flags.Load(); now != before {
+		if before&failedActive != 0 && !failing {
+			h.since = c.manager.opts.Now() // slow start begins again
+		}
+		c.changes.Add(1)
+		c.renew()
+	}
+}

@@ -1,0 +1,250 @@
+package upstream
+
+import (
+	"net/netip"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// hostKey is a host's identity within a cluster: an address, or the path of a Unix socket.
+type hostKey struct {
+	address netip.AddrPort
+	pipe    string
+}
+
+// hostSet is all of a cluster's hosts at one time, ready to be picked from. It is never changed: readers may hold an old
+// one as long as they like.
+type hostSet struct {
+	config   *config.Cluster
+	from     *config.Endpoints // nil: they aren't there yet
+	changes  uint64            // the cluster's count this was made at
+	original bool              // hosts are original destinations
+	members  []member          // in the order of the configuration
+	balancer *balancer
+	subsets  *subsets // nil: none are configured
+	warming  bool     // hosts are in slow start: weights change with time
+}
+
+// member is a host in a set, with all that balancers go by.
+type member struct {
+	host      *Host
+	key       netip.AddrPort // host.Address: comparing it needs no look at the host
+	locality  *config.Locality
+	weight    float64 // with slow start
+	available availability
+}
+
+// hosts returns the set to pick from. One caller makes a new one if it is out of date; the others go on with the old one
+// meanwhile.
+func (c *Cluster) hosts() *hostSet {
+	set := c.set.Load()
+	if set != nil && set.changes == c.changes.Load() && set.from == c.endpoints(set.config) {
+		return set
+	}
+	if set == nil {
+		return c.current()
+	}
+	if c.mu.TryLock() {
+		defer c.mu.Unlock()
+		return c.renew()
+	}
+	return set
+}
+
+// current returns an up to date set.
+func (c *Cluster) current() *hostSet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.renew()
+}
+
+// endpoints are the hosts as configured, or as names were resolved; nil: not there yet.
+func (c *Cluster) endpoints(cfg *config.Cluster) *config.Endpoints {
+	if n := c.dns.Load(); n != nil {
+		return n.resolved.Load()
+	}
+	if cfg.Endpoints == nil {
+		return nil
+	}
+	return cfg.Endpoints.Load()
+}
+
+// renew makes the set anew if it is out of date. c.mu is held.
+func (c *Cluster) renew() *hostSet {
+	old, cfg := c.set.Load(), c.Config()
+	changes, from := c.changes.Load(), c.endpoints(cfg)
+	if old != nil && (c.removed || old.changes == changes && old.from == from) {
+		return old
+	}
+	set := &hostSet{config: cfg, from: from, changes: changes, original: cfg.Kind == config.OriginalDst, balancer: &balancer{}}
+	if from != nil {
+		c.fill(set, old)
+	}
+	c.set.Store(set)
+	c.count(set)
+	c.checkHosts()
+	return set
+}
+
+// fill makes members of endpoints. Hosts that were there before are found in the old set, mostly at the same place: a
+// look into the map costs more than all else.
+func (c *Cluster) fill(set, old *hostSet) {
+	f := filler{cluster: c, set: set, told: make([]details, 0, size(set.from))}
+	if old != nil {
+		f.old = old.members
+	}
+	set.members = make([]member, 0, size(set.from))
+	c.updates++
+	for i := range set.from.Localities {
+		locality := &set.from.Localities[i]
+		for _, endpoint := range locality.Hosts {
+			f.add(endpoint, locality)
+		}
+	}
+	c.dropUnmarked(f.old, len(set.members))
+	set.balancer = c.balance(set, set.members)
+	set.subsets = c.newSubsets(set)
+}
+
+func size(e *config.Endpoints) (n int) {
+	for i := range e.Localities {
+		n += len(e.Localities[i].Hosts)
+	}
+	return n
+}
+
+// filler walks through new endpoints and the old members side by side.
+type filler struct {
+	cluster *Cluster
+	set     *hostSet
+	old     []member
+	at      int       // in old
+	told    []details // of all hosts, in one piece
+}
+
+func (f *filler) add(endpoint *config.Endpoint, locality *config.Locality) {
+	if !endpoint.Address.IsValid() && endpoint.Pipe == "" {
+		return // a name nobody looks up
+	}
+	host := f.find(endpoint)
+	if host.mark == f.cluster.updates {
+		return // the same address again: the first one counts
+	}
+	host.mark = f.cluster.updates
+	if d := host.details.Load(); d == nil || d.endpoint != endpoint || d.locality != locality {
+		f.told = append(f.told, details{endpoint, locality})
+		host.details.Store(&f.told[len(f.told)-1])
+	}
+	available := host.available(endpoint)
+	f.set.members = append(f.set.members, member{
+		host: host, key: host.Address, locality: locality, available: available, weight: f.cluster.weight(f.set, host, endpoint),
+	})
+}
+
+// find returns the host of an endpoint, a new one if there was none.
+func (f *filler) find(endpoint *config.Endpoint) *Host {
+	c := f.cluster
+	if endpoint.Pipe == "" && f.at < len(f.old) && f.old[f.at].key == endpoint.Address {
+		if host := f.old[f.at].host; !host.gone.Load() && sameTransport(host.Endpoint(), endpoint) {
+			f.at++
+			return host
+		}
+	}
+	key := hostKey{endpoint.Address, endpoint.Pipe}
+	host := c.known[key]
+	switch {
+	case host == nil:
+		host = c.newHost(key)
+	case host.mark != c.updates && host.details.Load() != nil && !sameTransport(host.Endpoint(), endpoint):
+		c.retire(host)
+		host = host.successor()
+	default:
+		f.at = f.after(host)
+		return host
+	}
+	c.known[key] = host
+	return host
+}
+
+// after guesses where the old neighbour of host stands, so that one host more or less doesn't put all others to the map.
+func (f *filler) after(host *Host) int {
+	for i := f.at; i < min(f.at+8, len(f.old)); i++ {
+		if f.old[i].host == host {
+			return i + 1
+		}
+	}
+	return f.at
+}
+
+// sameTransport reports whether connections to one endpoint do for the other of the same address.
+func sameTransport(a, b *config.Endpoint) bool {
+	if a == b {
+		return true
+	}
+	if len(a.TLSMatch) != len(b.TLSMatch) {
+		return false
+	}
+	for k, v := range a.TLSMatch {
+		if w, ok := b.TLSMatch[k]; !ok || v != w {
+			return false
+		}
+	}
+	return true
+}
+
+// dropUnmarked lets the hosts go that the last update didn't have.
+func (c *Cluster) dropUnmarked(old []member, kept int) {
+	if len(c.known) == kept {
+		return
+	}
+	for i := range old {
+		if host := old[i].host; host.mark != c.updates && !host.gone.Load() {
+			delete(c.known, hostKey{host.Address, host.Pipe})
+			c.retire(host)
+		}
+	}
+	if len(c.known) == kept {
+		return
+	}
+	for key, host := range c.known { // a set that was never stored left some
+		if host.mark != c.updates {
+			delete(c.known, key)
+			c.retire(host)
+		}
+	}
+}
+
+func (c *Cluster) newHost(key hostKey) *Host {
+	h := &Host{Address: key.address, Pipe: key.pipe, cluster: c, since: c.manager.opts.Now()}
+	if len(c.Config().Checks) > 0 {
+		h.set(pendingActive)
+	}
+	return h
+}
+
+// successor is a host for the same address, with the counters and the health of h but none of its connections.
+func (h *Host) successor() *Host {
+	next := &Host{Address: h.Address, Pipe: h.Pipe, cluster: h.cluster, since: h.since}
+	next.details.Store(h.details.Load())
+	next.flags.Store(h.flags.Load())
+	next.outlier.Store(h.outlier.Load())
+	for _, pair := range [][2]*counter{
+		{&next.Stats.CxTotal, &h.Stats.CxTotal}, {&next.Stats.CxConnectFail, &h.Stats.CxConnectFail},
+		{&next.Stats.RqTotal, &h.Stats.RqTotal}, {&next.Stats.RqSuccess, &h.Stats.RqSuccess},
+		{&next.Stats.RqError, &h.Stats.RqError}, {&next.Stats.RqTimeout, &h.Stats.RqTimeout},
+	} {
+		pair[0].Store(pair[1].Load())
+	}
+	return next
+}
+
+// count brings the gauges of the cluster's members up to date.
+func (c *Cluster) count(set *hostSet) {
+	var n [3]int64
+	for i := range set.members {
+		n[set.members[i].available]++
+	}
+	c.Stats.MembershipTotal.Store(int64(len(set.members)))
+	c.Stats.MembershipHealthy.Store(n[healthy])
+	c.Stats.MembershipDegraded.Store(n[degraded])
+}
