@@ -1,0 +1,112 @@
+package listener
+
+import (
+	"errors"
+	"net"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxPeek is how much of a connection's beginning is looked at.
+const maxPeek = 64 << 10
+
+// Buffers to peek into. A connection that has sent nothing holds none.
+var (
+	smallPeeks = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+	largePeeks = sync.Pool{New: func() any { return new([maxPeek]byte) }}
+)
+
+// peek shows the first bytes of a connection to look, again and again as they grow, until look needs no more of them.
+// They stay in the socket. look gets all bytes there are and whether they are the last; it returns how many it needs.
+// An error is the connection's, or os.ErrDeadlineExceeded.
+func peek(conn *net.TCPConn, look func(b []byte, end bool) (need int)) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	p := peeker{look: look, need: 1}
+	if err := raw.Read(p.try); err != nil {
+		return err
+	}
+	return p.err
+}
+
+type peeker struct {
+	look func([]byte, bool) int
+	need int
+	err  error
+}
+
+// try looks at what is there. It reports whether it's done; if not it is called again when the socket's state changes.
+func (p *peeker) try(fd uintptr) (done bool) {
+	for {
+		enough := p.withBuffer(func(b []byte) bool { return p.once(int(fd), b) })
+		switch {
+		case p.err != nil, p.need == 0:
+			return true
+		case !enough:
+			return false
+		}
+	}
+}
+
+func (p *peeker) withBuffer(use func([]byte) bool) bool {
+	if p.need <= 4<<10 {
+		b := smallPeeks.Get().(*[4 << 10]byte) //nolint:errcheck // the pool holds nothing else
+		defer smallPeeks.Put(b)
+		return use(b[:])
+	}
+	b := largePeeks.Get().(*[maxPeek]byte) //nolint:errcheck // the pool holds nothing else
+	defer largePeeks.Put(b)
+	return use(b[:])
+}
+
+// once shows look what is in the socket, if that is as much as it needs or the last. It reports whether it was.
+func (p *peeker) once(fd int, b []byte) (enough bool) {
+	n, end, err := received(fd, b, p.need)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return false
+	case err != nil:
+		p.err = err
+		return true
+	case n < p.need && !end:
+		return false
+	}
+	p.need = p.look(b[:n], end)
+	if end || p.need > maxPeek {
+		p.need = 0
+	}
+	return true
+}
+
+// received peeks. A socket that has bytes stays readable, so the end of data behind too few of them is asked for: the
+// peer has ended its side and the bytes are still no more than before.
+func received(fd int, b []byte, need int) (n int, end bool, err error) {
+	n, err = recvPeek(fd, b)
+	if err != nil || n == 0 {
+		return 0, err == nil, err
+	}
+	if n >= need || !ended(fd) {
+		return n, false, nil
+	}
+	again, err := recvPeek(fd, b)
+	return again, again == n, err
+}
+
+func recvPeek(fd int, b []byte) (int, error) {
+	for {
+		n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if !errors.Is(err, unix.EINTR) {
+			return max(n, 0), err
+		}
+	}
+}
+
+// ended reports whether the peer has shut its side down.
+func ended(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
