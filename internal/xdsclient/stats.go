@@ -43,7 +43,8 @@ func (s *Stats) Of(typeURL string) *Counters {
 	return c
 }
 
-func (c *Counters) answered(version string, reason error) {
+// Answered counts a response that was taken, or refused for a reason.
+func (c *Counters) Answered(version string, reason error) {
 	c.Attempt.Add(1)
 	if reason != nil {
 		c.Rejected.Add(1)

@@ -150,7 +150,7 @@ func (s *session) apply(r Response) error {
 	for _, w := range s.client.wanted() {
 		if w.typeURL == r.Type {
 			err := s.client.handler.Apply(r)
-			s.client.stats.Of(r.Type).answered(r.Version, err)
+			s.client.stats.Of(r.Type).Answered(r.Version, err)
 			return err
 		}
 	}
