@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/cli/table"
 )
 
 // Write prints certificates as people read them: the identity, what API servers trust, what replicas serve.
@@ -27,7 +28,7 @@ func (all *Certificates) Write(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintln(w)
-		if err := writeTable(w, t.headings, t.rows); err != nil {
+		if err := table.Write(w, t.headings, t.rows); err != nil {
 			return err
 		}
 	}

@@ -5,17 +5,18 @@ import (
 	"io"
 	"slices"
 
+	"github.com/pillion-mesh/pillion/internal/cli/table"
 	"github.com/pillion-mesh/pillion/internal/inject"
 )
 
 // Write prints the check as people read it.
 func (c *InjectionCheck) Write(w io.Writer) error {
 	fmt.Fprintf(w, "%s\n\n", c.Object)
-	var table [][]string
+	var rows [][]string
 	for _, r := range c.Webhooks {
-		table = append(table, []string{r.Webhook, r.Revision, mark(r.Matches), r.Reason})
+		rows = append(rows, []string{r.Webhook, r.Revision, mark(r.Matches), r.Reason})
 	}
-	if err := writeTable(w, []string{"WEBHOOK", "REVISION", "INJECTED", "REASON"}, table); err != nil {
+	if err := table.Write(w, []string{"WEBHOOK", "REVISION", "INJECTED", "REASON"}, rows); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)

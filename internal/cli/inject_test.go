@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
+	"github.com/pillion-mesh/pillion/internal/cli/table"
 	"github.com/pillion-mesh/pillion/internal/inject/injecttest"
 	"github.com/pillion-mesh/pillion/templates"
 )
@@ -119,7 +120,7 @@ func TestOfflineSetRefusesTwoOwnersOfAName(t *testing.T) {
 func TestTableIsNeverCut(t *testing.T) {
 	var out bytes.Buffer
 	long := strings.Repeat("x", 300)
-	if err := writeTable(&out, []string{"A", "B"}, [][]string{{long, "1"}, {"ü", "2"}}); err != nil {
+	if err := table.Write(&out, []string{"A", "B"}, [][]string{{long, "1"}, {"ü", "2"}}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")

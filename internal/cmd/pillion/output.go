@@ -16,8 +16,11 @@ func checkOutput(format string, known ...string) error {
 	if slices.Contains(known, format) {
 		return nil
 	}
-	last := len(known) - 1
-	return usageError("-o %q is unknown; want %s or %s", format, strings.Join(known[:last], ", "), known[last])
+	want := known[0]
+	if last := len(known) - 1; last > 0 {
+		want = strings.Join(known[:last], ", ") + " or " + known[last]
+	}
+	return usageError("-o %q is unknown; want %s", format, want)
 }
 
 // writeResult prints a value as json or yaml.

@@ -25,6 +25,7 @@ func commands(streams genericiooptions.IOStreams) []*cobra.Command {
 		newCheckInject(streams),
 		newWebhooks(streams),
 		newCerts(streams),
+		newProxyConfig(streams),
 		newOperator(streams, nil),
 		newVersion(streams),
 	}

@@ -1,17 +1,16 @@
-package cli
+// Package table prints rows under headings, as people and their scripts read them.
+package table
 
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// writeTable prints rows under headings with at least five spaces between columns, never cut: people grep, awk and cut
+// Write prints rows under headings with at least five spaces between columns, never cut: people grep, awk and cut
 // these.
-func writeTable(w io.Writer, headings []string, rows [][]string) error {
+func Write(w io.Writer, headings []string, rows [][]string) error {
 	widths := make([]int, len(headings))
 	for _, row := range append([][]string{headings}, rows...) {
 		for i, cell := range row {
@@ -32,5 +31,3 @@ func writeTable(w io.Writer, headings []string, rows [][]string) error {
 	}
 	return nil
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,254 @@
+package pillion
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/pillion-mesh/pillion/internal/cli/proxyconfig"
+)
+
+// proxyConfig is what the subcommands of proxy-config share.
+type proxyConfig struct {
+	streams genericiooptions.IOStreams
+	source  proxySource
+	output  string
+}
+
+func newProxyConfig(streams genericiooptions.IOStreams) *cobra.Command {
+	p := &proxyConfig{streams: streams, source: newProxySource(streams.In)}
+	cmd := &cobra.Command{
+		Use:     "proxy-config",
+		Aliases: []string{"pc"},
+		Short:   "Show what a proxy is configured with, from a pod or a file",
+		Long: `Show the configuration a proxy works by: its listeners, routes, clusters, endpoints, secrets, bootstrap and log levels,
+with istioctl's headings and filters. A connection is followed with them in this order: listener by the address it was
+going to, route, cluster, endpoint; and at the other end the listener of port 15006.
+
+It reads the proxy's admin API by a port-forward, which needs the permission to create pods/portforward. With -f it
+reads a file that holds the answer of /config_dump instead, ours or Envoy's, and needs no cluster.`,
+		Example: `  # which listener takes connections to port 9999, and where they go from there
+  pillion proxy-config listener deploy/front -n shop --port 9999
+  pillion pc route front-7c9f.shop --name 9999
+  pillion pc cluster front-7c9f.shop --fqdn bill-service -o json
+  pillion pc endpoint front-7c9f.shop --cluster 'outbound|9999|v1|bill-service.shop.svc.cluster.local'
+
+  # from a file
+  kubectl exec front-7c9f -c istio-proxy -- pillion-sidecar request GET /config_dump > dump.json
+  pillion pc all -f dump.json`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(p.listener(), p.route(), p.cluster(), p.endpoint(), p.eds(), p.secret(), p.bootstrap(), p.ecds(), p.all(), p.log())
+	for _, sub := range cmd.Commands() {
+		p.source.addFlags(sub.Flags())
+	}
+	return cmd
+}
+
+// sub is a subcommand that shows something; show gets the pod or "".
+func (p *proxyConfig) sub(name, alias, short string, formats []string, show func(ctx context.Context, pod string) error) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: name + " [POD[.NAMESPACE] | TYPE/NAME]", Aliases: []string{alias, name + "s"}, Short: short, Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if given := len(args) + count(p.source.file != ""); given != 1 {
+				return usageError("%s wants one of: a pod or TYPE/NAME, or -f FILE; got %d\n  try: %s --help", cmd.CommandPath(), given, cmd.CommandPath())
+			}
+			if err := checkOutput(output, formats...); err != nil {
+				return err
+			}
+			p.output = output
+			return show(cmd.Context(), append(args, "")[0])
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", formats[0], strings.Join(formats, ", "))
+	return cmd
+}
+
+var tableFormats = []string{"table", "json", "yaml"}
+
+// dumped is a subcommand of what /config_dump has; query is behind its path.
+func (p *proxyConfig) dumped(name, alias, short, query string, formats []string, write func(*proxyconfig.Dump) error) *cobra.Command {
+	return p.sub(name, alias, short, formats, func(ctx context.Context, pod string) error {
+		dump, err := p.dump(ctx, pod, query)
+		if err != nil {
+			return err
+		}
+		return write(dump)
+	})
+}
+
+func (p *proxyConfig) dump(ctx context.Context, pod, query string) (*proxyconfig.Dump, error) {
+	data, err := p.source.read(ctx, pod, "/config_dump"+query)
+	if err != nil {
+		return nil, err
+	}
+	dump, err := proxyconfig.ParseDump(data)
+	if err != nil {
+		return nil, inputError(err)
+	}
+	return dump, nil
+}
+
+func (p *proxyConfig) out() io.Writer { return p.streams.Out }
+
+func (p *proxyConfig) listener() *cobra.Command {
+	var f proxyconfig.ListenerFilter
+	verbose := true
+	cmd := p.dumped("listener", "l", "Listeners: which connections are taken, and where they go", "", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteListeners(p.out(), f, !verbose, p.output)
+	})
+	cmd.Flags().StringVar(&f.Address, "address", "", "only listeners with this address")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only listeners of this port")
+	cmd.Flags().StringVar(&f.Type, "type", "", "only listeners of this type: HTTP, TCP or HTTP+TCP")
+	cmd.Flags().BoolVar(&verbose, "verbose", true, "filter chains and destinations; false: the type alone")
+	return cmd
+}
+
+func (p *proxyConfig) route() *cobra.Command {
+	f := proxyconfig.RouteFilter{Hosted: true}
+	cmd := p.dumped("route", "r", "Routes: which requests go to which cluster", "", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteRoutes(p.out(), p.streams.ErrOut, f, p.output)
+	})
+	cmd.Flags().StringVar(&f.Name, "name", "", "only the route table of this name")
+	cmd.Flags().StringVar(&f.Name, "route", "", "the same as --name")
+	cmd.Flags().BoolVar(&f.Hosted, "vhost-name", true, "the column VHOST NAME")
+	return cmd
+}
+
+func (p *proxyConfig) cluster() *cobra.Command {
+	var f proxyconfig.ClusterFilter
+	cmd := p.dumped("cluster", "c", "Clusters: groups of hosts, and how they're reached", "", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteClusters(p.out(), f, p.output)
+	})
+	cmd.Flags().StringVar(&f.FQDN, "fqdn", "", "only clusters with this in their names, such as a host or inbound|80||")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only clusters of this port")
+	cmd.Flags().StringVar(&f.Subset, "subset", "", "only clusters of this subset")
+	cmd.Flags().StringVar(&f.Direction, "direction", "", "only clusters of this direction: inbound or outbound")
+	return cmd
+}
+
+func addEndpointFlags(cmd *cobra.Command, f *proxyconfig.EndpointFilter) {
+	cmd.Flags().StringVar(&f.Address, "address", "", "only hosts with this address")
+	cmd.Flags().IntVar(&f.Port, "port", 0, "only hosts of this port")
+	cmd.Flags().StringVar(&f.Cluster, "cluster", "", "only hosts of the cluster with this name")
+	cmd.Flags().StringVar(&f.Status, "status", "", "only hosts of this status: healthy, unhealthy, draining or degraded")
+}
+
+func (p *proxyConfig) endpoint() *cobra.Command {
+	var f proxyconfig.EndpointFilter
+	cmd := p.sub("endpoint", "ep", "Endpoints: the hosts of clusters, and how the proxy finds them", tableFormats, func(ctx context.Context, pod string) error {
+		clusters, err := p.clusters(ctx, pod)
+		if err != nil {
+			return err
+		}
+		return proxyconfig.WriteEndpoints(p.out(), clusters, f, p.output)
+	})
+	cmd.Long = "Show the hosts of clusters as the proxy sees them at this moment. With -f the file holds the answer of\n/clusters?format=json."
+	addEndpointFlags(cmd, &f)
+	return cmd
+}
+
+func (p *proxyConfig) clusters(ctx context.Context, pod string) (*adminv3.Clusters, error) {
+	data, err := p.source.read(ctx, pod, "/clusters?format=json")
+	if err != nil {
+		return nil, err
+	}
+	clusters, err := proxyconfig.ParseClusters(data)
+	if err != nil {
+		return nil, inputError(err)
+	}
+	return clusters, nil
+}
+
+func (p *proxyConfig) eds() *cobra.Command {
+	var f proxyconfig.EndpointFilter
+	cmd := p.dumped("eds", "eds-endpoint", "Endpoints as the control plane sent them, with their places", "?include_eds", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteEDS(p.out(), f, p.output)
+	})
+	addEndpointFlags(cmd, &f)
+	return cmd
+}
+
+func (p *proxyConfig) secret() *cobra.Command {
+	return p.dumped("secret", "s", "Certificates and what peers are verified against; never keys", "", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteSecrets(p.out(), time.Now(), p.output)
+	})
+}
+
+func (p *proxyConfig) bootstrap() *cobra.Command {
+	return p.dumped("bootstrap", "b", "What the proxy was started with; -o short: its versions", "", []string{"json", "yaml", "short"}, func(d *proxyconfig.Dump) error {
+		return d.WriteBootstrap(p.out(), p.output)
+	})
+}
+
+func (p *proxyConfig) ecds() *cobra.Command {
+	return p.dumped("ecds", "ec", "Filters that came by resources of their own", "", tableFormats, func(d *proxyconfig.Dump) error {
+		return d.WriteECDS(p.out(), p.output)
+	})
+}
+
+func (p *proxyConfig) all() *cobra.Command {
+	headed := false
+	cmd := p.sub("all", "a", "Every table; with -f all but the endpoints", []string{"table"}, func(ctx context.Context, pod string) error {
+		dump, err := p.dump(ctx, pod, "")
+		if err != nil {
+			return err
+		}
+		clusters := &adminv3.Clusters{}
+		if pod != "" {
+			if clusters, err = p.clusters(ctx, pod); err != nil {
+				return err
+			}
+		}
+		return dump.WriteAll(p.out(), p.streams.ErrOut, clusters, time.Now(), headed)
+	})
+	cmd.Flags().BoolVar(&headed, "with-headers", false, "a line with its name above each table")
+	return cmd
+}
+
+// defaultLevel is what istioctl resets loggers to.
+const defaultLevel = "warning"
+
+func (p *proxyConfig) log() *cobra.Command {
+	var level string
+	var reset bool
+	cmd := p.sub("log", "o", "Log levels of the proxy; --level changes them", []string{"text"}, func(ctx context.Context, pod string) error {
+		path := "/logging"
+		switch {
+		case pod == "":
+			return usageError("log wants a pod: levels aren't in a dump")
+		case reset && level != "":
+			return usageError("--reset and --level exclude each other")
+		case reset:
+			level = defaultLevel
+		}
+		if level != "" {
+			query, err := proxyconfig.LevelQuery(level)
+			if err != nil {
+				return usageError("%w", err)
+			}
+			path += "?" + query
+		}
+		answer, err := p.source.post(ctx, pod, path)
+		if err != nil {
+			return err
+		}
+		_, err = p.out().Write(answer)
+		return err
+	})
+	cmd.Flags().StringVar(&level, "level", "", "new levels, for all loggers or as LOGGER:LEVEL,…; trace, debug, info, warning, error, critical or off")
+	cmd.Flags().BoolVarP(&reset, "reset", "r", false, "set all loggers back to "+defaultLevel)
+	return cmd
+}
