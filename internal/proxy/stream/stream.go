@@ -112,6 +112,7 @@ type Exchange struct {
 	RequestTrailers, ResponseTrailers Fields
 
 	// What was chosen.
+	Table       *config.RouteTable // that the virtual host is of
 	VirtualHost *config.VirtualHost
 	Route       *config.Route // nil: none matched
 	Cluster     *config.Cluster

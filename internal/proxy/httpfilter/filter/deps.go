@@ -1,0 +1,151 @@
+package filter
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+)
+
+// Deps is the outside world of filters. Fields may be nil: WithDefaults says what stands for them.
+type Deps struct {
+	Now    func() time.Time
+	Random func() uint64
+	// Sleep waits for d, or until ctx ends: then it returns its error.
+	Sleep func(ctx context.Context, d time.Duration) error
+	// Runtime gives a runtime key's value in parts of a million; not ok: it isn't set.
+	Runtime func(key string) (perMillion uint32, ok bool)
+	// Call sends an HTTP request to a cluster and reads the whole answer. ctx has the deadline.
+	Call func(ctx context.Context, c *Call) (*Answer, error)
+	// Check asks an external authorization service over gRPC.
+	Check func(ctx context.Context, c *Check) (*Verdict, error)
+	// Body reads up to most bytes of x's request body and keeps them for the upstream; whole tells that this is all of
+	// it. ctx is the one given to Request.
+	Body func(ctx context.Context, x *stream.Exchange, most int) (body []byte, whole bool, err error)
+	// Go runs a function that ends soon in a goroutine whose owner waits for it at the end.
+	Go func(func())
+	// Counter returns a function that counts one more of a statistic below `http.<prefix>.`. It is asked when a filter
+	// is made, not for each request.
+	Counter func(name string) func()
+	// Self is this proxy's own workload, for peer metadata.
+	Self Self
+}
+
+// Self is what this proxy tells its peers of itself, and its node's service cluster.
+type Self struct {
+	stream.Peer
+	NodeID  string // sidecar~IP~NAME.NAMESPACE~DOMAIN
+	Name    string // of the pod
+	Owner   string // kubernetes://apis/apps/v1/namespaces/NS/deployments/NAME
+	Service string // node.cluster
+}
+
+// Call is an HTTP request to a cluster.
+type Call struct {
+	Cluster               string
+	Method, Host, Path    string
+	Fields                []stream.Field
+	Body                  []byte
+	MostAnswer            int // bytes of the answer's body, more is an error; 0: 1 MiB
+	Timeout               time.Duration
+	OriginalPeer, Purpose string // for logs: who asks (jwt, ext_authz)
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status int
+	Fields stream.Fields
+	Body   []byte
+}
+
+// Check is an ext_authz question over gRPC. X is the request as it stands.
+type Check struct {
+	Config  *config.ExtAuthz
+	X       *stream.Exchange
+	Body    []byte
+	Partial bool // the body went on
+}
+
+// Verdict is the answer to a Check.
+type Verdict struct {
+	Allowed bool
+	// Of a request that may pass: fields to set, to append, to remove; fields of the answer to it.
+	Set, Append []stream.Field
+	Remove      []string
+	Response    []stream.Field
+	// Of a denial: 0 means 403.
+	Status   int
+	Body     string
+	Fields   []stream.Field
+	Metadata map[string]any
+}
+
+// ErrNotConnected is what Call, Check and Body return unless they are set.
+var ErrNotConnected = errors.New("this proxy has no way out for filters")
+
+// WithDefaults sets what is nil: the system's clock and chance, plain goroutines, no counters, and a world outside that
+// never answers.
+func (d Deps) WithDefaults() Deps {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Random == nil {
+		d.Random = rand.Uint64
+	}
+	if d.Sleep == nil {
+		d.Sleep = sleep
+	}
+	if d.Go == nil {
+		d.Go = func(f func()) { go f() }
+	}
+	if d.Counter == nil {
+		d.Counter = func(string) func() { return func() {} }
+	}
+	return d.disconnected()
+}
+
+func (d Deps) disconnected() Deps {
+	if d.Call == nil {
+		d.Call = func(context.Context, *Call) (*Answer, error) { return nil, ErrNotConnected }
+	}
+	if d.Check == nil {
+		d.Check = func(context.Context, *Check) (*Verdict, error) { return nil, ErrNotConnected }
+	}
+	if d.Body == nil {
+		d.Body = func(context.Context, *stream.Exchange, int) ([]byte, bool, error) { return nil, false, ErrNotConnected }
+	}
+	return d
+}
+
+// Takes reports whether chance falls into a fraction of requests; nil is none of them.
+func (d *Deps) Takes(f *config.Fraction) bool {
+	if f == nil {
+		return false
+	}
+	part := f.PerMillion
+	if d.Runtime != nil && f.Key != "" {
+		if value, ok := d.Runtime(f.Key); ok {
+			part = value
+		}
+	}
+	return d.Chance(part)
+}
+
+// Chance reports true perMillion times of a million.
+func (d *Deps) Chance(perMillion uint32) bool {
+	return perMillion >= 1_000_000 || perMillion > 0 && d.Random()%1_000_000 < uint64(perMillion)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
