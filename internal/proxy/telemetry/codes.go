@@ -12,8 +12,8 @@ const (
 
 // responses counts answers by their status, one by one and by class.
 type responses struct {
-	classes   [5]Counter // 1xx … 5xx
-	completed Counter
+	classes   [5]Counter `stat:"1xx,2xx,3xx,4xx,5xx"`
+	completed Counter    `stat:"completed"`
 	pages     [codePages]atomic.Pointer[[codePage]Counter]
 }
 
@@ -37,7 +37,7 @@ func (r *responses) code(i int) *Counter {
 	return &page.Load()[i%codePage]
 }
 
-// eachCode calls f for each counter of a code that exists.
+// eachCode calls f with each code that was counted.
 func (r *responses) eachCode(f func(status int, c *Counter)) {
 	for p := range r.pages {
 		page := r.pages[p].Load()
@@ -45,7 +45,9 @@ func (r *responses) eachCode(f func(status int, c *Counter)) {
 			continue
 		}
 		for i := range page {
-			f(firstCode+p*codePage+i, &page[i])
+			if page[i].Load() > 0 {
+				f(firstCode+p*codePage+i, &page[i])
+			}
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package telemetry
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // bounds are the upper ends of Envoy's default buckets, in milliseconds or bytes.
 var bounds = [...]float64{0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000}
@@ -48,4 +51,38 @@ func (d *distribution) count() (n uint64) {
 		n += c
 	}
 	return n
+}
+
+// quantiles are the ones Envoy tells.
+var quantiles = [...]float64{0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1}
+
+// quantile estimates the value below which that share lies, on a straight line within a bucket. It is NaN if nothing was
+// recorded. What lies above the last bound counts as the last bound.
+func (d *distribution) quantile(share float64) float64 {
+	total := d.count()
+	if total == 0 {
+		return math.NaN()
+	}
+	want, below := share*float64(total), 0.0
+	for i, n := range d.buckets {
+		if n == 0 {
+			continue
+		}
+		if below+float64(n) >= want {
+			low, high := bucketEnds(i)
+			return low + (high-low)*max(want-below, 0)/float64(n)
+		}
+		below += float64(n)
+	}
+	return bounds[len(bounds)-1]
+}
+
+func bucketEnds(i int) (low, high float64) {
+	if i > 0 {
+		low = bounds[i-1]
+	}
+	if i == len(bounds) {
+		return low, low
+	}
+	return low, bounds[i]
 }

@@ -26,6 +26,7 @@ type istioKey struct {
 	grpc        int // -1: none
 	flags       stream.Flags
 	security    string
+	other       bool // all that found no room
 	overrides   *overrides
 	extra       string // values of the overrides' labels, each ended by a zero byte
 }
@@ -111,9 +112,9 @@ func (k istioKey) owned() istioKey {
 
 func cloned(text string) string { return strings.Clone(text) }
 
-// labels returns the label pairs in Istio's order; what is empty is unknown.
-func (k *istioKey) labels() []string {
-	pairs := append(make([]string, 0, maxPairs), "reporter", reporterOf(k.inbound))
+// labels returns the label pairs of a metric in Istio's order; what is empty is unknown.
+func (k *istioKey) labels(metric string) []string {
+	pairs := append(make([]string, 0, maxPairs), "reporter", k.reporter())
 	pairs = k.source.labels(pairs, "source_")
 	pairs = k.destination.labels(pairs, "destination_")
 	pairs = append(pairs,
@@ -122,7 +123,7 @@ func (k *istioKey) labels() []string {
 		"destination_service_namespace", k.service.Namespace,
 		"request_protocol", k.protocol.String())
 	if k.protocol != protocolTCP {
-		pairs = append(pairs, "response_code", strconv.Itoa(k.code))
+		pairs = append(pairs, "response_code", codeLabel(k.code))
 	}
 	pairs = append(pairs, "response_flags", k.flags.String(), "connection_security_policy", k.security)
 	for i := 1; i < len(pairs); i += 2 {
@@ -131,7 +132,15 @@ func (k *istioKey) labels() []string {
 	if k.protocol != protocolTCP {
 		pairs = append(pairs, "grpc_response_status", grpcLabel(k.grpc)) // empty where it isn't gRPC, as Istio has it
 	}
-	return pairs
+	return k.overrides.apply(pairs, metric, k.extra)
+}
+
+// codeLabel is empty, and unknown therefore, where no code is known.
+func codeLabel(code int) string {
+	if code < 0 {
+		return ""
+	}
+	return strconv.Itoa(code)
 }
 
 // maxPairs is room for the usual labels and a few more.
@@ -144,8 +153,12 @@ func grpcLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-func reporterOf(inbound bool) string {
-	if inbound {
+// reporter is unknown of what found no room.
+func (k *istioKey) reporter() string {
+	if k.other {
+		return unknown
+	}
+	if k.inbound {
 		return config.Inbound.Reporter()
 	}
 	return config.Outbound.Reporter()

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"sync"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -79,16 +78,8 @@ func (s *istioSeries) other(p protocol) *IstioSeries {
 		s.overflow = map[protocol]*IstioSeries{}
 	}
 	if s.overflow[p] == nil {
-		key := istioKey{protocol: p, code: -1, grpc: -1}
+		key := istioKey{protocol: p, code: -1, grpc: -1, other: true}
 		s.overflow[p] = &IstioSeries{key: key, shards: newShards[istioShard]()}
 	}
 	return s.overflow[p]
 }
-
-// overrides is PluginConfig.metrics: labels added, replaced or removed.
-type overrides struct{}
-
-func (s *istioSeries) intern([]config.MetricOverride) *overrides { return nil }
-
-func (o *overrides) values(*stream.Exchange, string) string { return "" }
-func (o *overrides) clear(*istioKey)                        {}

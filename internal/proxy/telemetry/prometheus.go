@@ -3,115 +3,222 @@ package telemetry
 import (
 	"bytes"
 	"cmp"
-	"runtime"
-	"runtime/metrics"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/pillion-mesh/pillion/internal/ops/exposition"
 )
 
-// Text returns all metrics in Prometheus's text format. Names and labels are the ones users of Envoy and Istio have in
-// their dashboards. started is when the process began to serve.
+// Text returns all metrics in Prometheus's text format. started is when the process began to serve.
 func (s *Store) Text(started, now time.Time, live bool) []byte {
+	state := Draining
+	if live {
+		state = Live
+	}
 	var b bytes.Buffer
-	w := exposition.NewWriter(&b)
-	s.writeServer(w, started, now, live)
-	writeFamilies(w, s, s.listeners, listenerFamilies, "listener_address")
-	writeFamilies(w, s, s.clusters, clusterFamilies, "cluster_name")
-	writeFamilies(w, s, s.prefixes, prefixFamilies, "tcp_prefix")
-	s.writeSeries(w)
+	_ = s.Prometheus(&b, Process{State: state, Uptime: now.Sub(started)}, Query{}) // a buffer takes everything
 	return b.Bytes()
 }
 
-// family is one metric of every object of type T.
-type family[T any] struct {
-	name, kind string
-	value      func(*T) float64
+// Prometheus writes metrics in Prometheus's text format, some at a time. Names and labels are the ones users of Envoy
+// and Istio have in their dashboards.
+func (s *Store) Prometheus(w io.Writer, p Process, query Query) error {
+	q, out := s.selection(query), newPromWriter(w)
+	s.writeNamed(out, &q, append(s.process(p), s.named()...))
+	for _, c := range [...]*class{serverClass, listenerClass, httpClass, clusterClass, tcpClass} {
+		out.writeClass(&q, c, s.views(c))
+	}
+	s.writeOldSeries(out)
+	s.istio.write(out, &q)
+	out.family("istio_build", gaugeKind)
+	out.sample("istio_build", pairsText("component", "proxy", "tag", s.Labels.Build), 1)
+	return out.flush()
 }
 
-func writeFamilies[T any](w *exposition.Writer, s *Store, in map[string]*T, families []family[T], label string) {
-	names, objects := snapshot(s, in, cmp.Compare[string])
-	for _, f := range families {
-		w.Family(f.name, f.kind, "")
-		for i, name := range names {
-			w.Sample(f.name, f.value(objects[i]), label, name)
+// member is a place, or all response codes, within a family.
+type member struct {
+	place *place // nil: the codes
+	tags  string // label text before the object's, with its comma
+}
+
+// family is one metric of a class.
+type family struct {
+	name    string
+	kind    kind
+	members []member
+}
+
+// families groups a class's places by what Prometheus calls them.
+func (c *class) families() []family {
+	var list []family
+	find := map[string]int{}
+	add := func(name string, k kind, m member) {
+		i, ok := find[name]
+		if !ok {
+			i = len(list)
+			find[name] = i
+			list = append(list, family{name: name, kind: k})
+		}
+		list[i].members = append(list[i].members, m)
+	}
+	for i := range c.places {
+		p := &c.places[i]
+		name, tags := c.tagged(p.name)
+		add(name, p.kind, member{p, tags})
+	}
+	if c == clusterClass {
+		add(c.family+"upstream_rq", counterKind, member{})
+	}
+	slices.SortStableFunc(list, func(a, b family) int { return cmp.Compare(a.kind, b.kind) })
+	return list
+}
+
+// tagged returns a statistic's name in Prometheus and the labels made of its parts, as the tags of Istio's bootstrap
+// make them.
+func (c *class) tagged(name string) (family, tags string) {
+	name, tags = takeTags(name)
+	return c.family + sanitize(name), tags
+}
+
+func takeTags(name string) (rest, tags string) {
+	if before, ok := strings.CutSuffix(name, "xx"); ok && strings.Contains(before, "_rq_") {
+		at := strings.LastIndex(name, "_rq_") + len("_rq")
+		return name[:at], `response_code_class="` + name[at+1:] + `",`
+	}
+	for _, result := range [...]string{"allowed", "denied"} {
+		if before, ok := strings.CutSuffix(name, "rbac."+result); ok {
+			return before + "rbac", `authz_enforce_result="` + result + `",`
+		}
+		if before, ok := strings.CutSuffix(name, "rbac.shadow_"+result); ok {
+			return before + "rbac_shadow", `authz_dry_run_result="` + result + `",`
+		}
+	}
+	return name, ""
+}
+
+func sanitize(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// writeClass writes all families of a class.
+func (o *promWriter) writeClass(q *selection, c *class, views []view) {
+	labels, blocks := make([]string, len(views)), make([][]string, len(views))
+	for i := range views {
+		if c.label != "" {
+			labels[i] = pairsText(c.label, views[i].label())
+		}
+		blocks[i] = views[i].usedBlocks()
+	}
+	for _, f := range c.families() {
+		o.lazyFamily(f.name, f.kind)
+		for i := range views {
+			for _, m := range f.members {
+				o.member(q, &f, m, &views[i], labels[i], blocks[i])
+			}
 		}
 	}
 }
 
-func counted(c *Counter) float64 { return float64(c.Load()) }
-
-var listenerFamilies = []family[Listener]{
-	{"envoy_listener_downstream_cx_total", exposition.Counter, func(l *Listener) float64 { return counted(&l.CxTotal) }},
-	{"envoy_listener_downstream_cx_destroy", exposition.Counter, func(l *Listener) float64 { return counted(&l.CxDestroy) }},
-	{"envoy_listener_downstream_cx_active", exposition.Gauge, func(l *Listener) float64 { return float64(l.CxActive.Load()) }},
-	{"envoy_listener_downstream_global_cx_overflow", exposition.Counter, func(l *Listener) float64 { return counted(&l.CxOverflow) }},
-	{"envoy_listener_no_filter_chain_match", exposition.Counter, func(l *Listener) float64 { return counted(&l.NoFilterChain) }},
-	{"envoy_listener_pillion_no_original_dst", exposition.Counter, func(l *Listener) float64 { return counted(&l.NoOrigin) }},
+func (o *promWriter) member(q *selection, f *family, m member, v *view, labels string, blocks []string) {
+	switch {
+	case m.place == nil:
+		o.codes(q, f, v, labels)
+	case !q.takes(v, m.place, blocks):
+	case f.kind == histogramKind:
+		if d := v.distribution(m.place); d.count() > 0 { // empty ones would be half of the text
+			o.histogram(q, f.name, labels, &d)
+		}
+	default:
+		o.sample(f.name, m.tags+labels, v.value(m.place))
+	}
 }
 
-var clusterFamilies = []family[Cluster]{
-	{"envoy_cluster_upstream_cx_total", exposition.Counter, func(c *Cluster) float64 { return counted(&c.CxTotal) }},
-	{"envoy_cluster_upstream_cx_destroy", exposition.Counter, func(c *Cluster) float64 { return counted(&c.CxDestroy) }},
-	{"envoy_cluster_upstream_cx_active", exposition.Gauge, func(c *Cluster) float64 { return float64(c.CxActive.Load()) }},
-	{"envoy_cluster_upstream_cx_connect_fail", exposition.Counter, func(c *Cluster) float64 { return counted(&c.CxConnectFail) }},
-	{"envoy_cluster_upstream_cx_connect_timeout", exposition.Counter, func(c *Cluster) float64 { return counted(&c.CxConnectLimit) }},
-	{"envoy_cluster_upstream_cx_none_healthy", exposition.Counter, func(c *Cluster) float64 { return counted(&c.CxNoneHealthy) }},
-	{"envoy_cluster_upstream_cx_rx_bytes_total", exposition.Counter, func(c *Cluster) float64 { return counted(&c.RxBytes) }},
-	{"envoy_cluster_upstream_cx_tx_bytes_total", exposition.Counter, func(c *Cluster) float64 { return counted(&c.TxBytes) }},
+func (o *promWriter) codes(q *selection, f *family, v *view, labels string) {
+	if !q.takesKind(counterKind) {
+		return
+	}
+	for _, c := range v.codes {
+		code := strconv.Itoa(c.status)
+		if !q.byName() || q.takesName(v.full("upstream_rq_"+code)) {
+			o.sample(f.name, `response_code="`+code+`",`+labels, int64(c.count))
+		}
+	}
 }
 
-var prefixFamilies = []family[TCPPrefix]{
-	{"envoy_tcp_downstream_cx_total", exposition.Counter, func(p *TCPPrefix) float64 { return counted(&p.CxTotal) }},
-	{"envoy_tcp_downstream_cx_rx_bytes_total", exposition.Counter, func(p *TCPPrefix) float64 { return counted(&p.RxBytes) }},
-	{"envoy_tcp_downstream_cx_tx_bytes_total", exposition.Counter, func(p *TCPPrefix) float64 { return counted(&p.TxBytes) }},
-	{"envoy_tcp_idle_timeout", exposition.Counter, func(p *TCPPrefix) float64 { return counted(&p.IdleTimeout) }},
+// writeNamed writes statistics with names of their own: text readouts only if they're asked for.
+func (s *Store) writeNamed(o *promWriter, q *selection, all []named) {
+	type line struct {
+		family, labels string
+		named
+	}
+	var lines []line
+	for _, n := range all {
+		if !q.takesNamed(&n) || n.kind == textKind && !q.TextReadouts {
+			continue
+		}
+		family, labels := s.namedLabels(n.name)
+		if n.kind == textKind {
+			labels, n.kind = joinLabels(pairsText("text_value", n.text), labels), gaugeKind
+		}
+		lines = append(lines, line{family, labels, n})
+	}
+	slices.SortFunc(lines, func(a, b line) int {
+		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(a.labels, b.labels))
+	})
+	for i := range lines {
+		if i == 0 || lines[i-1].family != lines[i].family {
+			o.family(lines[i].family, lines[i].kind)
+		}
+		o.sample(lines[i].family, lines[i].labels, lines[i].value)
+	}
 }
 
-var seriesFamilies = []family[Series]{
-	{"istio_tcp_connections_opened_total", exposition.Counter, func(s *Series) float64 { return counted(&s.Opened) }},
-	{"istio_tcp_connections_closed_total", exposition.Counter, func(s *Series) float64 { return counted(&s.Closed) }},
-	{"istio_tcp_sent_bytes_total", exposition.Counter, func(s *Series) float64 { return counted(&s.Sent) }},
-	{"istio_tcp_received_bytes_total", exposition.Counter, func(s *Series) float64 { return counted(&s.Received) }},
+// namedLabels finds the stat prefix of a connection manager in a whole name: the rest is the metric, the prefix a label.
+func (s *Store) namedLabels(name string) (family, labels string) {
+	rest, ok := strings.CutPrefix(name, httpClass.prefix)
+	if ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for prefix := range s.https {
+			if below, ok := strings.CutPrefix(rest, prefix+"."); ok {
+				return httpClass.family + sanitize(below), pairsText(httpClass.label, strings.TrimSuffix(prefix, ";"))
+			}
+		}
+	}
+	return "envoy_" + sanitize(name), ""
 }
 
-func (s *Store) writeSeries(w *exposition.Writer) {
+func joinLabels(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "," + b
+}
+
+// writeOldSeries writes Istio's metrics of connections counted by cluster alone.
+func (s *Store) writeOldSeries(o *promWriter) {
 	keys, series := snapshot(s, s.series, seriesKey.compare)
-	for _, f := range seriesFamilies {
-		w.Family(f.name, f.kind, "")
+	if len(keys) == 0 {
+		return
+	}
+	for _, f := range []struct {
+		name string
+		of   func(*Series) *Counter
+	}{
+		{"istio_tcp_connections_opened_total", func(s *Series) *Counter { return &s.Opened }},
+		{"istio_tcp_connections_closed_total", func(s *Series) *Counter { return &s.Closed }},
+		{"istio_tcp_sent_bytes_total", func(s *Series) *Counter { return &s.Sent }},
+		{"istio_tcp_received_bytes_total", func(s *Series) *Counter { return &s.Received }},
+	} {
+		o.family(f.name, counterKind)
 		for i, key := range keys {
-			w.Sample(f.name, f.value(series[i]), key.labels(s.Labels)...)
+			o.sample(f.name, pairsText(key.labels(s.Labels)...), int64(f.of(series[i]).Load()))
 		}
 	}
-}
-
-func (s *Store) writeServer(w *exposition.Writer, started, now time.Time, live bool) {
-	state, alive := 1.0, 0.0 // Envoy: 0 LIVE, 1 DRAINING
-	if live {
-		state, alive = 0, 1
-	}
-	heap, mapped := memory()
-	w.Gauge("envoy_server_live", "", alive)
-	w.Gauge("envoy_server_state", "", state)
-	w.Gauge("envoy_server_uptime", "", now.Sub(started).Truncate(time.Second).Seconds())
-	w.Gauge("envoy_server_concurrency", "", float64(runtime.GOMAXPROCS(0)))
-	w.Gauge("envoy_server_memory_allocated", "", heap)
-	w.Gauge("envoy_server_memory_heap_size", "", mapped)
-	w.Gauge("envoy_server_hot_restart_epoch", "", float64(s.Epoch))
-	w.Gauge("envoy_server_total_connections", "", float64(s.Server.TotalConnections.Load()))
-	w.Counter("envoy_pillion_panic", "Connections closed because handling them panicked.", counted(&s.Server.Panics))
-	w.Counter("envoy_pillion_self_dial_refused", "Connections whose destination was a port of this sidecar.", counted(&s.Server.SelfDials))
-	w.Counter("envoy_pillion_accept_paused", "Pauses of 100 ms because the process had no file descriptor left.", counted(&s.Server.AcceptPauses))
-	w.Counter("envoy_pillion_access_log_dropped", "Access log lines dropped because the log could not be written.", counted(&s.Server.LogLinesDropped))
-	w.Counter("envoy_pillion_spliced_bytes_total", "Bytes moved between sockets inside the kernel.", counted(&s.Server.SplicedBytes))
-	w.Family("istio_build", exposition.Gauge, "")
-	w.Sample("istio_build", 1, "component", "proxy", "tag", s.Labels.Build)
-}
-
-// memory returns bytes of live heap objects and of memory the Go runtime holds. runtime/metrics doesn't stop the
-// world, as runtime.ReadMemStats would.
-func memory() (heap, mapped float64) {
-	samples := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return float64(samples[0].Value.Uint64()), float64(samples[1].Value.Uint64() - samples[2].Value.Uint64())
 }

@@ -20,39 +20,44 @@ type Counter = atomic.Uint64
 // Gauge goes up and down.
 type Gauge = atomic.Int64
 
-// Server are the counters of the process.
+// Server are the counters of the process. The tags are the whole names.
 type Server struct {
-	TotalConnections Gauge
-	Panics           Counter
-	SelfDials        Counter
-	AcceptPauses     Counter
-	LogLinesDropped  Counter
-	SplicedBytes     Counter
+	TotalConnections Gauge   `stat:"server.total_connections"`
+	Panics           Counter `stat:"pillion.panic"`             // connections closed because handling them panicked
+	SelfDials        Counter `stat:"pillion.self_dial_refused"` // their destination was a port of this sidecar
+	AcceptPauses     Counter `stat:"pillion.accept_paused"`     // of 100 ms, because no file descriptor was left
+	LogLinesDropped  Counter `stat:"pillion.access_log_dropped"`
+	SplicedBytes     Counter `stat:"pillion.spliced_bytes_total"` // moved between sockets inside the kernel
 }
 
-// Listener are the counters of one listener.
+// Listener are the counters of one listener. The tags are Envoy's names below `listener.ADDRESS.`.
 type Listener struct {
-	Address                 string // as Envoy writes it: 0.0.0.0_15001
-	CxTotal, CxDestroy      Counter
-	CxActive                Gauge
-	CxOverflow              Counter // refused because of the limit of connections
-	NoFilterChain, NoOrigin Counter
-	PreCxTimeout            Counter // listener filters took too long
-	PreCxActive             Gauge
-	FilterError, FilterGone Counter // downstream_listener_filter_error, …_remote_close
-	HandshakeTimeout        Counter // downstream_cx_transport_socket_connect_timeout
-	CxLengthMs              Histogram
-	TLS                     TLSStats
+	Address          string    // as Envoy writes it: 0.0.0.0_15001
+	CxTotal          Counter   `stat:"downstream_cx_total"`
+	CxDestroy        Counter   `stat:"downstream_cx_destroy"`
+	CxActive         Gauge     `stat:"downstream_cx_active"`
+	CxOverflow       Counter   `stat:"downstream_global_cx_overflow"` // refused because of the limit of connections
+	NoFilterChain    Counter   `stat:"no_filter_chain_match"`
+	NoOrigin         Counter   `stat:"pillion_no_original_dst"`
+	PreCxTimeout     Counter   `stat:"downstream_pre_cx_timeout"` // listener filters took too long
+	PreCxActive      Gauge     `stat:"downstream_pre_cx_active"`
+	FilterError      Counter   `stat:"downstream_listener_filter_error"`
+	FilterGone       Counter   `stat:"downstream_listener_filter_remote_close"`
+	HandshakeTimeout Counter   `stat:"downstream_cx_transport_socket_connect_timeout"`
+	CxLengthMs       Histogram `stat:"downstream_cx_length_ms"`
+	TLS              TLSStats  `stat:"ssl."`
 }
 
-// TCPPrefix are the counters of the TCP proxies with one stat prefix.
+// TCPPrefix are the counters of the TCP proxies with one stat prefix. The tags are Envoy's names below `tcp.PREFIX.`.
 type TCPPrefix struct {
 	Prefix                string
-	CxTotal, NoRoute      Counter
-	RxBytes, TxBytes      Counter // received from and sent to downstreams
-	IdleTimeout           Counter
-	MaxDuration           Counter // max_downstream_connection_duration
-	MetadataExchangeError Counter // pillion.mx.error
+	CxTotal               Counter `stat:"downstream_cx_total"`
+	NoRoute               Counter `stat:"downstream_cx_no_route"`
+	RxBytes               Counter `stat:"downstream_cx_rx_bytes_total"` // received from downstreams
+	TxBytes               Counter `stat:"downstream_cx_tx_bytes_total"`
+	IdleTimeout           Counter `stat:"idle_timeout"`
+	MaxDuration           Counter `stat:"max_downstream_connection_duration"`
+	MetadataExchangeError Counter `stat:"pillion_mx_error"`
 }
 
 // Store holds all counters of a process.
@@ -71,6 +76,7 @@ type Store struct {
 	texts     map[string]*atomic.Pointer[string]
 	series    map[seriesKey]*Series
 	istio     istioSeries
+	matcher   atomic.Pointer[Matcher]
 }
 
 // NewStore returns an empty store.
