@@ -32,7 +32,7 @@ func (c *changes) tell() {
 // follow passes a watcher's events on until end is called.
 func (c *changes) follow(w *fsnotify.Watcher) {
 	defer close(c.done)
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	for {
 		select {
 		case <-c.stop:
@@ -42,7 +42,10 @@ func (c *changes) follow(w *fsnotify.Watcher) {
 				return
 			}
 			c.tell()
-		case <-w.Errors: // an overflow: events were lost
+		case _, open := <-w.Errors: // an overflow: events were lost
+			if !open {
+				return
+			}
 			c.tell()
 		}
 	}

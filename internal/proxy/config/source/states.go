@@ -87,11 +87,10 @@ func (s *Source) Warming() (clusterCount, listenerCount int) {
 	return clusterCount, listenerCount
 }
 
-// Skipped, Degraded and Unknown count pillion.config.skipped, pillion.config.degraded, and protobuf fields that this
-// proxy doesn't know.
+// Skipped counts what is unknown and optional: pillion.config.skipped.
 func (s *Source) Skipped() uint64 { return s.notes.skipped.Load() }
 
-// Degraded counts what is accepted and does nothing.
+// Degraded counts what is accepted and does nothing: pillion.config.degraded.
 func (s *Source) Degraded() uint64 { return s.notes.degraded.Load() }
 
 // Unknown counts protobuf fields that this proxy doesn't know.
