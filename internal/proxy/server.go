@@ -20,6 +20,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/ops"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/format"
 	"github.com/pillion-mesh/pillion/internal/proxy/listener"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -70,7 +71,8 @@ type Server struct {
 	started  time.Time
 	runtime  atomic.Pointer[config.Runtime]
 	store    *telemetry.Store
-	log      *telemetry.AccessLog
+	logs     *telemetry.Logs
+	upstream *upstream.Manager
 	guard    *guard
 	tcp      *tcp.Proxy
 	acceptor *listener.Acceptor
@@ -85,23 +87,20 @@ type Server struct {
 // New returns a Server that is configured, and warm: there is nothing to wait for without a control plane.
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
-	format, err := telemetry.CompileFormat(telemetry.IstioFormat)
-	if err != nil {
-		return nil, err
-	}
+	o.Config.AccessLogs = []*config.AccessLog{{Name: "envoy.access_loggers.stdout", Format: &config.Format{Source: format.Istio}}}
 	s := &Server{opts: o, started: o.Now(), store: telemetry.NewStore(o.Epoch, o.Labels), fatal: make(chan error, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.runtime.Store(config.Static(o.Config))
-	s.log = telemetry.NewAccessLog(o.AccessLog, format, &s.store.Server.LogLinesDropped)
+	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped})
+	s.upstream = upstream.NewManager(upstream.Options{Store: s.store, OwnPorts: o.OwnPorts, LocalAddrs: o.LocalAddrs, Now: o.Now, Log: o.Log})
+	s.upstream.Apply(s.runtime.Load())
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
-	s.tcp = tcp.New(tcp.Options{Cluster: s.cluster, Dialer: upstream.NewDialer(o.OwnPorts, o.LocalAddrs), Store: s.store, Log: s.log, Now: o.Now, Guard: s.guard.run})
+	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run})
 	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, TCP: s.tcp.Serve, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
 	return s, nil
 }
-
-func (s *Server) cluster(name string) *config.Cluster { return s.runtime.Load().Cluster(name) }
 
 // Accept starts serving the sockets, by name. It returns an error without serving any if one is unknown.
 func (s *Server) Accept(sockets map[string]net.Listener) error {
@@ -183,6 +182,7 @@ func (s *Server) fail(err error) {
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
 	s.tcp.Close(ctx)
-	s.log.Close()
+	s.upstream.Close()
+	s.logs.Close()
 	s.loops.Wait()
 }

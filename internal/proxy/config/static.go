@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
@@ -19,6 +20,7 @@ type Settings struct {
 	ConnectTimeout            time.Duration // 0: 10s
 	IdleTimeout               time.Duration // 0: 1h; below zero: none
 	KeepClient                bool          // the application sees its client's address; wants TPROXY and NET_ADMIN
+	AccessLogs                []*AccessLog  // of all connections
 }
 
 func (s Settings) withDefaults() Settings {
@@ -48,16 +50,16 @@ func Static(s Settings) *Runtime {
 func outboundListener(s Settings) *Listener {
 	return &Listener{
 		Name: VirtualOutbound, Addresses: wildcard(s.OutboundPort), Bind: true, HandOff: true, Direction: Outbound,
-		Chains:  []*Chain{blackhole(ChainOutboundBlackhole, s.OutboundPort)},
-		Default: passthrough(ChainOutboundCatchAll, PassthroughCluster, s.IdleTimeout),
+		Chains:  []*Chain{blackhole(ChainOutboundBlackhole, s.OutboundPort, s)},
+		Default: passthrough(ChainOutboundCatchAll, PassthroughCluster, s),
 	}
 }
 
 func inboundListener(s Settings) *Listener {
 	return &Listener{
 		Name: VirtualInbound, Addresses: wildcard(s.InboundPort), Bind: true, Direction: Inbound,
-		Chains:  []*Chain{blackhole(ChainInboundBlackhole, s.InboundPort)},
-		Default: passthrough(ChainInboundCatchAll, InboundPassthroughCluster, s.IdleTimeout),
+		Chains:  []*Chain{blackhole(ChainInboundBlackhole, s.InboundPort, s)},
+		Default: passthrough(ChainInboundCatchAll, InboundPassthroughCluster, s),
 	}
 }
 
@@ -65,23 +67,29 @@ func wildcard(port uint16) []netip.AddrPort {
 	return []netip.AddrPort{netip.AddrPortFrom(netip.IPv4Unspecified(), port), netip.AddrPortFrom(netip.IPv6Unspecified(), port)}
 }
 
-func blackhole(name string, port uint16) *Chain {
-	return &Chain{Name: name, Match: ChainMatch{DestinationPort: port}, TCP: tcpTo(BlackHoleCluster, 0)}
+func blackhole(name string, port uint16, s Settings) *Chain {
+	return &Chain{Name: name, Match: ChainMatch{DestinationPort: port}, TCP: tcpTo(BlackHoleCluster, 0, s)}
 }
 
-func passthrough(name, cluster string, idle time.Duration) *Chain {
-	return &Chain{Name: name, TCP: tcpTo(cluster, idle)}
+func passthrough(name, cluster string, s Settings) *Chain {
+	return &Chain{Name: name, TCP: tcpTo(cluster, s.IdleTimeout, s)}
 }
 
-func tcpTo(cluster string, idle time.Duration) *TCPProxy {
-	return &TCPProxy{StatPrefix: cluster, Clusters: []WeightedCluster{{Name: cluster, Weight: 1}}, TotalWeight: 1, IdleTimeout: idle}
+func tcpTo(cluster string, idle time.Duration, s Settings) *TCPProxy {
+	return &TCPProxy{StatPrefix: cluster, Clusters: []WeightedCluster{{Name: cluster, Weight: 1}}, TotalWeight: 1, IdleTimeout: idle, AccessLogs: s.AccessLogs}
+}
+
+// unbounded is no circuit breaker: pass-through doesn't say no, the limit of connections does.
+var unbounded = [2]Breaker{
+	{Connections: math.MaxUint32, Pending: math.MaxUint32, Requests: math.MaxUint32, Retries: math.MaxUint32},
+	{Connections: math.MaxUint32, Pending: math.MaxUint32, Requests: math.MaxUint32, Retries: math.MaxUint32},
 }
 
 func staticClusters(s Settings) []*Cluster {
 	return []*Cluster{
-		{Name: PassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout},
+		{Name: PassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout, Breakers: unbounded},
 		{
-			Name: InboundPassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout,
+			Name: InboundPassthroughCluster, Kind: OriginalDst, ConnectTimeout: s.ConnectTimeout, Breakers: unbounded,
 			SourceV4: netip.MustParseAddr(istio.PassthroughV4), SourceV6: netip.MustParseAddr(istio.PassthroughV6),
 			KeepClient: s.KeepClient,
 		},

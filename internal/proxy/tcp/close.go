@@ -70,6 +70,6 @@ func (s *session) quiet() bool {
 
 func (f *flow) quiet() bool {
 	waiting := 0
-	_ = f.srcRaw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) // fails if it is closed
+	_ = f.src.raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) // fails if it is closed
 	return waiting == 0 && f.passed.Load() == f.moved.Load()
 }

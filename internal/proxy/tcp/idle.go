@@ -30,8 +30,13 @@ func (p *Proxy) sweep() {
 
 func (p *Proxy) sweepOnce(now time.Time) {
 	for _, s := range p.due(now) {
-		if s.idleFor(now) >= s.conn.Chain.TCP.IdleTimeout {
-			s.prefix.IdleTimeout.Add(1)
+		limits := s.plan.tcp
+		switch {
+		case limits.MaxDuration > 0 && now.Sub(s.conn.Start) >= limits.MaxDuration:
+			s.plan.prefix.MaxDuration.Add(1)
+			s.shut("max_downstream_connection_duration", stream.DurationTimeout)
+		case limits.IdleTimeout > 0 && s.idleFor(now) >= limits.IdleTimeout:
+			s.plan.prefix.IdleTimeout.Add(1)
 			s.shut("tcp_session_idle_timeout", stream.IdleTimeout)
 		}
 	}
@@ -42,13 +47,22 @@ func (p *Proxy) due(now time.Time) (due []*session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for s := range p.sessions {
-		idle := s.conn.Chain.TCP.IdleTimeout
-		if idle > 0 && !now.Before(s.nextLook) {
-			s.nextLook = now.Add(idle / looksPerIdle)
+		if wait, limited := s.plan.look(); limited && !now.Before(s.nextLook) {
+			s.nextLook = now.Add(wait)
 			due = append(due, s)
 		}
 	}
 	return due
+}
+
+// look returns how long a look at a connection lasts, and whether there is anything to look at.
+func (p *plan) look() (wait time.Duration, limited bool) {
+	for _, limit := range []time.Duration{p.tcp.IdleTimeout, p.tcp.MaxDuration} {
+		if limit > 0 && (!limited || limit < wait) {
+			wait, limited = limit, true
+		}
+	}
+	return wait / looksPerIdle, limited
 }
 
 // idleFor returns for how long the session is known to have moved nothing.

@@ -2,14 +2,13 @@ package tcp
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 )
 
 // pair is the two flows between a downstream and an upstream connection.
 type pair struct {
-	down, up       *net.TCPConn
+	down, up       *side
 	request, reply *flow // down → up, up → down
 
 	open  atomic.Int32 // flows that have not seen their end of data
@@ -17,18 +16,14 @@ type pair struct {
 	cause error // why the pair ended, nil after both ends of data; written once before the connections are closed
 }
 
-func newPair(down, up *net.TCPConn, spliced *atomic.Uint64, pipes *pipePool) (*pair, error) {
-	request, err := newFlow(down, up, spliced, pipes)
-	if err != nil {
-		return nil, err
+func newPair(down, up *side, spliced *atomic.Uint64, pipes *pipePool) *pair {
+	p := &pair{
+		down: down, up: up,
+		request: &flow{src: down, dst: up, spliced: spliced, pipes: pipes},
+		reply:   &flow{src: up, dst: down, spliced: spliced, pipes: pipes},
 	}
-	reply, err := newFlow(up, down, spliced, pipes)
-	if err != nil {
-		return nil, err
-	}
-	p := &pair{down: down, up: up, request: request, reply: reply}
 	p.open.Store(2)
-	return p, nil
+	return p
 }
 
 // run relays until both directions have ended or one connection is reset, then closes both. guard runs each direction
@@ -67,7 +62,7 @@ var errPanic = errors.New("panic")
 
 // endOfData closes dst's write side after src has ended, and watches src while the other direction goes on.
 func (p *pair) endOfData(f *flow) error {
-	if err := f.dst.CloseWrite(); err != nil {
+	if err := f.dst.closeWrite(); err != nil {
 		return &errReset{f.dst, err}
 	}
 	if p.open.Add(-1) == 0 {
@@ -83,15 +78,15 @@ func (p *pair) end(cause error) {
 		p.cause = cause
 		var reset *errReset
 		if errors.As(cause, &reset) {
-			_ = p.other(reset.conn).SetLinger(0)
+			p.other(reset.side).abort()
 		}
-		_ = p.down.Close()
-		_ = p.up.Close()
+		_ = p.down.closer.Close()
+		_ = p.up.closer.Close()
 	})
 }
 
-func (p *pair) other(conn *net.TCPConn) *net.TCPConn {
-	if conn == p.down {
+func (p *pair) other(s *side) *side {
+	if s == p.down {
 		return p.up
 	}
 	return p.down

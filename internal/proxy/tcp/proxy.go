@@ -1,14 +1,13 @@
 // Package tcp forwards connections as bytes. A downstream connection with its chain comes in; an upstream connection,
-// counters and one access log line come out. Proxy.Serve is one connection's life: read proxy.go first, then pair.go
-// (two directions and how they end), relay.go (one direction), splice.go (the same inside the kernel), idle.go.
+// counters and access log lines come out. Proxy.Serve is one connection's life: read proxy.go first, then plan.go (what
+// the connections of a chain share), gate.go (filters that let in), connect.go (cluster and host), greet.go (metadata
+// exchange), pair.go (two directions and how they end) over side.go, relay.go (one direction), splice.go (the same
+// inside the kernel), idle.go.
 package tcp
 
 import (
 	"context"
-	"errors"
 	"net"
-	"net/netip"
-	"os"
 	"sync"
 	"time"
 
@@ -18,29 +17,26 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
-// Dialer opens upstream connections; *upstream.Dialer is one.
-type Dialer interface {
-	Dial(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error)
-}
-
-// Logger takes finished connections; *telemetry.AccessLog is one.
-type Logger interface{ Log(*telemetry.Entry) }
-
 // Options are what a Proxy needs.
 type Options struct {
-	Dialer Dialer
-	// Cluster returns a cluster of the present configuration, nil if there is none of that name.
-	Cluster func(name string) *config.Cluster
-	Store   *telemetry.Store
-	Log     Logger
-	Now     func() time.Time
+	Upstream *upstream.Manager
+	Store    *telemetry.Store
+	Logs     *telemetry.Logs // nil: nothing is logged
+	Now      func() time.Time
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
+	// RBAC compiles the rules of a network filter. What it returns tells whether a connection is let in, and if not the
+	// termination details. nil: a chain with RBAC lets nobody in.
+	RBAC func(*config.RBAC) func(*stream.Conn) (allowed bool, details string)
+	// Self and NodeID are what metadata exchange says of this workload.
+	Self   stream.Peer
+	NodeID string
 }
 
 // Proxy forwards connections until Close.
 type Proxy struct {
 	Options
+	plans  plans
 	pipes  *pipePool
 	ctx    context.Context // ends dials
 	cancel context.CancelFunc
@@ -68,18 +64,13 @@ func (p *Proxy) Serve(c *stream.Conn, down net.Conn) {
 		return
 	}
 	defer p.finish(s)
-	if s.cluster == nil {
-		s.setEnd("", stream.NoClusterFound)
+	if !s.enter() {
 		return
 	}
-	up, err := p.Dialer.Dial(p.ctx, s.cluster, c.Local, c.Remote)
-	if err != nil {
-		s.failed(err)
-		return
+	if up := s.connect(); up != nil {
+		defer up.Close() //nolint:errcheck // nobody is left to tell
+		s.relay(up)
 	}
-	defer up.Close() //nolint:errcheck // nobody is left to tell
-	s.connected(up)
-	s.relay(up)
 }
 
 // Active is the number of connections being carried.
@@ -108,9 +99,11 @@ func (p *Proxy) add(s *session) bool {
 
 // finish logs before it takes the session off the list, so that a closed Proxy has logged all of them.
 func (p *Proxy) finish(s *session) {
+	s.leave()
+	s.open()
 	s.report()
 	s.ended()
-	p.Log.Log(s.entry())
+	s.log()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.sessions, s)
@@ -124,20 +117,4 @@ func (p *Proxy) list() []*session {
 		list = append(list, s)
 	}
 	return list
-}
-
-// dialFlags says in Envoy's terms why a dial failed.
-func dialFlags(err error) stream.Flags {
-	switch {
-	case errors.Is(err, upstream.ErrNoHost):
-		return stream.NoHealthyUpstream
-	case errors.Is(err, upstream.ErrSelfDial):
-		return stream.NoClusterFound
-	default:
-		return stream.UpstreamConnectionFailure
-	}
-}
-
-func isTimeout(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }

@@ -2,10 +2,8 @@ package tcp
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,9 +12,9 @@ import (
 // cheaper copied, because splice needs two system calls and a pipe for what read and write do as well.
 const spliceAfter = 64 << 10
 
-// errReset is what a direction ends with when one of its two connections was reset; it tells which.
+// errReset is what a direction ends with when one of its two connections was reset or broke; it tells which.
 type errReset struct {
-	conn *net.TCPConn
+	side *side
 	err  error
 }
 
@@ -25,35 +23,31 @@ func (e *errReset) Unwrap() error { return e.err }
 
 // flow moves bytes one way. It is used by one goroutine; only moved and passed are read by others.
 type flow struct {
-	src, dst       *net.TCPConn
-	srcRaw, dstRaw syscall.RawConn
-	moved          atomic.Uint64 // bytes taken from src
-	passed         atomic.Uint64 // bytes given to dst
-	spliced        *atomic.Uint64
-	pipes          *pipePool
+	src, dst *side
+	moved    atomic.Uint64 // bytes taken from src
+	passed   atomic.Uint64 // bytes given to dst
+	spliced  *atomic.Uint64
+	pipes    *pipePool
 
-	// Results of the raw callbacks, which are made once so that parking allocates nothing.
+	// Results of the raw callbacks.
 	n   int
 	err error
 	buf *buffer
 	fds pipe
 }
 
-func newFlow(src, dst *net.TCPConn, spliced *atomic.Uint64, pipes *pipePool) (*flow, error) {
-	srcRaw, err := src.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	dstRaw, err := dst.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	return &flow{src: src, dst: dst, srcRaw: srcRaw, dstRaw: dstRaw, spliced: spliced, pipes: pipes}, nil
-}
-
 // run moves bytes until src ends (nil) or one connection fails.
 func (f *flow) run() error {
-	for f.moved.Load() < spliceAfter {
+	if f.src.greet != nil {
+		if err := f.src.greet(); err != nil {
+			return err
+		}
+	}
+	if !f.src.plain {
+		return f.runSecure()
+	}
+	splicing := f.dst.plain
+	for !splicing || f.moved.Load() < spliceAfter {
 		if done, err := f.copyOnce(); done || err != nil {
 			return err
 		}
@@ -79,12 +73,16 @@ func (f *flow) copyOnce() (done bool, err error) {
 	if f.n == 0 {
 		return true, nil
 	}
-	f.moved.Add(uint64(f.n))
-	if _, err := f.dst.Write(f.buf[:f.n]); err != nil {
-		return false, &errReset{f.dst, err}
+	return false, f.write(f.buf[:f.n])
+}
+
+func (f *flow) write(b []byte) error {
+	f.moved.Add(uint64(len(b)))
+	if _, err := f.dst.conn.Write(b); err != nil {
+		return &errReset{f.dst, err}
 	}
-	f.passed.Add(uint64(f.n))
-	return false, nil
+	f.passed.Add(uint64(len(b)))
+	return nil
 }
 
 func (f *flow) release() {
@@ -96,7 +94,7 @@ func (f *flow) release() {
 
 // read parks without a buffer: it takes one only to try, and gives it back when there is nothing to read.
 func (f *flow) read() error {
-	if err := f.srcRaw.Read(f.tryRead); err != nil {
+	if err := f.src.raw.Read(f.tryRead); err != nil {
 		return err
 	}
 	return f.err
@@ -121,11 +119,65 @@ func ignoreEINTR(call func() (int, error)) (int, error) {
 	}
 }
 
+// parkBytes is what a flow from TLS holds while it waits: TLS can't say that something has come without a place to put
+// it. Once it fills that, the rest is read into a large buffer.
+const parkBytes = 1 << 10
+
+// runSecure moves bytes that come out of TLS.
+func (f *flow) runSecure() error {
+	var park [parkBytes]byte
+	for {
+		n, err := f.src.conn.Read(park[:])
+		if n > 0 {
+			if err := f.write(park[:n]); err != nil {
+				return err
+			}
+		}
+		if err == nil && n == parkBytes {
+			err = f.copyMany()
+		}
+		if done, err := f.ended(err); done || err != nil {
+			return err
+		}
+	}
+}
+
+// copyMany reads with a large buffer as long as that is worth it. Its errors are the source's, besides errReset.
+func (f *flow) copyMany() error {
+	b := buffers.Get().(*buffer) //nolint:errcheck // the pool holds nothing else
+	defer buffers.Put(b)
+	for {
+		n, err := f.src.conn.Read(b[:])
+		if n > 0 {
+			if err := f.write(b[:n]); err != nil {
+				return err
+			}
+		}
+		if err != nil || n < parkBytes {
+			return err
+		}
+	}
+}
+
+// ended says what an error of a read means.
+func (f *flow) ended(err error) (done bool, _ error) {
+	var reset *errReset
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.As(err, &reset):
+		return false, err
+	case isEnd(err):
+		return true, nil
+	}
+	return false, &errReset{f.src, err}
+}
+
 // awaitReset parks on a connection that has already ended its side until it is reset or closed: without it a client
 // that half-closes and then aborts would hold its upstream until somebody writes.
 func (f *flow) awaitReset() error {
 	f.err = nil
-	if err := f.srcRaw.Read(f.tryReset); err != nil {
+	if err := f.src.raw.Read(f.tryReset); err != nil {
 		return err
 	}
 	return &errReset{f.src, f.err}

@@ -3,13 +3,12 @@ package tcp
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
@@ -18,92 +17,123 @@ type session struct {
 	proxy   *Proxy
 	conn    *stream.Conn
 	down    net.Conn
-	cluster *config.Cluster // nil: there is none of that name
-	name    string          // of the cluster
+	plan    *plan
+	cluster *upstream.Cluster // nil: not chosen yet, or there is none
+	entered int               // gates passed
 
-	host   *telemetry.Cluster
-	prefix *telemetry.TCPPrefix
-	series *telemetry.Series
+	mu       sync.Mutex
+	x        stream.Exchange // what logs and metrics are told
+	pair     *pair           // nil until connected
+	shutting bool            // ended from outside
+	awaited  int             // peers whose metadata may still come
+	meter    meter           // its counters are nil until the connection is counted as opened
+	cache    telemetry.IstioCache
+	reported [2]uint64 // bytes from and to the downstream already in the counters
 
-	mu          sync.Mutex
-	pair        *pair // nil until connected
-	upLocal     netip.AddrPort
-	upRemote    netip.AddrPort
-	flags       stream.Flags
-	termination string
-	reportedIn  uint64 // bytes from downstream already in the counters
-	reportedOut uint64
-
-	// Of the idle sweep alone.
+	// Of the sweep alone.
 	lastMoved uint64
 	lastSeen  time.Time
 	nextLook  time.Time
 }
 
 func newSession(p *Proxy, c *stream.Conn, down net.Conn) *session {
-	s := &session{proxy: p, conn: c, down: down, lastSeen: c.Start, name: c.Chain.TCP.Clusters[0].Name}
-	s.cluster = p.Cluster(s.name)
-	s.host = p.Store.Cluster(s.name)
-	s.prefix = p.Store.TCPPrefix(c.Chain.TCP.StatPrefix)
-	s.prefix.CxTotal.Add(1)
+	s := &session{proxy: p, conn: c, down: down, plan: p.planOf(c.Chain), lastSeen: c.Start}
+	s.x.Reset(c, c.Start)
+	s.x.ClusterName = s.plan.tcp.Clusters[0].Name
+	s.plan.prefix.CxTotal.Add(1)
 	return s
 }
 
-// failed records that no upstream connection came to be.
-func (s *session) failed(err error) {
-	switch {
-	case errors.Is(err, upstream.ErrNoHost):
-		s.host.CxNoneHealthy.Add(1)
-	case errors.Is(err, upstream.ErrSelfDial):
-		s.proxy.Store.Server.SelfDials.Add(1)
-	default:
-		s.host.CxTotal.Add(1)
-		s.host.CxDestroy.Add(1)
-		s.host.CxConnectFail.Add(1)
-		if isTimeout(err) {
-			s.host.CxConnectLimit.Add(1)
+// enter asks the chain's filters in their order. One that refuses closes the connection, some after a while.
+func (s *session) enter() bool {
+	for i, g := range s.plan.gates {
+		if r := g.enter(s.conn); r != nil {
+			s.setEnd(r.details, r.flags)
+			s.linger(r.delay)
+			return false
 		}
+		s.entered = i + 1
 	}
-	s.setEnd("", dialFlags(err))
-	if dialFlags(err) == stream.UpstreamConnectionFailure {
-		s.mu.Lock()
-		s.upRemote = s.conn.Local
-		s.mu.Unlock()
-	}
-	s.openSeries(dialFlags(err))
+	return true
 }
 
-func (s *session) connected(up *net.TCPConn) {
-	s.host.CxTotal.Add(1)
-	s.host.CxActive.Add(1)
-	s.openSeries(0)
+func (s *session) leave() {
+	for _, g := range s.plan.gates[:s.entered] {
+		g.leave()
+	}
+}
+
+// linger holds a refused connection.
+func (s *session) linger(delay time.Duration) {
+	if delay <= 0 {
+		return
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.proxy.ctx.Done():
+	}
+}
+
+// route records which cluster was chosen.
+func (s *session) route(name string, c *upstream.Cluster) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.upLocal, s.upRemote = addrPort(up.LocalAddr()), addrPort(up.RemoteAddr())
+	s.cluster = c
+	s.x.ClusterName = name
+	if c != nil {
+		s.x.Cluster = c.Config()
+	}
 }
 
-func (s *session) openSeries(flags stream.Flags) {
-	s.series = s.proxy.Store.Series(s.conn.Direction.Reporter(), s.name, flags)
-	s.series.Opened.Add(1)
+func (s *session) connected(host *upstream.Host, c *upstream.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.shutting {
+		s.x.Flags = 0 // of attempts that failed before
+	}
+	s.x.Upstream = stream.Upstream{Remote: c.Remote, Local: c.Local, Host: host.Endpoint().Hostname, TLS: c.TLS, Endpoint: host.Endpoint()}
 }
 
 // relay moves bytes until the connection ends. If the Proxy was closed meanwhile, it ends at once.
-func (s *session) relay(up *net.TCPConn) {
-	defer s.host.CxDestroy.Add(1)
-	defer s.host.CxActive.Add(-1)
-	p, err := newPair(s.down.(*net.TCPConn), up, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes)
+func (s *session) relay(up *upstream.Conn) {
+	p, err := s.join(up)
 	if err != nil {
-		s.setEnd("", stream.LocalReset)
+		s.resetFlags(err, nil)
+		s.open()
 		return
 	}
 	s.mu.Lock()
 	s.pair = p
-	shut := s.termination != ""
+	shutting, awaited := s.shutting, s.awaited
 	s.mu.Unlock()
-	if shut {
+	if shutting {
 		p.end(errShut)
 	}
-	s.resetFlags(p.run(s.proxy.Guard))
+	if awaited == 0 {
+		s.open()
+	}
+	if s.plan.tcp.LogOnConnect {
+		s.log()
+	}
+	s.resetFlags(p.run(s.proxy.Guard), p)
+}
+
+// join makes a pair of both connections, after metadata was exchanged.
+func (s *session) join(up *upstream.Conn) (*pair, error) {
+	here, err := newSide(s.down, s.down)
+	if err != nil {
+		return nil, err
+	}
+	there, err := newSide(up.Conn, up)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.exchange(here, there, up); err != nil {
+		return nil, err
+	}
+	return newPair(here, there, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes), nil
 }
 
 var errShut = errors.New("closed by the sidecar")
@@ -112,6 +142,7 @@ var errShut = errors.New("closed by the sidecar")
 func (s *session) shut(why string, flags stream.Flags) {
 	s.setEnd(why, flags)
 	s.mu.Lock()
+	s.shutting = true
 	p := s.pair
 	s.mu.Unlock()
 	if p != nil {
@@ -119,84 +150,53 @@ func (s *session) shut(why string, flags stream.Flags) {
 	}
 }
 
+// setEnd records why the connection ends. Once a reason was given it stays.
 func (s *session) setEnd(why string, flags stream.Flags) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.termination == "" {
-		s.termination = why
-		s.flags |= flags
+	if s.conn.Termination == "" {
+		s.conn.Termination = why
+		s.x.Flags |= flags
 	}
 }
 
-// resetFlags says which side reset the connection.
-func (s *session) resetFlags(cause error) {
+// resetFlags says which side ended the connection, if one broke it.
+func (s *session) resetFlags(cause error, p *pair) {
 	var reset *errReset
+	var exchange *errExchange
 	switch {
 	case cause == nil, errors.Is(cause, errShut):
-	case errors.As(cause, &reset) && reset.conn == s.down:
+	case errors.As(cause, &reset) && p != nil && reset.side == p.down:
 		s.setEnd("", stream.DownstreamReset)
 	case errors.As(cause, &reset):
 		s.setEnd("", stream.UpstreamReset)
+		s.lateFailure(reset)
+	case errors.As(cause, &exchange):
+		s.setEnd("metadata_exchange_error", stream.LocalReset)
 	default:
 		s.setEnd("", stream.LocalReset)
 	}
 }
 
-// bytes are what came from and went to the downstream so far.
-func (s *session) bytes() (in, out uint64) {
-	s.mu.Lock()
-	p := s.pair
-	s.mu.Unlock()
-	if p == nil {
-		return 0, 0
-	}
-	return p.request.moved.Load(), p.reply.moved.Load()
-}
-
-// report adds what was moved since the last report to the shared counters.
-func (s *session) report() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pair == nil {
+// lateFailure keeps the reason of a TLS error that came after the handshake: TLS 1.3 servers refuse a client's
+// certificate only then.
+func (s *session) lateFailure(r *errReset) {
+	var op *net.OpError
+	if r.side.plain || !errors.As(r.err, &op) || op.Op != "remote error" {
 		return
 	}
-	in, out := s.pair.request.moved.Load(), s.pair.reply.moved.Load()
-	newIn, newOut := in-s.reportedIn, out-s.reportedOut
-	s.reportedIn, s.reportedOut = in, out
-	s.prefix.RxBytes.Add(newIn)
-	s.prefix.TxBytes.Add(newOut)
-	s.host.TxBytes.Add(newIn)
-	s.host.RxBytes.Add(newOut)
-	s.series.Received.Add(newIn)
-	s.series.Sent.Add(newOut)
-}
-
-// ended counts the close under the flags the connection ended with.
-func (s *session) ended() {
 	s.mu.Lock()
-	flags := s.flags
-	s.mu.Unlock()
-	s.proxy.Store.Series(s.conn.Direction.Reporter(), s.name, flags).Closed.Add(1)
+	defer s.mu.Unlock()
+	s.x.Upstream.TransportFailure = tlsctx.Reason(r.err)
 }
 
-func (s *session) entry() *telemetry.Entry {
+// log writes the connection's line as it is now.
+func (s *session) log() {
 	in, out := s.bytes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &telemetry.Entry{
-		Start: s.conn.Start, Duration: s.proxy.Now().Sub(s.conn.Start),
-		Flags: s.flags, Termination: s.termination,
-		Received: in, Sent: out,
-		UpstreamCluster: s.name, UpstreamHost: s.upRemote, UpstreamLocal: s.upLocal,
-		DownstreamLocal: s.conn.Local, DownstreamRemote: s.conn.Remote,
-	}
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	s.conn.Received, s.conn.Sent = in, out
+	s.x.Received, s.x.Sent = in, out
+	s.x.End = s.proxy.Now().Sub(s.conn.Start)
+	s.plan.logs.Log(&s.x)
 }

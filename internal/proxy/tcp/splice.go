@@ -64,7 +64,7 @@ func (p pipe) close() {
 
 // spliceOnce moves what src has to dst without bringing it into this process. Without a pipe it copies.
 func (f *flow) spliceOnce() (done bool, err error) {
-	if err := f.srcRaw.Read(f.tryFill); err != nil {
+	if err := f.src.raw.Read(f.tryFill); err != nil {
 		return false, &errReset{f.src, err}
 	}
 	switch {
@@ -101,7 +101,7 @@ func (f *flow) tryFill(fd uintptr) bool {
 // drain empties the pipe into dst, waiting for dst as long as it takes: not reading on is the back-pressure.
 func (f *flow) drain() error {
 	for f.n > 0 {
-		if err := f.dstRaw.Write(f.tryDrain); err != nil {
+		if err := f.dst.raw.Write(f.tryDrain); err != nil {
 			f.fds.close()
 			return &errReset{f.dst, err}
 		}

@@ -1,0 +1,65 @@
+package tcp
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+)
+
+// side is one of a pair's two connections.
+type side struct {
+	conn   net.Conn        // bytes go through it: a socket, or TLS over one
+	raw    syscall.RawConn // the socket's
+	socket socket
+	plain  bool      // conn is the socket: the kernel can move its bytes
+	closer io.Closer // closes conn and whatever counts it
+
+	// greet reads what the peer says before its payload; nil: nothing. Its error ends the pair.
+	greet func() error
+}
+
+// socket is a *net.TCPConn or *net.UnixConn.
+type socket interface {
+	net.Conn
+	CloseWrite() error
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// newSide returns the side of a socket or a *tls.Conn over one.
+func newSide(conn net.Conn, closer io.Closer) (*side, error) {
+	s := &side{conn: conn, closer: closer}
+	under := conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		under = secure.NetConn()
+	}
+	var ok bool
+	if s.socket, ok = under.(socket); !ok {
+		return nil, fmt.Errorf("a %T can't be relayed", under)
+	}
+	s.plain = conn == under
+	raw, err := s.socket.SyscallConn()
+	s.raw = raw
+	return s, err
+}
+
+// closeWrite tells the peer that no more comes: FIN, or TLS's close_notify.
+func (s *side) closeWrite() error {
+	if secure, ok := s.conn.(*tls.Conn); ok {
+		return secure.CloseWrite()
+	}
+	return s.socket.CloseWrite()
+}
+
+// abort makes the close that follows a reset.
+func (s *side) abort() {
+	if t, ok := s.socket.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+}
+
+// isEnd reports whether a read's error is the end of data. A TLS peer that closes without close_notify is taken at its
+// word, as Envoy does: many do.
+func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
