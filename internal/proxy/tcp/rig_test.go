@@ -177,6 +177,13 @@ func wantClosed(t *testing.T, c net.Conn) {
 	}
 }
 
+// leaves holds that the end of data arrives, and ends the other way too.
+func leaves(t *testing.T, c net.Conn) {
+	t.Helper()
+	wantClosed(t, c)
+	c.Close()
+}
+
 func readAll(t *testing.T, r io.Reader) string {
 	t.Helper()
 	b, err := io.ReadAll(r)

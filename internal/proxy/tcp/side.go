@@ -53,10 +53,13 @@ func (s *side) closeWrite() error {
 	return s.socket.CloseWrite()
 }
 
-// abort makes the close that follows a reset.
+// abort closes the socket with a reset; TLS says no more, for close_notify would be the proper end.
 func (s *side) abort() {
 	if t, ok := s.socket.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
+	}
+	if !s.plain {
+		_ = s.socket.Close()
 	}
 }
 
