@@ -115,19 +115,19 @@ const (
 	Draining
 )
 
-// Endpoint is one host.
+// Endpoint is one host. What an update of endpoints looks at stands first: one cache line of each host.
 type Endpoint struct {
 	Address    netip.AddrPort // invalid: Name is to be looked up, or Pipe is set
-	Name       string         // of a DNS cluster's host
-	Port       uint16         // of Name
-	Pipe       string         // path of a Unix socket
-	Additional []netip.AddrPort
-	Hostname   string // for auto_host_rewrite and health checks
-	Weight     uint32 // 0: 1
+	Weight     uint32         // 0: 1
 	Health     Health
+	Port       uint16            // of Name
+	TLSMatch   map[string]string // metadata envoy.transport_socket_match
+	Pipe       string            // path of a Unix socket
+	Name       string            // of a DNS cluster's host
+	Additional []netip.AddrPort
+	Hostname   string                    // for auto_host_rewrite and health checks
 	Metadata   map[string]map[string]any // filter_metadata by name
 	Workload   string                    // metadata istio.workload: name;namespace;service;revision;cluster
-	TLSMatch   map[string]string         // metadata envoy.transport_socket_match
 }
 
 // LBPolicy is how a host is chosen.
