@@ -7,6 +7,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
 const (
@@ -19,6 +20,7 @@ const (
 type balancer struct {
 	shares []share // cumulative, up to 100
 	empty  int     // members there are, if none can be picked; for the trace
+	panics *telemetry.Counter
 }
 
 // share is a part of the requests that goes to hosts of one priority and availability.
@@ -42,6 +44,9 @@ func (b *balancer) pick(d draw, trace *stream.Trace) *Host {
 			continue
 		}
 		host := s.hosts.pick(d)
+		if s.panics {
+			b.panics.Add(1)
+		}
 		if trace.On() {
 			b.explain(s, host, trace)
 		}
@@ -62,13 +67,12 @@ func (b *balancer) explain(s *share, host *Host, trace *stream.Trace) {
 		}
 		trace.Note("priority", "%d takes %d %% of requests to %d %s hosts", of.priority, of.below-before, of.hosts.size, of.kind.word(of.panics))
 	}
-	switch {
-	case host == nil:
-		trace.Note("host", "none: priority %d has no %s host", s.priority, s.kind.word(s.panics))
-	default:
-		l := host.Locality()
-		trace.Note("host", "%s of priority %d, locality %s/%s/%s", host, s.priority, l.Region, l.Zone, l.SubZone)
+	if host == nil {
+		trace.Note("host", "none: no locality of priority %d has a weight", s.priority)
+		return
 	}
+	l := host.Locality()
+	trace.Note("host", "%s of priority %d, locality %s/%s/%s", host, s.priority, l.Region, l.Zone, l.SubZone)
 }
 
 func (a availability) word(panics bool) string {
@@ -77,8 +81,6 @@ func (a availability) word(panics bool) string {
 		return "(panic: all)"
 	case a == degraded:
 		return "degraded"
-	case a == unavailable:
-		return "unhealthy"
 	default:
 		return "healthy"
 	}
@@ -94,12 +96,12 @@ type level struct {
 
 // balance makes the balancer of members.
 func (c *Cluster) balance(set *hostSet, members []member) *balancer {
-	b := &balancer{empty: len(members)}
+	b := &balancer{empty: len(members), panics: &c.Stats.LBHealthyPanic}
 	if len(members) == 0 {
 		return b
 	}
-	m := maker{lb: &set.config.LB, over: cmp.Or(set.from.Overprovisioned, defaultOverprovisioning), seed: c.manager.opts.Random()}
-	levels := levelsOf(members)
+	m := maker{lb: &set.config.LB, localities: set.places, over: cmp.Or(set.from.Overprovisioned, defaultOverprovisioning), seed: c.manager.opts.Random()}
+	levels := m.levels(members)
 	available := m.measure(levels)
 	panics := m.panics(levels, available)
 	loads := m.loads(levels, panics, available)
@@ -117,15 +119,16 @@ func (c *Cluster) balance(set *hostSet, members []member) *balancer {
 	return b
 }
 
-// levelsOf sorts members into priorities. Usually there is one, which shares members' memory.
-func levelsOf(members []member) []level {
-	first := members[0].locality.Priority
-	if !slices.ContainsFunc(members, func(m member) bool { return m.locality.Priority != first }) {
+// levels sorts members into priorities. Usually there is one, which shares members' memory.
+func (m *maker) levels(members []member) []level {
+	first := m.localities[0].Priority
+	if !slices.ContainsFunc(m.localities, func(l *config.Locality) bool { return l.Priority != first }) {
 		return []level{counted(first, members)}
 	}
 	by := map[uint32][]member{}
-	for _, m := range members {
-		by[m.locality.Priority] = append(by[m.locality.Priority], m)
+	for _, of := range members {
+		priority := m.localities[of.place].Priority
+		by[priority] = append(by[priority], of)
 	}
 	levels := make([]level, 0, len(by))
 	for priority, of := range by {
@@ -145,9 +148,10 @@ func counted(priority uint32, members []member) level {
 
 // maker makes pickers for one configuration.
 type maker struct {
-	lb   *config.LB
-	over uint32 // overprovisioning factor in percent
-	seed uint64
+	lb         *config.LB
+	localities []*config.Locality
+	over       uint32 // overprovisioning factor in percent
+	seed       uint64
 }
 
 // measure sets how much of a priority's load its healthy and its degraded hosts can bear, in percent, and returns what
@@ -245,7 +249,7 @@ func (t *tier) pick(d draw) *Host {
 	case t.picker != nil:
 		return t.picker.pick(d)
 	case len(t.places) > 0:
-		return t.places[t.weights.draw(mix(d.random^localityDraw))].pick(d)
+		return t.places[t.weights.draw(mix(d.random^localityDraw), len(t.places))].pick(d)
 	default:
 		return nil
 	}
@@ -287,18 +291,18 @@ type place struct {
 // places sorts usable by locality. A locality's weight shrinks as it loses hosts, once the overprovisioning is used up.
 func (m *maker) places(l *level, usable []member) []place {
 	var places []place
-	index := map[*config.Locality]int{}
+	index := map[uint32]int{}
 	for i := range l.members {
-		at, ok := index[l.members[i].locality]
+		at, ok := index[l.members[i].place]
 		if !ok {
 			at = len(places)
-			index[l.members[i].locality] = at
-			places = append(places, place{locality: l.members[i].locality})
+			index[l.members[i].place] = at
+			places = append(places, place{locality: m.localities[l.members[i].place]})
 		}
 		places[at].all++
 	}
 	for _, u := range usable {
-		at := index[u.locality]
+		at := index[u.place]
 		places[at].usable = append(places[at].usable, u)
 	}
 	for i := range places {

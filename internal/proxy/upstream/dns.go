@@ -282,7 +282,7 @@ func sameHosts(a, b *config.Endpoints) bool {
 
 func sameHost(a, b *config.Endpoint) bool {
 	return a.Address == b.Address && a.Hostname == b.Hostname && a.Weight == b.Weight && a.Health == b.Health &&
-		slices.Equal(a.Additional, b.Additional) && sameTransport(a, b)
+		slices.Equal(a.Additional, b.Additional) && sameTransport(a.TLSMatch, b.TLSMatch)
 }
 
 // wait is the time until the next round: by TTL if that is asked for, else the refresh rate; after a failure a random time

@@ -89,10 +89,10 @@ func (c *Cluster) compare(cfg *config.Outlier) {
 	}
 }
 
-type bits interface{ Store(uint64) }
+type stored interface{ Store(uint64) }
 
 // grade ends the tally's interval; only hosts with enough requests have a rate of their own.
-func (t *tally) grade(to []grade, h *Host, volume uint32, rate bits) []grade {
+func (t *tally) grade(to []grade, h *Host, volume uint32, rate stored) []grade {
 	all, good := t.all.Swap(0), t.good.Swap(0)
 	if all == 0 {
 		rate.Store(0)

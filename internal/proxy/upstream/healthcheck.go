@@ -121,7 +121,7 @@ func (c *Cluster) check(ctx context.Context, h *Host, check *config.HealthCheck)
 	c.Stats.Health.Attempt.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(check.Timeout, defaultCheckTimeout))
 	defer cancel()
-	conn, err := c.connect(ctx, h, &DialOptions{})
+	conn, err := c.connect(ctx, h, checkDial(check))
 	if err != nil {
 		c.Stats.Health.NetworkFailure.Add(1)
 		return err
@@ -132,7 +132,19 @@ func (c *Cluster) check(ctx context.Context, h *Host, check *config.HealthCheck)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return probe(conn, check, c.Config(), h)
+	return probe(ctx, conn.Conn, check, c.Config(), h)
+}
+
+// checkDial asks for the HTTP version the check speaks, if there is TLS to agree on one.
+func checkDial(check *config.HealthCheck) *DialOptions {
+	switch check.Kind {
+	case config.CheckHTTP:
+		return &DialOptions{ALPN: []string{"http/1.1"}}
+	case config.CheckGRPC:
+		return &DialOptions{ALPN: []string{"h2"}}
+	default:
+		return &DialOptions{}
+	}
 }
 
 // verdict counts results in a row and says when they change a host's health.

@@ -11,27 +11,23 @@ import (
 // Host is one address of a cluster. It is the same *Host as long as the cluster has that address and dials it in the
 // same way: its connections, counters and health survive updates.
 type Host struct {
-	// The fields every update and every pick look at come first: they share a cache line.
-	details atomic.Pointer[details]
-	flags   atomic.Uint32 // health flags set here: active checks, outlier detection
-	gone    atomic.Bool
+	// The fields every update looks at come first: they share a cache line.
+	endpoint atomic.Pointer[config.Endpoint]
+	Address  netip.AddrPort
+	match    map[string]string // the endpoint's TLSMatch; under Cluster.mu
+	mark     uint64            // of the last update that had this host; under Cluster.mu
+	flags    atomic.Uint32     // health flags set here: active checks, outlier detection
+	gone     atomic.Bool
+
 	// Active is the number of requests under way; who sends one adds 1, and takes it away again.
-	Active  atomic.Int64
-	mark    uint64 // of the last update that had this host; under Cluster.mu
-	Address netip.AddrPort
-	Pipe    string // path of a Unix socket; then Address is invalid
-	cluster *Cluster
-	since   time.Time // when it came, or became healthy; under Cluster.mu
-
-	Stats   HostStats
-	outlier atomic.Pointer[monitor] // nil: nothing was told yet
-	H1      PoolH1
-}
-
-// details is what the configuration says of a host.
-type details struct {
-	endpoint *config.Endpoint
-	locality *config.Locality
+	Active   atomic.Int64
+	Stats    HostStats
+	Pipe     string // path of a Unix socket; then Address is invalid
+	cluster  *Cluster
+	locality atomic.Pointer[config.Locality] // without its hosts
+	since    time.Time                       // when it came, or became healthy; under Cluster.mu
+	outlier  atomic.Pointer[monitor]         // nil: nothing was told yet
+	H1       PoolH1
 }
 
 // HostStats are a host's counters. Requests are counted by Result, connections by Dial.
@@ -44,10 +40,10 @@ type HostStats struct {
 type counter = atomic.Uint64
 
 // Endpoint is the host as configured. Of an original destination only Address is set.
-func (h *Host) Endpoint() *config.Endpoint { return h.details.Load().endpoint }
+func (h *Host) Endpoint() *config.Endpoint { return h.endpoint.Load() }
 
-// Locality is where the host stands.
-func (h *Host) Locality() *config.Locality { return h.details.Load().locality }
+// Locality is where the host stands. Its Hosts aren't set.
+func (h *Host) Locality() *config.Locality { return h.locality.Load() }
 
 // Gone reports whether the cluster doesn't have the host any more: its connections are to be closed when they are idle.
 func (h *Host) Gone() bool { return h.gone.Load() }

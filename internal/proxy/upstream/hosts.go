@@ -1,7 +1,10 @@
 package upstream
 
 import (
+	"maps"
 	"net/netip"
+	"reflect"
+	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
@@ -16,21 +19,21 @@ type hostKey struct {
 // one as long as they like.
 type hostSet struct {
 	config   *config.Cluster
-	from     *config.Endpoints // nil: they aren't there yet
-	changes  uint64            // the cluster's count this was made at
-	original bool              // hosts are original destinations
-	members  []member          // in the order of the configuration
+	from     *config.Endpoints  // nil: they aren't there yet
+	changes  uint64             // the cluster's count this was made at
+	original bool               // hosts are original destinations
+	members  []member           // in the order of the configuration
+	places   []*config.Locality // without their hosts
 	balancer *balancer
 	subsets  *subsets // nil: none are configured
 	warming  bool     // hosts are in slow start: weights change with time
 }
 
-// member is a host in a set, with all that balancers go by.
+// member is a host in a set, with all that balancers go by. There may be very many.
 type member struct {
 	host      *Host
-	key       netip.AddrPort // host.Address: comparing it needs no look at the host
-	locality  *config.Locality
 	weight    float64 // with slow start
+	place     uint32  // index of hostSet.places
 	available availability
 }
 
@@ -89,21 +92,42 @@ func (c *Cluster) renew() *hostSet {
 // fill makes members of endpoints. Hosts that were there before are found in the old set, mostly at the same place: a
 // look into the map costs more than all else.
 func (c *Cluster) fill(set, old *hostSet) {
-	f := filler{cluster: c, set: set, told: make([]details, 0, size(set.from))}
+	f := filler{cluster: c, set: set}
+	var oldPlaces []*config.Locality
 	if old != nil {
-		f.old = old.members
+		f.old, oldPlaces = old.members, old.places
 	}
 	set.members = make([]member, 0, size(set.from))
+	set.places = placesOf(set.from, oldPlaces)
+	f.samePlaces = slices.Equal(set.places, oldPlaces)
 	c.updates++
 	for i := range set.from.Localities {
-		locality := &set.from.Localities[i]
-		for _, endpoint := range locality.Hosts {
-			f.add(endpoint, locality)
+		for _, endpoint := range set.from.Localities[i].Hosts {
+			f.add(endpoint, uint32(i))
 		}
 	}
 	c.dropUnmarked(f.old, len(set.members))
 	set.balancer = c.balance(set, set.members)
 	set.subsets = c.newSubsets(set)
+}
+
+// placesOf copies localities without their hosts, and takes the old copy where it says the same: hosts then needn't be
+// told, and nobody holds endpoints that are no more.
+func placesOf(from *config.Endpoints, old []*config.Locality) []*config.Locality {
+	places := make([]*config.Locality, len(from.Localities))
+	for i := range from.Localities {
+		l := &from.Localities[i]
+		if i < len(old) && sameLocality(l, old[i]) {
+			places[i] = old[i]
+			continue
+		}
+		places[i] = &config.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone, Priority: l.Priority, Weight: l.Weight}
+	}
+	return places
+}
+
+func sameLocality(a, b *config.Locality) bool {
+	return a.Priority == b.Priority && a.Weight == b.Weight && a.Region == b.Region && a.Zone == b.Zone && a.SubZone == b.SubZone
 }
 
 func size(e *config.Endpoints) (n int) {
@@ -118,11 +142,12 @@ type filler struct {
 	cluster *Cluster
 	set     *hostSet
 	old     []member
-	at      int       // in old
-	told    []details // of all hosts, in one piece
+	at      int // in old
+	// samePlaces says that hosts whose place is the same have the same locality.
+	samePlaces bool
 }
 
-func (f *filler) add(endpoint *config.Endpoint, locality *config.Locality) {
+func (f *filler) add(endpoint *config.Endpoint, place uint32) {
 	if !endpoint.Address.IsValid() && endpoint.Pipe == "" {
 		return // a name nobody looks up
 	}
@@ -131,37 +156,43 @@ func (f *filler) add(endpoint *config.Endpoint, locality *config.Locality) {
 		return // the same address again: the first one counts
 	}
 	host.mark = f.cluster.updates
-	if d := host.details.Load(); d == nil || d.endpoint != endpoint || d.locality != locality {
-		f.told = append(f.told, details{endpoint, locality})
-		host.details.Store(&f.told[len(f.told)-1])
+	if host.endpoint.Load() != endpoint {
+		host.endpoint.Store(endpoint)
 	}
-	available := host.available(endpoint)
+	if !f.samePlaces || f.at == 0 || f.old[f.at-1].host != host || f.old[f.at-1].place != place {
+		host.locality.Store(f.set.places[place])
+	}
 	f.set.members = append(f.set.members, member{
-		host: host, key: host.Address, locality: locality, available: available, weight: f.cluster.weight(f.set, host, endpoint),
+		host: host, place: place, available: host.available(endpoint), weight: f.cluster.weight(f.set, host, endpoint),
 	})
 }
 
 // find returns the host of an endpoint, a new one if there was none.
 func (f *filler) find(endpoint *config.Endpoint) *Host {
-	c := f.cluster
-	if endpoint.Pipe == "" && f.at < len(f.old) && f.old[f.at].key == endpoint.Address {
-		if host := f.old[f.at].host; !host.gone.Load() && sameTransport(host.Endpoint(), endpoint) {
+	if endpoint.Pipe == "" && f.at < len(f.old) {
+		host := f.old[f.at].host
+		if host.Address == endpoint.Address && !host.gone.Load() && sameTransport(host.match, endpoint.TLSMatch) {
 			f.at++
 			return host
 		}
 	}
-	key := hostKey{endpoint.Address, endpoint.Pipe}
+	return f.findKey(hostKey{endpoint.Address, endpoint.Pipe}, endpoint)
+}
+
+func (f *filler) findKey(key hostKey, endpoint *config.Endpoint) *Host {
+	c := f.cluster
 	host := c.known[key]
 	switch {
 	case host == nil:
 		host = c.newHost(key)
-	case host.mark != c.updates && host.details.Load() != nil && !sameTransport(host.Endpoint(), endpoint):
+	case host.mark != c.updates && !sameTransport(host.match, endpoint.TLSMatch):
 		c.retire(host)
 		host = host.successor()
 	default:
 		f.at = f.after(host)
 		return host
 	}
+	host.match = endpoint.TLSMatch
 	c.known[key] = host
 	return host
 }
@@ -176,20 +207,12 @@ func (f *filler) after(host *Host) int {
 	return f.at
 }
 
-// sameTransport reports whether connections to one endpoint do for the other of the same address.
-func sameTransport(a, b *config.Endpoint) bool {
-	if a == b {
-		return true
-	}
-	if len(a.TLSMatch) != len(b.TLSMatch) {
-		return false
-	}
-	for k, v := range a.TLSMatch {
-		if w, ok := b.TLSMatch[k]; !ok || v != w {
-			return false
-		}
-	}
-	return true
+// sameTransport reports whether connections for one transport socket match do for the other.
+func sameTransport(a, b map[string]string) bool { return sameMap(a, b) || maps.Equal(a, b) }
+
+// sameMap reports whether both are one map: decoders share those that say the same.
+func sameMap(a, b map[string]string) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
 // dropUnmarked lets the hosts go that the last update didn't have.
@@ -224,8 +247,9 @@ func (c *Cluster) newHost(key hostKey) *Host {
 
 // successor is a host for the same address, with the counters and the health of h but none of its connections.
 func (h *Host) successor() *Host {
-	next := &Host{Address: h.Address, Pipe: h.Pipe, cluster: h.cluster, since: h.since}
-	next.details.Store(h.details.Load())
+	next := &Host{Address: h.Address, Pipe: h.Pipe, cluster: h.cluster, since: h.since, match: h.match}
+	next.endpoint.Store(h.endpoint.Load())
+	next.locality.Store(h.locality.Load())
 	next.flags.Store(h.flags.Load())
 	next.outlier.Store(h.outlier.Load())
 	for _, pair := range [][2]*counter{

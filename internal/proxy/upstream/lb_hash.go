@@ -14,17 +14,17 @@ type table interface {
 // hashed is RING_HASH and MAGLEV. The table is made when it is first asked: endpoints may change many times before.
 type hashed struct {
 	table   func() table
-	hosts   []*Host
+	members []member
 	weights []float64 // normalised
 	factor  float64   // hash_balance_factor / 100; 0: off
 }
 
 func newHashed(usable []member, lb *config.LB, build func([]keyed, *config.LB) table) *hashed {
-	hosts, weights := apart(usable)
+	weights := allWeights(usable)
 	normalise(weights)
 	return &hashed{
-		hosts: hosts, weights: weights, factor: float64(lb.BalanceFactor) / percent,
-		table: sync.OnceValue(func() table { return build(keys(hosts, weights, lb.HashHostname), lb) }),
+		members: usable, weights: weights, factor: float64(lb.BalanceFactor) / percent,
+		table: sync.OnceValue(func() table { return build(keys(usable, weights, lb.HashHostname), lb) }),
 	}
 }
 
@@ -47,9 +47,10 @@ type keyed struct {
 
 // keys are Envoy's, so that both agree where a hash belongs: metadata envoy.lb hash_key, else the host name if the
 // configuration says so, else the address.
-func keys(hosts []*Host, weights []float64, byName bool) []keyed {
-	all := make([]keyed, len(hosts))
-	for i, h := range hosts {
+func keys(members []member, weights []float64, byName bool) []keyed {
+	all := make([]keyed, len(members))
+	for i := range members {
+		h := members[i].host
 		e := h.Endpoint()
 		key, _ := e.Metadata["envoy.lb"]["hash_key"].(string)
 		if key == "" && byName {
@@ -74,9 +75,9 @@ func (h *hashed) pick(d draw) *Host {
 // full reports whether host has its share of all requests under way, times the factor.
 func (h *hashed) full(host *Host) bool {
 	total, weight := int64(1), 0.0
-	for i, of := range h.hosts {
-		total += of.Active.Load()
-		if of == host {
+	for i := range h.members {
+		total += h.members[i].host.Active.Load()
+		if h.members[i].host == host {
 			weight = h.weights[i]
 		}
 	}
@@ -87,13 +88,13 @@ func (h *hashed) full(host *Host) bool {
 // notFull goes through the hosts in an order that the hash decides, the same for each request with it: from a start, by
 // steps coprime to their number.
 func (h *hashed) notFull(d draw, host *Host) *Host {
-	n := uint64(len(h.hosts))
+	n := uint64(len(h.members))
 	at, step := mix(d.hash)%n, mix(d.hash^1)%n|1
 	for gcdInt(step, n) != 1 {
 		step += 2
 	}
-	for range h.hosts {
-		if other := h.hosts[at]; !h.full(other) {
+	for range h.members {
+		if other := h.members[at].host; !h.full(other) {
 			return other
 		}
 		at = (at + step) % n

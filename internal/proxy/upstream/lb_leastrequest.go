@@ -12,33 +12,29 @@ const defaultChoices = 2
 // weights that is all. With others hosts are drawn in proportion to their weights, and a host with a active requests is
 // kept with odds of 1/(a+1)^bias against the others drawn: together weight / (a+1)^bias.
 type leastRequest struct {
-	hosts   []*Host
+	members []member
 	by      *alias
 	choices int
-	bias    float64 // 0 with equal weights
+	bias    float64
 }
 
 func newLeastRequest(usable []member, lb *config.LB) *leastRequest {
-	hosts, weights := apart(usable)
-	l := &leastRequest{hosts: hosts, by: newAlias(weights), choices: max(int(lb.Choices), 0)}
-	if l.choices == 0 {
-		l.choices = defaultChoices
+	choices := min(int(lb.Choices), len(usable)*2)
+	if choices == 0 {
+		choices = defaultChoices
 	}
-	if l.by.keep != nil {
-		l.bias = lb.Bias
-	}
-	return l
+	return &leastRequest{members: usable, by: newAlias(weightsOf(usable)), choices: choices, bias: lb.Bias}
 }
 
 func (l *leastRequest) pick(d draw) *Host {
-	if l.by.keep != nil {
+	if l.by != nil {
 		return l.pickWeighted(d)
 	}
-	best := l.hosts[below(d.random, len(l.hosts))]
+	best := l.members[below(d.random, len(l.members))].host
 	least := best.Active.Load()
 	for i := 1; i < l.choices; i++ {
 		d.random = mix(d.random)
-		other := l.hosts[below(d.random, len(l.hosts))]
+		other := l.members[below(d.random, len(l.members))].host
 		if n := other.Active.Load(); n < least {
 			best, least = other, n
 		}
@@ -48,11 +44,11 @@ func (l *leastRequest) pick(d draw) *Host {
 
 // pickWeighted keeps the k-th host drawn with the odds its load gives it among the first k.
 func (l *leastRequest) pickWeighted(d draw) *Host {
-	best := l.hosts[l.by.draw(d.random)]
+	best := l.members[l.by.draw(d.random, len(l.members))].host
 	sum := l.ease(best)
 	for i := 1; i < l.choices; i++ {
 		d.random = mix(d.random)
-		other := l.hosts[l.by.draw(d.random)]
+		other := l.members[l.by.draw(d.random, len(l.members))].host
 		ease := l.ease(other)
 		sum += ease
 		d.random = mix(d.random)

@@ -1,18 +1,20 @@
 package upstream
 
-// alias draws numbers with given weights in constant time (Walker's alias method). A nil one draws nothing.
+import "slices"
+
+// alias draws numbers with given weights in constant time (Walker's alias method). A nil one draws all alike.
 type alias struct {
 	keep  []uint32 // of 2^32: how often place i stands for itself
 	other []uint32 // and for whom else
 }
 
-// newAlias makes an alias of weights, which are not negative and not all 0. If all are equal it is cheaper.
+// newAlias makes an alias of weights, which are not negative and not all 0. It is nil if all are equal: chance alone will
+// do.
 func newAlias(weights []float64) *alias {
-	a := &alias{keep: make([]uint32, len(weights)), other: make([]uint32, len(weights))}
 	if equal(weights) {
-		a.keep = nil
-		return a
+		return nil
 	}
+	a := &alias{keep: make([]uint32, len(weights)), other: make([]uint32, len(weights))}
 	sum := 0.0
 	for _, w := range weights {
 		sum += w
@@ -43,18 +45,13 @@ func newAlias(weights []float64) *alias {
 }
 
 func equal(weights []float64) bool {
-	for _, w := range weights {
-		if w != weights[0] {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(weights, func(w float64) bool { return w != weights[0] })
 }
 
 // draw maps random to 0 … n-1.
-func (a *alias) draw(random uint64) int {
-	at := below(random, len(a.other))
-	if a.keep == nil || uint32(random) <= a.keep[at] {
+func (a *alias) draw(random uint64, n int) int {
+	at := below(random, n)
+	if a == nil || uint32(random) <= a.keep[at] {
 		return at
 	}
 	return int(a.other[at])
@@ -62,21 +59,28 @@ func (a *alias) draw(random uint64) int {
 
 // random is RANDOM: by chance, in proportion to the weights.
 type random struct {
-	hosts []*Host
-	by    *alias
+	members []member
+	by      *alias
 }
 
-func newRandom(usable []member) *random {
-	hosts, weights := apart(usable)
-	return &random{hosts, newAlias(weights)}
+func newRandom(usable []member) *random { return &random{usable, newAlias(weightsOf(usable))} }
+
+func (r *random) pick(d draw) *Host {
+	return r.members[r.by.draw(d.random, len(r.members))].host
 }
 
-func (r *random) pick(d draw) *Host { return r.hosts[r.by.draw(d.random)] }
-
-func apart(usable []member) ([]*Host, []float64) {
-	hosts, weights := make([]*Host, len(usable)), make([]float64, len(usable))
-	for i := range usable {
-		hosts[i], weights[i] = usable[i].host, usable[i].weight
+// weightsOf are the weights of members, nil if all are equal.
+func weightsOf(members []member) []float64 {
+	if !slices.ContainsFunc(members, func(m member) bool { return m.weight != members[0].weight }) {
+		return nil
 	}
-	return hosts, weights
+	return allWeights(members)
+}
+
+func allWeights(members []member) []float64 {
+	weights := make([]float64, len(members))
+	for i := range members {
+		weights[i] = members[i].weight
+	}
+	return weights
 }

@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"strconv"
 
@@ -19,7 +20,9 @@ const (
 
 // ring is a ketama ring. Each host stands at xxhash64(key + "_" + i) for i = 0 …, as often as its weight says.
 type ring struct {
-	points []point // sorted
+	points []point  // sorted
+	starts []uint32 // the first point whose hash has at least these leading bits: almost where it is
+	shift  int
 	hosts  []keyed
 }
 
@@ -45,7 +48,22 @@ func newRing(hosts []keyed, lb *config.LB) table {
 		}
 	}
 	slices.SortFunc(r.points, func(a, b point) int { return cmp.Compare(a.hash, b.hash) })
+	r.index()
 	return r
+}
+
+// index makes starts as long as there are points, roughly: then about one point is looked at for a hash.
+func (r *ring) index() {
+	width := bits.Len(uint(len(r.points)))
+	r.shift = 64 - width
+	r.starts = make([]uint32, 1<<width)
+	at := 0
+	for i := range r.starts {
+		for at < len(r.points) && r.points[at].hash>>r.shift < uint64(i) {
+			at++
+		}
+		r.starts[i] = uint32(at)
+	}
 }
 
 func ringScale(hosts []keyed, lb *config.LB) float64 {
@@ -59,7 +77,10 @@ func ringScale(hosts []keyed, lb *config.LB) float64 {
 
 // find returns the host of the first point at or after hash; further attempts count points on from there.
 func (r *ring) find(hash uint64, attempt uint32) *Host {
-	at, _ := slices.BinarySearchFunc(r.points, hash, func(p point, hash uint64) int { return cmp.Compare(p.hash, hash) })
+	at := int(r.starts[hash>>r.shift])
+	for at < len(r.points) && r.points[at].hash < hash {
+		at++
+	}
 	if at == len(r.points) {
 		at = 0
 	}

@@ -7,30 +7,32 @@ import (
 	"sync/atomic"
 )
 
-// roundRobin is ROUND_ROBIN: hosts in an order made in advance, in which each stands as often as its weight says, spread
+// roundRobin is ROUND_ROBIN: members in an order made in advance, in which each stands as often as its weight says, spread
 // evenly.
 type roundRobin struct {
-	order []*Host
-	next  atomic.Uint64
+	members []member
+	order   []uint32 // of members; nil: as they are
+	next    atomic.Uint64
 }
 
 // The order is at most this long, or 16 places a host; weights of larger sums are rounded, to at least one place.
 const longestOrder = 4096
 
 func newRoundRobin(usable []member, seed uint64) *roundRobin {
-	r := &roundRobin{}
+	r := &roundRobin{members: usable}
 	r.next.Store(seed >> 1) // proxies started together don't all begin with the same host
-	hosts, weights := apart(usable)
-	if equal(weights) {
-		r.order = hosts
-		return r
+	if weights := weightsOf(usable); weights != nil {
+		r.order = spread(turns(weights))
 	}
-	r.order = spread(hosts, turns(weights))
 	return r
 }
 
 func (r *roundRobin) pick(draw) *Host {
-	return r.order[r.next.Add(1)%uint64(len(r.order))]
+	n := r.next.Add(1)
+	if r.order == nil {
+		return r.members[n%uint64(len(r.members))].host
+	}
+	return r.members[r.order[n%uint64(len(r.order))]].host
 }
 
 // turns are the numbers of places of hosts with these weights.
@@ -57,22 +59,22 @@ func gcd(a, b float64) float64 {
 	return a
 }
 
-// spread puts a host of n turns at 1/2n, 3/2n, 5/2n … of the order.
-func spread(hosts []*Host, counts []int) []*Host {
+// spread puts a member of n turns at 1/2n, 3/2n, 5/2n … of the order.
+func spread(counts []int) []uint32 {
 	type turn struct {
-		at   float64
-		host *Host
+		at     float64
+		member uint32
 	}
 	var all []turn
 	for i, n := range counts {
 		for k := range n {
-			all = append(all, turn{(float64(k) + 0.5) / float64(n), hosts[i]})
+			all = append(all, turn{(float64(k) + 0.5) / float64(n), uint32(i)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
-	order := make([]*Host, len(all))
+	order := make([]uint32, len(all))
 	for i := range all {
-		order[i] = all[i].host
+		order[i] = all[i].member
 	}
 	return order
 }

@@ -77,7 +77,8 @@ func (c *Cluster) original(to netip.AddrPort) *Host {
 
 func (c *Cluster) newOriginal(key hostKey) *Host {
 	host := &Host{Address: key.address, cluster: c}
-	host.details.Store(&details{&config.Endpoint{Address: key.address}, &config.Locality{}})
+	host.endpoint.Store(&config.Endpoint{Address: key.address})
+	host.locality.Store(&config.Locality{})
 	if c.removed || len(c.originals.hosts) >= maxOriginals {
 		host.gone.Store(true) // used once, and nothing of it is kept
 		return host

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 
@@ -19,17 +21,16 @@ const (
 	longestHead   = 16 << 10
 )
 
-var errNoGRPCCheck = errors.New("gRPC health checks aren't built in")
-
 // probe asks once over conn. nil: the host is well.
-func probe(conn io.ReadWriter, check *config.HealthCheck, cluster *config.Cluster, h *Host) error {
+func probe(ctx context.Context, conn net.Conn, check *config.HealthCheck, cluster *config.Cluster, h *Host) error {
+	name := cmp.Or(check.Host, h.Endpoint().Hostname, cluster.Name)
 	switch check.Kind {
 	case config.CheckTCP:
 		return probeTCP(conn, check)
 	case config.CheckHTTP:
-		return probeHTTP(conn, check, cmp.Or(check.Host, h.Endpoint().Hostname, cluster.Name))
+		return probeHTTP(conn, check, name)
 	default:
-		return errNoGRPCCheck
+		return probeGRPC(ctx, conn, check.Service, name)
 	}
 }
 

@@ -116,14 +116,14 @@ func (c *Cluster) originalStatus() []HostStatus {
 
 // Status is the state of the host now.
 func (h *Host) Status() HostStatus {
-	d := h.details.Load()
+	endpoint, locality := h.Endpoint(), h.Locality()
 	s := HostStatus{
-		Address: h.String(), Host: h, Hostname: d.endpoint.Hostname, Health: d.endpoint.Health,
+		Address: h.String(), Host: h, Hostname: endpoint.Hostname, Health: endpoint.Health,
 		CxActive: h.Stats.CxActive.Load(), CxConnectFail: h.Stats.CxConnectFail.Load(), CxTotal: h.Stats.CxTotal.Load(),
 		RqActive: h.Active.Load(), RqError: h.Stats.RqError.Load(), RqSuccess: h.Stats.RqSuccess.Load(),
 		RqTimeout: h.Stats.RqTimeout.Load(), RqTotal: h.Stats.RqTotal.Load(),
-		Weight: max(d.endpoint.Weight, 1), Priority: d.locality.Priority, Canary: h.canary(),
-		Region: d.locality.Region, Zone: d.locality.Zone, SubZone: d.locality.SubZone,
+		Weight: max(endpoint.Weight, 1), Priority: locality.Priority, Canary: h.canary(),
+		Region: locality.Region, Zone: locality.Zone, SubZone: locality.SubZone,
 		FailedActive: h.has(failedActive), FailedOutlier: h.has(failedOutlier), PendingActive: h.has(pendingActive),
 		SuccessRate: -1, LocalSuccessRate: -1,
 	}
