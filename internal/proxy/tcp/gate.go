@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/rbac"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
@@ -37,9 +38,7 @@ func (p *Proxy) newGate(c any) gate {
 	case *config.LocalRateLimit:
 		return &rateLimit{bucket: newBucket(c.Bucket, p.Now), limited: p.Store.Counter("local_rate_limit." + c.StatPrefix + ".rate_limited")}
 	case *config.RBAC:
-		if p.RBAC != nil {
-			return &rbac{p.RBAC(c)}
-		}
+		return newRBAC(p.Store, c)
 	}
 	return closed{fmt.Sprintf("network filter %T isn't built", c)}
 }
@@ -50,18 +49,26 @@ type closed struct{ details string }
 func (g closed) enter(*stream.Conn) *refusal { return &refusal{details: g.details} }
 func (closed) leave()                        {}
 
-// rbac asks the rules.
-type rbac struct {
-	check func(*stream.Conn) (allowed bool, details string)
+// rules is envoy.filters.network.rbac. Envoy asks with the client's first byte; here nothing is dialled before.
+type rules struct {
+	config          *config.RBAC
+	allowed, denied *telemetry.Counter
 }
 
-func (g *rbac) enter(c *stream.Conn) *refusal {
-	if allowed, details := g.check(c); !allowed {
+func newRBAC(store *telemetry.Store, c *config.RBAC) *rules {
+	return &rules{c, store.Counter(c.StatPrefix + "rbac.allowed"), store.Counter(c.StatPrefix + "rbac.denied")}
+}
+
+func (g *rules) enter(c *stream.Conn) *refusal {
+	allowed, details := rbac.Connection(g.config, c, nil)
+	if !allowed {
+		g.denied.Add(1)
 		return &refusal{details: details}
 	}
+	g.allowed.Add(1)
 	return nil
 }
-func (*rbac) leave() {}
+func (*rules) leave() {}
 
 // connectionLimit is envoy.filters.network.connection_limit: so many at once.
 type connectionLimit struct {

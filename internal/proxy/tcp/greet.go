@@ -63,7 +63,7 @@ func upstreamExchange(c *config.Cluster) string {
 }
 
 func (s *session) announce(to *side) error {
-	_, err := to.conn.Write(mx.Frame(&s.proxy.Self, s.proxy.NodeID))
+	_, err := to.conn.Write(mx.Frame(&s.proxy.Self))
 	return err
 }
 

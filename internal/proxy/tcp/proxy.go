@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
@@ -25,12 +25,7 @@ type Options struct {
 	Now      func() time.Time
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
-	// RBAC compiles the rules of a network filter. What it returns tells whether a connection is let in, and if not the
-	// termination details. nil: a chain with RBAC lets nobody in.
-	RBAC func(*config.RBAC) func(*stream.Conn) (allowed bool, details string)
-	// Self and NodeID are what metadata exchange says of this workload.
-	Self   stream.Peer
-	NodeID string
+	Self  filter.Self // what metadata exchange says of this workload
 }
 
 // Proxy forwards connections until Close.

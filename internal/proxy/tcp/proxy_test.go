@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp/mx"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -55,7 +56,9 @@ func TestEnds(t *testing.T) {
 		{"no host", "UH - 0 0 c", func(r *rig) { r.cluster.Endpoints.Store(&config.Endpoints{}) }},
 		{"connect failed", "UF - 0 0 c", func(r *rig) { r.cluster.Endpoints = r.clusterTo("", closed.Addr().String()).Endpoints }},
 		{"too many connections", "UO - 0 0 c", func(r *rig) { r.cluster.Breakers[0].Connections = 0 }},
-		{"RBAC", "- rbac_access_denied_matched_policy[none] 0 0 c", func(r *rig) { r.chain.Filters = []config.NetworkFilter{{Config: &config.RBAC{}}} }},
+		{"RBAC", "- rbac_access_denied_matched_policy[none] 0 0 c", func(r *rig) {
+			r.chain.Filters = []config.NetworkFilter{{Config: &config.RBAC{Rules: &config.RBACRules{}}}}
+		}},
 		{"a filter nobody knows", "- network filter int isn't built 0 0 c", func(r *rig) { r.chain.Filters = []config.NetworkFilter{{Config: 1}} }},
 		{"rate limit", "RL local_ratelimit_close_over_limit 0 0 c", func(r *rig) {
 			r.chain.Filters = []config.NetworkFilter{{Config: &config.LocalRateLimit{Bucket: config.TokenBucket{Interval: time.Hour}}}}
@@ -65,11 +68,7 @@ func TestEnds(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, func(o *Options) {
-				o.RBAC = func(*config.RBAC) func(*stream.Conn) (bool, string) {
-					return func(*stream.Conn) (bool, string) { return false, "rbac_access_denied_matched_policy[none]" }
-				}
-			})
+			r := newRig(t, nil)
 			c.change(r)
 			wantClosed(t, r.dial())
 			r.wantLine(c.want)
@@ -145,7 +144,7 @@ func TestPlans(t *testing.T) {
 	r := newRig(t, nil)
 	func() {
 		chain := &config.Chain{TCP: r.tcp}
-		if r.planOf(chain) != r.planOf(chain) {
+		if first, again := r.planOf(chain), r.planOf(chain); first != again {
 			t.Error("a chain has two plans")
 		}
 		runtime.KeepAlive(chain)
@@ -305,11 +304,11 @@ func TestExchange(t *testing.T) {
 	for _, serverFirst := range []bool{false, true} {
 		t.Run(fmt.Sprint("server first ", serverFirst), func(t *testing.T) {
 			s := newSecured(t, mx.Protocol, "istio")
-			filter := []config.NetworkFilter{{Config: &config.TCPMetadataExchange{Protocol: mx.Protocol}}}
-			inbound := newRig(t, func(o *Options) { o.Self = peers[1] })
-			inbound.chain.TLS, inbound.chain.Filters = s.server, filter
-			outbound := newRig(t, func(o *Options) { o.Self, o.NodeID = peers[0], "sidecar~1" })
-			outbound.cluster.TLS, outbound.cluster.Filters = s.client, filter
+			exchange := []config.NetworkFilter{{Config: &config.TCPMetadataExchange{Protocol: mx.Protocol}}}
+			inbound := newRig(t, func(o *Options) { o.Self.Peer = peers[1] })
+			inbound.chain.TLS, inbound.chain.Filters = s.server, exchange
+			outbound := newRig(t, func(o *Options) { o.Self = filter.Self{Peer: peers[0], NodeID: "sidecar~1"} })
+			outbound.cluster.TLS, outbound.cluster.Filters = s.client, exchange
 			outbound.cluster.Endpoints = outbound.clusterTo("", inbound.down.Addr().String()).Endpoints
 
 			client := outbound.dial()

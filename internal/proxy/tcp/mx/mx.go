@@ -1,14 +1,16 @@
-// Package mx is the wire of Istio's peer metadata: who a workload says it is. A stream.Peer comes in, bytes go out, and
-// back. Struct and ParseStruct are the google.protobuf.Struct that HTTP carries in x-envoy-peer-metadata; Frame and Read
-// put it into what TCP connections exchange before their payload. It has a codec of its own for the little of protobuf
-// that needs, in wire.go: the data path links no protobuf.
+// Package mx is Istio's metadata exchange over TCP: who the two proxies of a connection are, told once before the
+// payload. Metadata comes in, a frame goes out, and back. What is in the Struct is package peermetadata's business; this
+// one has the frame and the google.protobuf.Any in it, without protobuf: wire.go.
 package mx
 
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/peermetadata"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -21,27 +23,23 @@ const (
 	header    = 8
 	maxLength = 64 << 10
 	structURL = "type.googleapis.com/google.protobuf.Struct"
-
-	keyMetadata = "x-envoy-peer-metadata"
-	keyID       = "x-envoy-peer-metadata-id"
 )
 
-// Errors of frames and structs.
+// Errors of frames.
 var (
-	ErrMagic     = errors.New("no metadata exchange: wrong magic number")
-	ErrTooLong   = errors.New("no metadata exchange: longer than 64 KiB")
-	ErrMalformed = errors.New("malformed peer metadata")
+	ErrMagic     = errors.New("wrong magic number")
+	ErrTooLong   = errors.New("longer than 64 KiB")
+	ErrMalformed = errors.New("malformed")
 )
 
-// Frame returns what is sent once before the payload. id is the node's id.
-func Frame(p *stream.Peer, id string) []byte {
-	var outer []byte
-	outer = appendField(outer, keyMetadata, structValue(Struct(p)))
-	if id != "" {
-		outer = appendField(outer, keyID, stringValue(id))
+// Frame returns what is sent once before the payload.
+func Frame(self *filter.Self) []byte {
+	content := map[string]any{peermetadata.Header: peermetadata.Metadata(self)}
+	if self.NodeID != "" {
+		content[peermetadata.HeaderID] = self.NodeID
 	}
 	envelope := appendBytes(nil, anyTypeURL, []byte(structURL))
-	envelope = appendBytes(envelope, anyValue, outer)
+	envelope = appendBytes(envelope, anyValue, peermetadata.EncodeStruct(content))
 	frame := binary.BigEndian.AppendUint32(nil, magic)
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(envelope)))
 	return append(frame, envelope...)
@@ -65,25 +63,21 @@ func Read(r io.Reader) (*stream.Peer, error) {
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, err
 	}
-	return parseEnvelope(body)
+	return parse(body)
 }
 
-func parseEnvelope(b []byte) (*stream.Peer, error) {
-	var value []byte
-	if err := eachField(b, func(number uint64, body []byte) {
-		if number == anyValue {
-			value = body
-		}
-	}); err != nil {
-		return nil, err
+func parse(envelope []byte) (*stream.Peer, error) {
+	value, ok := valueOf(envelope)
+	if !ok {
+		return nil, ErrMalformed
 	}
-	var metadata []byte
-	if err := eachEntry(value, func(key string, v pbValue) {
-		if key == keyMetadata && v.isStruct {
-			metadata = v.bytes
-		}
-	}); err != nil || metadata == nil {
-		return nil, err
+	content, err := peermetadata.DecodeStruct(value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	return ParseStruct(metadata)
+	metadata, ok := content[peermetadata.Header].(map[string]any)
+	if !ok {
+		return nil, nil //nolint:nilnil // it says nothing
+	}
+	return peermetadata.Peer(metadata), nil
 }

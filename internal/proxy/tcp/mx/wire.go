@@ -1,21 +1,11 @@
 package mx
 
-import (
-	"encoding/binary"
-	"strings"
-)
+import "encoding/binary"
 
-// Field numbers of google.protobuf.Any, Struct, its map entries, and Value.
+// Field numbers of google.protobuf.Any.
 const (
 	anyTypeURL = 1
 	anyValue   = 2
-
-	structFields = 1
-	entryKey     = 1
-	entryValue   = 2
-
-	valueString = 3
-	valueStruct = 5
 )
 
 // Wire types of protobuf.
@@ -32,105 +22,42 @@ func appendBytes(b []byte, number uint64, body []byte) []byte {
 	return append(b, body...)
 }
 
-func stringValue(text string) []byte { return appendBytes(nil, valueString, []byte(text)) }
-func structValue(body []byte) []byte { return appendBytes(nil, valueStruct, body) }
-
-// appendField appends one entry of a Struct.
-func appendField(b []byte, key string, value []byte) []byte {
-	entry := appendBytes(nil, entryKey, []byte(key))
-	entry = appendBytes(entry, entryValue, value)
-	return appendBytes(b, structFields, entry)
-}
-
-// eachField calls use for each length-delimited field of a message. Fields of other wire types are passed over.
-func eachField(b []byte, use func(number uint64, body []byte)) error {
+// valueOf returns the value of an Any; of several the last one counts. Fields it doesn't know are passed over.
+func valueOf(b []byte) (value []byte, ok bool) {
 	for len(b) > 0 {
 		tag, n := binary.Uvarint(b)
 		if n <= 0 || tag>>3 == 0 {
-			return ErrMalformed
+			return nil, false
 		}
 		b = b[n:]
-		size, body, ok := fieldSize(b, tag&7)
+		head, size, ok := fieldSize(b, tag&7)
 		if !ok {
-			return ErrMalformed
+			return nil, false
 		}
-		if body {
-			length, n := binary.Uvarint(b)
-			use(tag>>3, b[n:n+int(length)])
+		if tag == anyValue<<3|wireBytes {
+			value = b[head:size]
 		}
 		b = b[size:]
 	}
-	return nil
+	return value, true
 }
 
-// fieldSize returns how many bytes a field takes after its tag, and whether they are a length and a body.
-func fieldSize(b []byte, wire uint64) (size int, body, ok bool) {
+// fieldSize returns how many bytes a field takes after its tag, and how many of them are a length before its body.
+func fieldSize(b []byte, wire uint64) (head, size int, ok bool) {
 	switch wire {
 	case wireVarint:
 		_, n := binary.Uvarint(b)
-		return n, false, n > 0
+		return 0, n, n > 0
 	case wireFixed64:
-		return 8, false, len(b) >= 8
+		return 0, 8, len(b) >= 8
 	case wireFixed32:
-		return 4, false, len(b) >= 4
+		return 0, 4, len(b) >= 4
 	case wireBytes:
 		length, n := binary.Uvarint(b)
 		if n <= 0 || length > uint64(len(b)-n) {
-			return 0, false, false
+			return 0, 0, false
 		}
-		return n + int(length), true, true
+		return n, n + int(length), true
 	}
-	return 0, false, false
-}
-
-// pbValue is a google.protobuf.Value that is a string, a Struct, or something nobody here reads.
-type pbValue struct {
-	bytes              []byte
-	isString, isStruct bool
-}
-
-// text is a string's value, without what isn't UTF-8: it becomes a label.
-func (v pbValue) text() string {
-	if !v.isString {
-		return ""
-	}
-	return strings.ToValidUTF8(string(v.bytes), "")
-}
-
-// eachEntry calls use for each field of a Struct.
-func eachEntry(b []byte, use func(key string, v pbValue)) error {
-	var inner error
-	err := eachField(b, func(number uint64, entry []byte) {
-		if number != structFields || inner != nil {
-			return
-		}
-		var key string
-		var v pbValue
-		var bad error
-		inner = eachField(entry, func(number uint64, body []byte) {
-			switch number {
-			case entryKey:
-				key = string(body)
-			case entryValue:
-				bad = v.parse(body)
-			}
-		})
-		if inner == nil {
-			inner = bad
-		}
-		if inner == nil {
-			use(key, v)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	return inner
-}
-
-// parse reads a Value. It is a oneof: the last field counts.
-func (v *pbValue) parse(b []byte) error {
-	return eachField(b, func(number uint64, body []byte) {
-		*v = pbValue{bytes: body, isString: number == valueString, isStruct: number == valueStruct}
-	})
+	return 0, 0, false
 }
