@@ -62,6 +62,9 @@ type want struct {
 	typeURL string
 	all     bool
 	names   []string // sorted, unique; nil if all
+	// again are names that came back since the server was last told: it may still count them as subscribed to and
+	// delivered, while the handler has forgotten them in between.
+	again []string
 }
 
 // New returns a client that isn't connected yet. It fails if the options are no use.
@@ -96,6 +99,8 @@ func (c *Client) set(w want) {
 	case c.wants[i].all, !w.all && slices.Equal(c.wants[i].names, w.names):
 		return
 	default:
+		added, _ := difference(c.wants[i].names, w.names)
+		w.again = merge(c.wants[i].again, added)
 		c.wants[i] = w
 	}
 	select {
@@ -108,6 +113,34 @@ func (c *Client) wanted() []want {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.wants)
+}
+
+// tell returns what is wanted, to be told to the server now.
+func (c *Client) tell() []want {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := slices.Clone(c.wants)
+	for i := range c.wants {
+		c.wants[i].again = nil
+	}
+	return all
+}
+
+// merge returns the sorted union of two sorted slices.
+func merge(a, b []string) []string {
+	if len(a) == 0 {
+		return b
+	}
+	both := slices.Concat(a, b)
+	slices.Sort(both)
+	return slices.Compact(both)
+}
+
+// common returns what is in both of two sorted slices.
+func common(a, b []string) []string {
+	only, _ := difference(b, a)
+	_, both := difference(a, only)
+	return both
 }
 
 // Stats are the client's counters.

@@ -14,12 +14,13 @@ type delta struct {
 
 func newDelta(node *corev3.Node) *delta { return &delta{node: node, said: map[string][]string{}} }
 
-func (d *delta) subscribe(w want, held func(string) map[string]string) proto.Message {
+func (d *delta) subscribe(w want, held func(string) map[string]string) []proto.Message {
 	said, again := d.said[w.typeURL]
 	if !again && !w.all && len(w.names) == 0 {
 		return nil // an empty first request would mean: everything
 	}
 	added, removed := difference(said, w.names)
+	added = merge(added, common(common(w.again, said), w.names)) // subscribing again has it sent again
 	if again && len(added)+len(removed) == 0 {
 		return nil
 	}
@@ -29,7 +30,7 @@ func (d *delta) subscribe(w want, held func(string) map[string]string) proto.Mes
 		request.InitialResourceVersions = held(w.typeURL)
 	}
 	request.Node, d.node = d.node, nil
-	return request
+	return []proto.Message{request}
 }
 
 func (d *delta) read(stream receiver) (Response, error) {

@@ -123,3 +123,28 @@ func TestDifference(t *testing.T) {
 		}
 	}
 }
+
+// TestNameThatCameBack: what was given up and wanted again before the server was told is asked for again, because its
+// resource was forgotten in between.
+func TestNameThatCameBack(t *testing.T) {
+	held := func(string) map[string]string { return nil }
+	c := &Client{changed: make(chan struct{}, 1)}
+	c.Want(TypeRoutes, []string{"a", "b"})
+	d, s := newDelta(nil), newSotW(nil, map[string]string{})
+	first := c.tell()[0]
+	d.subscribe(first, held)
+	s.subscribe(first, held)
+	c.Want(TypeRoutes, []string{"a"})
+	c.Want(TypeRoutes, []string{"a", "b"})
+	back := c.tell()[0]
+	if r := d.subscribe(back, held); len(r) != 1 || !slices.Equal(r[0].(*discoveryv3.DeltaDiscoveryRequest).GetResourceNamesSubscribe(), []string{"b"}) {
+		t.Errorf("delta says %v", r)
+	}
+	r := s.subscribe(back, held)
+	if len(r) != 2 || !slices.Equal(r[0].(*discoveryv3.DiscoveryRequest).GetResourceNames(), []string{"a"}) || len(r[1].(*discoveryv3.DiscoveryRequest).GetResourceNames()) != 2 {
+		t.Errorf("state of the world says %v", r)
+	}
+	if quiet := c.tell()[0]; d.subscribe(quiet, held) != nil || s.subscribe(quiet, held) != nil {
+		t.Error("it is said once")
+	}
+}

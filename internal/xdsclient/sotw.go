@@ -26,19 +26,30 @@ func newSotW(node *corev3.Node, versions map[string]string) *sotw {
 	return &sotw{node: node, versions: versions, said: map[string]*saidSotW{}}
 }
 
-func (s *sotw) subscribe(w want, _ func(string) map[string]string) proto.Message {
+func (s *sotw) subscribe(w want, _ func(string) map[string]string) []proto.Message {
 	said := s.said[w.typeURL]
-	switch {
-	case said == nil && !w.all && len(w.names) == 0: // an empty first request may mean: everything
-		return nil
-	case said == nil:
+	if said == nil {
+		if !w.all && len(w.names) == 0 { // an empty first request may mean: everything
+			return nil
+		}
 		said = &saidSotW{}
 		s.said[w.typeURL] = said
-	case slices.Equal(said.names, w.names):
-		return nil
+		return []proto.Message{s.name(w.typeURL, w.names)}
 	}
-	said.names = w.names
-	return s.request(w.typeURL, said)
+	var requests []proto.Message
+	if again := common(common(w.again, said.names), w.names); len(again) > 0 { // the server sees them go and come
+		rest, _ := difference(again, said.names)
+		requests = append(requests, s.name(w.typeURL, rest))
+	}
+	if !slices.Equal(said.names, w.names) {
+		requests = append(requests, s.name(w.typeURL, w.names))
+	}
+	return requests
+}
+
+func (s *sotw) name(typeURL string, names []string) *discoveryv3.DiscoveryRequest {
+	s.said[typeURL].names = names
+	return s.request(typeURL, s.said[typeURL])
 }
 
 func (s *sotw) request(typeURL string, said *saidSotW) *discoveryv3.DiscoveryRequest {

@@ -123,14 +123,12 @@ func (s *session) read(ctx context.Context) {
 
 // subscribe says what is wanted now, as far as the server doesn't know it.
 func (s *session) subscribe() error {
-	for _, w := range s.client.wanted() {
-		request := s.wire.subscribe(w, s.client.handler.Held)
-		if request == nil {
-			continue
-		}
-		s.client.stats.Of(w.typeURL).Attempt.Add(1)
-		if err := s.send(request); err != nil {
-			return err
+	for _, w := range s.client.tell() {
+		for _, request := range s.wire.subscribe(w, s.client.handler.Held) {
+			s.client.stats.Of(w.typeURL).Attempt.Add(1)
+			if err := s.send(request); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

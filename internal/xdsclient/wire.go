@@ -13,8 +13,8 @@ type receiver interface{ RecvMsg(m any) error }
 // wire speaks one variant of the protocol on one stream: it remembers what was said and makes the messages. Only read
 // may run beside the other two.
 type wire interface {
-	// subscribe returns the request that tells the server what is wanted of a type, or nil if it knows already.
-	subscribe(w want, held func(typeURL string) map[string]string) proto.Message
+	// subscribe returns the requests that tell the server what is wanted of a type, none if it knows already.
+	subscribe(w want, held func(typeURL string) map[string]string) []proto.Message
 	// read waits for a response.
 	read(receiver) (Response, error)
 	// answer returns the ACK of a response, or with a reason its NACK.
