@@ -23,15 +23,20 @@ func toy(k kind, name, words string) xdsclient.Resource {
 	return xdsclient.Resource{Name: name, Type: typeURLs[k], Value: raw}
 }
 
+// wordsOf reads the name, and the words of all other texts.
 func wordsOf(raw []byte) (name string, words []string) {
 	for len(raw) > 0 {
-		number, _, n := protowire.ConsumeTag(raw)
-		text, m := protowire.ConsumeString(raw[n:])
-		raw = raw[n+m:]
+		number, kind, n := protowire.ConsumeTag(raw)
+		raw = raw[n:]
+		text := ""
+		if kind == protowire.BytesType {
+			text, _ = protowire.ConsumeString(raw)
+		}
+		raw = raw[protowire.ConsumeFieldValue(number, kind, raw):]
 		if number == 1 {
 			name = text
 		} else {
-			words = strings.Fields(text)
+			words = append(words, strings.Fields(text)...)
 		}
 	}
 	return name, words
