@@ -141,6 +141,7 @@ type Exchange struct {
 	Peer        *Peer // of this request, over headers; nil: the connection's
 	UpPeer      *Peer // of the upstream
 	Traced      bool
+	Tap         uint64 // of telemetry's tap: who watches this; 0: nobody
 	GRPC        bool
 	GRPCStatus  int       // -1: none
 	Messages    [2]uint64 // gRPC messages: of the request, of the response
