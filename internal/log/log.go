@@ -50,18 +50,35 @@ func New(w io.Writer, o Options) (logr.Logger, error) {
 	if err != nil {
 		return logr.Logger{}, err
 	}
+	core, err := newCore(w, o.Format, level)
+	if err != nil {
+		return logr.Logger{}, err
+	}
+	return zapr.NewLogger(zap.New(core)), nil
+}
+
+func newCore(w io.Writer, format string, level zapcore.LevelEnabler) (zapcore.Core, error) {
 	config := zap.NewProductionEncoderConfig()
 	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	config.EncodeDuration = zapcore.StringDurationEncoder
+	config.EncodeLevel = encodeLevel
 	var encoder zapcore.Encoder
-	switch o.Format {
+	switch format {
 	case "", "json":
 		encoder = zapcore.NewJSONEncoder(config)
 	case "text":
 		encoder = zapcore.NewConsoleEncoder(config)
 	default:
-		return logr.Logger{}, fmt.Errorf("log format %q is unknown; want one of %s", o.Format, strings.Join(Formats, ", "))
+		return nil, fmt.Errorf("log format %q is unknown; want one of %s", format, strings.Join(Formats, ", "))
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)
-	return zapr.NewLogger(zap.New(core)), nil
+	return zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level), nil
+}
+
+// encodeLevel names what lies below debug; zap has no word for it.
+func encodeLevel(level zapcore.Level, to zapcore.PrimitiveArrayEncoder) {
+	if level < zapcore.DebugLevel {
+		to.AppendString("trace")
+		return
+	}
+	zapcore.LowercaseLevelEncoder(level, to)
 }
