@@ -77,6 +77,7 @@ type Store struct {
 	series    map[seriesKey]*Series
 	istio     istioSeries
 	matcher   atomic.Pointer[Matcher]
+	lookups   Lookups
 }
 
 // NewStore returns an empty store.
@@ -97,27 +98,32 @@ func (s *Store) Listener(address string) *Listener {
 
 // Cluster returns the counters of a cluster, making them on first use.
 func (s *Store) Cluster(name string) *Cluster {
+	s.lookups.note("cluster.", name)
 	return findOrAdd(s, s.clusters, name, func() *Cluster { return &Cluster{Name: name, shards: newShards[ClusterShard]()} })
 }
 
 // HTTP returns the counters of a connection manager's stat prefix, making them on first use.
 func (s *Store) HTTP(prefix string) *HTTP {
+	s.lookups.note("http.", prefix)
 	return findOrAdd(s, s.https, prefix, func() *HTTP { return &HTTP{Prefix: prefix, shards: newShards[HTTPShard]()} })
 }
 
 // TCPPrefix returns the counters of a stat prefix, making them on first use.
 func (s *Store) TCPPrefix(prefix string) *TCPPrefix {
+	s.lookups.note("tcp.", prefix)
 	return findOrAdd(s, s.prefixes, prefix, func() *TCPPrefix { return &TCPPrefix{Prefix: prefix} })
 }
 
 // Counter returns the counter with that whole name, as Envoy names it (listener_manager.lds.update_success), making it
 // on first use. Callers keep the pointer: it is for what has no struct here, and not for asking again at each event.
 func (s *Store) Counter(name string) *Counter {
+	s.lookups.note("", name)
 	return findOrAdd(s, s.counters, name, func() *Counter { return new(Counter) })
 }
 
 // Gauge is Counter for what goes up and down.
 func (s *Store) Gauge(name string) *Gauge {
+	s.lookups.note("", name)
 	return findOrAdd(s, s.gauges, name, func() *Gauge { return new(Gauge) })
 }
 
