@@ -147,7 +147,7 @@ func (s *Server) listen(socket net.Listener, name string) (func(), error) {
 }
 
 func (s *Server) serveStats(name string, socket net.Listener) {
-	if err := ops.Serve(s.ctx, socket, admin.Stats(s.Metrics), ops.Limits{}); err != nil {
+	if err := ops.Serve(s.ctx, socket, admin.Metrics(s.Metrics), ops.Limits{}); err != nil {
 		s.opts.Log.Error(err, "Serving metrics failed", "socket", name)
 	}
 }
