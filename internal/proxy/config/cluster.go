@@ -49,6 +49,7 @@ type Cluster struct {
 
 	// Of metadata istio.
 	Service   ServiceLabels
+	External  bool // istio.external: outside of the mesh
 	ALPNAlone bool // istio.alpn_override is false: ALPN as configured
 	// Of metadata pillion.dev: which host this is a cluster of, and its VIPs.
 	Host string

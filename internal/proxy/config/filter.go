@@ -354,6 +354,9 @@ type JWTRequirement struct {
 	AllowMissingOrFailed bool
 }
 
+// JWTRoute is what an Override for JWT has: the name of one of its Requirements.
+type JWTRoute struct{ Requirement string }
+
 // ExtAuthz is envoy.filters.http.ext_authz.
 type ExtAuthz struct {
 	StatPrefix      string

@@ -20,7 +20,9 @@ type Trust struct {
 	Hashes  [][]byte // verify_certificate_hash: SHA-256 of the certificate
 	SPKIs   [][]byte // verify_certificate_spki: SHA-256 of the public key
 	// Domains are SPIFFE trust domains with roots of their own; nil: Roots for all.
-	Domains      map[string][]*x509.Certificate
+	Domains map[string][]*x509.Certificate
+	// SystemRoots adds the roots of the host, system_root_certs.
+	SystemRoots  bool
 	AllowExpired bool
 	TrustAny     bool // trust_chain_verification ACCEPT_UNTRUSTED
 }
