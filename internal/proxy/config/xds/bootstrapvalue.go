@@ -21,16 +21,15 @@ type BootstrapConfig struct {
 	Runtime    []RuntimeLayer
 	AdminLayer bool
 
-	StatsTags       []StatsTag
-	DefaultTags     bool // use_all_default_tags; default true
-	StatsMatcher    StatsMatcher
-	Tracing         string // name of the provider; empty: none
-	LocalCluster    string // cluster_manager.local_cluster_name
-	FlushInterval   time.Duration
-	DeferCluster    bool   // cluster_manager.enable_deferred_cluster_creation
-	DefaultRegexMax uint32 // unused by RE2; 0: none
-	Notes           []Note // parts that have no effect
-	UnknownFields   string // the first field of the text this program doesn't know; empty: none
+	StatsTags     []StatsTag
+	DefaultTags   bool // use_all_default_tags; default true
+	StatsMatcher  StatsMatcher
+	Tracing       string // name of the provider; empty: none
+	LocalCluster  string // cluster_manager.local_cluster_name
+	FlushInterval time.Duration
+	DeferCluster  bool   // cluster_manager.enable_deferred_cluster_creation
+	Notes         []Note // parts that have no effect
+	UnknownFields string // the first field of the text this program doesn't know; empty: none
 }
 
 // Node is the bootstrap's node.

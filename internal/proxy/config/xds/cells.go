@@ -29,7 +29,9 @@ var errNoFiles = errors.New("files aren't read here")
 func (Fresh) Routes(string) *config.Cell[config.RouteTable] { return &config.Cell[config.RouteTable]{} }
 
 // Endpoints returns an empty cell.
-func (Fresh) Endpoints(string) *config.Cell[config.Endpoints] { return &config.Cell[config.Endpoints]{} }
+func (Fresh) Endpoints(string) *config.Cell[config.Endpoints] {
+	return &config.Cell[config.Endpoints]{}
+}
 
 // Certificate returns an empty cell.
 func (Fresh) Certificate(string) *config.Cell[config.Certificate] {

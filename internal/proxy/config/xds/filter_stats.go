@@ -1,0 +1,53 @@
+package xds
+
+import (
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// stats.PluginConfig.
+var statsSchema = []field{
+	{number: 6, name: "disable_host_header_fallback", kind: asBool},
+	{number: 7, name: "tcp_reporting_duration", kind: asDuration},
+	{number: 8, name: "metrics", kind: asMessage, repeated: true, message: []field{
+		{number: 1, name: "dimensions", kind: asTextMap},
+		{number: 2, name: "name"},
+		{number: 3, name: "tags_to_remove", repeated: true},
+		{number: 4, name: "match"},
+		{number: 5, name: "drop", kind: asBool},
+	}},
+	{number: 9, name: "definitions", kind: asMessage, repeated: true},
+	{number: 10, name: "reporter", kind: asEnum, values: []string{"UNSPECIFIED", "SERVER_GATEWAY"}},
+	{number: 11, name: "rescoping_duration", kind: asDuration},
+	{number: 12, name: "scope_grace_period_duration", kind: asDuration},
+}
+
+// istioStats decodes the filter that counts Istio's metrics. What it can't do costs labels, not traffic.
+func (d *decoder) istioStats(t typed) any {
+	m := d.private(t, statsSchema)
+	out := &config.IstioStats{
+		DisableHostFallback: m.truth("disable_host_header_fallback"),
+		ReportDuration:      as[time.Duration](m["tcp_reporting_duration"]),
+		Reporter:            uint8(min(m.enum("reporter"), 1)),
+	}
+	for _, o := range m.objects("metrics") {
+		out.Metrics = append(out.Metrics, metricOverride(o))
+	}
+	if len(m.list("definitions")) > 0 {
+		d.note(Degraded, "definitions")
+	}
+	return out
+}
+
+// metricOverride keeps the expressions of labels as they are: they're CEL, of which package telemetry knows the usual.
+func metricOverride(o object) config.MetricOverride {
+	out := config.MetricOverride{Name: o.text("name"), Remove: o.texts("tags_to_remove"), Drop: o.truth("drop")}
+	for name, expression := range as[map[string]string](o["dimensions"]) {
+		if out.Labels == nil {
+			out.Labels = map[string]*config.Format{}
+		}
+		out.Labels[name] = &config.Format{Source: expression}
+	}
+	return out
+}

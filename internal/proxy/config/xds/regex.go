@@ -1,0 +1,126 @@
+package xds
+
+import (
+	"regexp/syntax"
+	"strings"
+
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
+
+// maxProgram bounds a compiled regex in instructions, maxSource its text in bytes.
+const (
+	maxProgram = 4096
+	maxSource  = 64 << 10
+)
+
+// regex compiles source, once for the same text of a resource.
+func (d *decoder) regex(source string) *config.Regex {
+	if known, ok := d.regexes[source]; ok {
+		return known
+	}
+	if !d.fits(source) {
+		return nil
+	}
+	r, err := config.NewRegex(source)
+	if err != nil {
+		d.fail("regex %q: %s", excerpt(source), strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return nil
+	}
+	if d.regexes == nil {
+		d.regexes = map[string]*config.Regex{}
+	}
+	d.regexes[source] = r
+	return r
+}
+
+// fits reports whether source compiles to a program within bounds.
+func (d *decoder) fits(source string) bool {
+	if len(source) > maxSource {
+		d.fail("regex of %d bytes is longer than %d", len(source), maxSource)
+		return false
+	}
+	tree, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		d.fail("regex %q: %s", excerpt(source), strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return false
+	}
+	// The estimate comes first: compiling a nest of repetitions is what the bound is there to prevent.
+	size := estimate(tree)
+	if size <= 4*maxProgram {
+		program, err := syntax.Compile(tree.Simplify())
+		if err == nil {
+			size = len(program.Inst)
+		}
+	}
+	if size > maxProgram {
+		d.fail("regex %q needs more than %d instructions", excerpt(source), maxProgram)
+	}
+	return size <= maxProgram
+}
+
+// estimate is about the number of instructions of a regex, and never costs more than its text.
+func estimate(tree *syntax.Regexp) int {
+	size := max(1, len(tree.Rune))
+	if tree.Op == syntax.OpCharClass {
+		size = 1
+	}
+	for _, sub := range tree.Sub {
+		size = min(size+estimate(sub), 1<<30)
+	}
+	if tree.Op == syntax.OpRepeat {
+		size = min(size*max(1, tree.Min, tree.Max), 1<<30)
+	}
+	return size
+}
+
+// excerpt shortens a text for a message.
+func excerpt(s string) string {
+	if len(s) > 80 {
+		return strings.ToValidUTF8(s[:80], "") + "…"
+	}
+	return s
+}
+
+func (d *decoder) matcherRegex(field string, m *matcherv3.RegexMatcher) (out *config.Regex) {
+	d.in(field, func() { out = d.regex(m.GetRegex()) })
+	return out
+}
+
+// rewrite decodes a RegexMatchAndSubstitute, nil if it isn't set.
+func (d *decoder) rewrite(field string, m *matcherv3.RegexMatchAndSubstitute) (out *config.RegexRewrite) {
+	if m == nil {
+		return nil
+	}
+	d.in(field, func() {
+		out = &config.RegexRewrite{Pattern: d.matcherRegex("pattern", m.Pattern), Substitution: m.Substitution}
+		if out.Pattern != nil {
+			d.substitution(m.Substitution, out.Pattern.Source)
+		}
+	})
+	return out
+}
+
+// substitution checks RE2's syntax: \0 to \9 name groups, \\ is a backslash.
+func (d *decoder) substitution(s, pattern string) {
+	tree, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		i++
+		switch {
+		case i == len(s):
+			d.failIn("substitution", "ends in a backslash")
+		case s[i] == '\\':
+		case s[i] < '0' || s[i] > '9':
+			d.failIn("substitution", "a backslash is followed by neither a digit nor a backslash")
+		case int(s[i]-'0') > tree.MaxCap():
+			d.failIn("substitution", "\\%c: the pattern has %d groups", s[i], tree.MaxCap())
+		}
+	}
+}
