@@ -59,13 +59,13 @@ func (d *decoder) fileLog(t typed, out *config.AccessLog) {
 	case nil:
 	case *filev3.FileAccessLog_LogFormat:
 		d.in("log_format", func() { out.Format = d.formatString(f.LogFormat) })
-	case *filev3.FileAccessLog_Format: //nolint:staticcheck // control planes still send it
+	case *filev3.FileAccessLog_Format:
 		if f.Format != "" {
 			d.in("format", func() { out.Format = d.format(f.Format) })
 		}
-	case *filev3.FileAccessLog_JsonFormat: //nolint:staticcheck // control planes still send it
+	case *filev3.FileAccessLog_JsonFormat:
 		d.in("json_format", func() { out.Format = &config.Format{JSON: d.jsonFields(f.JsonFormat)} })
-	case *filev3.FileAccessLog_TypedJsonFormat: //nolint:staticcheck // control planes still send it
+	case *filev3.FileAccessLog_TypedJsonFormat:
 		d.in("typed_json_format", func() { out.Format = &config.Format{JSON: d.jsonFields(f.TypedJsonFormat)} })
 	}
 }

@@ -122,7 +122,7 @@ func (d *decoder) bootstrap(m *bootstrapv3.Bootstrap, out *BootstrapConfig) {
 	d.in("stats_config", func() { d.statsConfig(m.StatsConfig, out) })
 	d.in("layered_runtime", func() { d.layers(m.LayeredRuntime, out) })
 	out.FlushInterval = d.duration("stats_flush_interval", m.GetStatsFlushInterval(), 5*time.Second)
-	if out.Tracing = m.GetTracing().GetHttp().GetName(); out.Tracing != "" { //nolint:staticcheck // Istio's bootstrap has it
+	if out.Tracing = m.GetTracing().GetHttp().GetName(); out.Tracing != "" {
 		d.note(Degraded, "tracing "+out.Tracing)
 	}
 	out.LocalCluster = m.GetClusterManager().GetLocalClusterName()
@@ -226,6 +226,6 @@ func (d *decoder) admin(a *bootstrapv3.Admin, out *BootstrapConfig) {
 	} else if a.Address != nil {
 		d.in("address", func() { out.AdminAddress = d.socket(a.Address).String() })
 	}
-	d.noEffect(len(a.AccessLog) > 0 || a.AccessLogPath != "", "access_log") //nolint:staticcheck // the older field
+	d.noEffect(len(a.AccessLog) > 0 || a.AccessLogPath != "", "access_log")
 	d.noEffect(a.IgnoreGlobalConnLimit, "ignore_global_conn_limit")
 }

@@ -33,7 +33,7 @@ func (d *decoder) chain(c *listenerv3.FilterChain) *config.Chain {
 		HandshakeTimeout: d.duration("transport_socket_connect_timeout", c.GetTransportSocketConnectTimeout(), 0),
 	}
 	d.in("filter_chain_match", func() { out.Match = d.chainMatch(c.GetFilterChainMatch()) })
-	if truth(c.GetUseProxyProto(), false) { //nolint:staticcheck // refused as long as it can be sent
+	if truth(c.GetUseProxyProto(), false) {
 		d.failIn("use_proxy_proto", "not supported")
 	}
 	d.in("transport_socket", func() { out.TLS = d.serverSocket(c.GetTransportSocket()) })

@@ -179,7 +179,7 @@ func (d *decoder) bind(b *corev3.BindConfig, out *config.Cluster) {
 	for i, e := range b.GetExtraSourceAddresses() {
 		d.at("extra_source_addresses", i, func() { d.bindAddress(e.GetAddress(), out) })
 	}
-	for i, a := range b.GetAdditionalSourceAddresses() { //nolint:staticcheck // the older field
+	for i, a := range b.GetAdditionalSourceAddresses() {
 		d.at("additional_source_addresses", i, func() { d.bindAddress(a, out) })
 	}
 	d.noEffect(len(b.GetSocketOptions()) > 0, "socket_options")
@@ -239,6 +239,14 @@ func (d *decoder) clusterMetadata(m map[string]*structpb.Struct, out *config.Clu
 	}
 	out.ALPNAlone = text(istio, "alpn_override") == "false"
 	out.External = istio.GetFields()["external"].GetBoolValue()
+	for name, fields := range m {
+		if name != "istio" && name != "pillion.dev" {
+			if out.Metadata == nil {
+				out.Metadata = map[string]map[string]any{}
+			}
+			out.Metadata[name] = fields.AsMap()
+		}
+	}
 	own := m["pillion.dev"]
 	out.Host = text(own, "host")
 	d.in("metadata.filter_metadata[pillion.dev]", func() { out.VIPs = d.vips(own.GetFields()["vips"].GetListValue().GetValues()) })
@@ -258,7 +266,7 @@ func (d *decoder) clusterNoEffect(m *clusterv3.Cluster) {
 	d.noEffect(m.WaitForWarmOnInit != nil, "wait_for_warm_on_init")
 	d.noEffect(m.ConnectionPoolPerDownstreamConnection, "connection_pool_per_downstream_connection")
 	d.noEffect(m.IgnoreHealthOnHostRemoval, "ignore_health_on_host_removal")
-	d.noEffect(m.TypedDnsResolverConfig != nil || m.DnsResolutionConfig != nil, "typed_dns_resolver_config") //nolint:staticcheck // the older field
+	d.noEffect(m.TypedDnsResolverConfig != nil || m.DnsResolutionConfig != nil, "typed_dns_resolver_config")
 	if m.UpstreamConfig != nil {
 		d.failIn("upstream_config", "not supported")
 	}

@@ -154,7 +154,7 @@ func (d *decoder) parse(raw []byte, m proto.Message) bool {
 // plain is an error's text without the prefix by which package proto marks its own, whose blank varies on purpose.
 func plain(err error) string {
 	if errors.Is(err, proto.Error) {
-		return strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), "  ")
+		return strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
 	}
 	return err.Error()
 }

@@ -147,16 +147,16 @@ func (d *decoder) overrides(m map[string]*anypb.Any) config.Overrides {
 
 func (d *decoder) override(name string, a *anypb.Any) (out config.Override, ok bool) {
 	t := d.open(a)
-	optional, disabled := false, false
+	optional := false
 	if t.message == "envoy.config.route.v3.FilterConfig" {
 		var m routev3.FilterConfig
 		if !d.into(t, &m) {
 			return out, false
 		}
-		optional, disabled = m.IsOptional, m.Disabled
-		if t = d.open(m.Config); disabled || m.Config == nil {
-			return config.Override{Disabled: disabled}, true
+		if m.Disabled || m.GetConfig().GetTypeUrl() == "" {
+			return config.Override{Disabled: m.Disabled}, true
 		}
+		optional, t = m.IsOptional, d.open(m.Config)
 	}
 	return d.overrideConfig(name, t, optional)
 }

@@ -186,7 +186,7 @@ func (d *decoder) principal(p *rbacv3.Principal) *config.Rule {
 		d.anyRule(r.Any)
 	case *rbacv3.Principal_Authenticated_:
 		d.authenticated(r.Authenticated, out)
-	case *rbacv3.Principal_SourceIp: //nolint:staticcheck // istiod still sends it
+	case *rbacv3.Principal_SourceIp:
 		d.addressRule("source_ip", config.RuleSourceIP, r.SourceIp, out)
 	case *rbacv3.Principal_DirectRemoteIp:
 		d.addressRule("direct_remote_ip", config.RuleDirectRemoteIP, r.DirectRemoteIp, out)
@@ -196,7 +196,7 @@ func (d *decoder) principal(p *rbacv3.Principal) *config.Rule {
 		d.in("header", func() { out.Kind, out.Header = config.RuleHeader, d.headerMatch(r.Header) })
 	case *rbacv3.Principal_UrlPath:
 		d.in("url_path", func() { d.pathRule(r.UrlPath, out) })
-	case *rbacv3.Principal_Metadata: //nolint:staticcheck // istiod still sends it
+	case *rbacv3.Principal_Metadata:
 		d.in("metadata", func() { out.Kind, out.Metadata = config.RuleMetadata, d.metadataMatch(r.Metadata) })
 	case *rbacv3.Principal_SourcedMetadata:
 		d.in("sourced_metadata", func() { d.sourced(r.SourcedMetadata, out) })

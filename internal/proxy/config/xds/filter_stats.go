@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/format"
 )
 
 // stats.PluginConfig.
@@ -31,8 +32,8 @@ func (d *decoder) istioStats(t typed) any {
 		ReportDuration:      as[time.Duration](m["tcp_reporting_duration"]),
 		Reporter:            uint8(min(m.enum("reporter"), 1)),
 	}
-	for _, o := range m.objects("metrics") {
-		out.Metrics = append(out.Metrics, metricOverride(o))
+	for i, o := range m.objects("metrics") {
+		d.at("metrics", i, func() { out.Metrics = append(out.Metrics, d.metricOverride(o)) })
 	}
 	if len(m.list("definitions")) > 0 {
 		d.note(Degraded, "definitions")
@@ -40,14 +41,20 @@ func (d *decoder) istioStats(t typed) any {
 	return out
 }
 
-// metricOverride keeps the expressions of labels as they are: they're CEL, of which package telemetry knows the usual.
-func metricOverride(o object) config.MetricOverride {
+// metricOverride leaves out labels whose expressions go beyond the part of CEL that is known.
+func (d *decoder) metricOverride(o object) config.MetricOverride {
 	out := config.MetricOverride{Name: o.text("name"), Remove: o.texts("tags_to_remove"), Drop: o.truth("drop")}
-	for name, expression := range as[map[string]string](o["dimensions"]) {
+	dimensions := as[map[string]string](o["dimensions"])
+	for _, name := range sortedKeys(dimensions) {
+		if _, err := format.CompileExpression(dimensions[name]); err != nil {
+			d.note(Degraded, excerpt(name+": "+err.Error()))
+			continue
+		}
 		if out.Labels == nil {
 			out.Labels = map[string]*config.Format{}
 		}
-		out.Labels[name] = &config.Format{Source: expression}
+		out.Labels[name] = &config.Format{Source: dimensions[name]}
 	}
+	d.noEffect(o.text("match") != "", "match")
 	return out
 }

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/format"
 )
 
 // maxFormat bounds a format's text in bytes.
@@ -21,7 +21,7 @@ func (d *decoder) format(source string) *config.Format {
 	case len(source) > maxFormat:
 		d.fail("format of %d bytes is longer than %d", len(source), maxFormat)
 	case !out.Literal:
-		if err := checkFormat(source); err != nil {
+		if _, err := format.Compile(source); err != nil {
 			d.fail("%s", err)
 		}
 	}
@@ -33,7 +33,7 @@ func (d *decoder) formatString(f *corev3.SubstitutionFormatString) (out *config.
 	switch s := f.GetFormat().(type) {
 	case nil:
 		return nil
-	case *corev3.SubstitutionFormatString_TextFormat: //nolint:staticcheck // control planes still send it
+	case *corev3.SubstitutionFormatString_TextFormat:
 		d.in("text_format", func() { out = d.format(s.TextFormat) })
 	case *corev3.SubstitutionFormatString_TextFormatSource:
 		d.in("text_format_source", func() { out = d.format(string(d.source(s.TextFormatSource))) })
@@ -83,13 +83,3 @@ func (d *decoder) jsonField(v *structpb.Value, out *config.FormatField) {
 		d.fail("neither a text nor an object")
 	}
 }
-
-// checkFormat checks the operators of a text.
-func checkFormat(source string) error {
-	if strings.Count(source, "%")%2 != 0 {
-		return errUnclosed
-	}
-	return nil
-}
-
-var errUnclosed = errors.New("an operator is not closed by %")

@@ -21,7 +21,7 @@ func (d *decoder) forward(a *routev3.RouteAction) *config.Forward {
 		PrefixRewrite: d.intern(a.GetPrefixRewrite()), RegexRewrite: d.rewrite("regex_rewrite", a.GetRegexRewrite()),
 		ForwardedHost: a.GetAppendXForwardedHost(),
 		Timeout:       d.duration("timeout", a.GetTimeout(), defaultRouteTimeout), IdleTimeout: d.durationPointer("idle_timeout", a.GetIdleTimeout()),
-		Retry: d.retry(a.GetRetryPolicy()), Hash: d.hashPolicies(a.GetHashPolicy()), CORS: d.routeCORS(a.GetCors()), //nolint:staticcheck // the older way
+		Retry: d.retry(a.GetRetryPolicy()), Hash: d.hashPolicies(a.GetHashPolicy()), CORS: d.routeCORS(a.GetCors()),
 		Mirrors: d.mirrors(a.GetRequestMirrorPolicies()),
 	}
 	out.HighPriority = choose(d, "priority", int32(a.GetPriority()), []bool{false, true})
@@ -135,8 +135,8 @@ func (d *decoder) pathRewrite(a *routev3.RouteAction, out *config.Forward) {
 
 // streamTimes decodes max_stream_duration and the older fields for gRPC.
 func (d *decoder) streamTimes(a *routev3.RouteAction, out *config.Forward) {
-	out.GRPCTimeoutMax = d.durationPointer("max_grpc_timeout", a.GetMaxGrpcTimeout())   //nolint:staticcheck // istiod still sends it
-	out.GRPCTimeoutOff = d.duration("grpc_timeout_offset", a.GetGrpcTimeoutOffset(), 0) //nolint:staticcheck // as above
+	out.GRPCTimeoutMax = d.durationPointer("max_grpc_timeout", a.GetMaxGrpcTimeout())
+	out.GRPCTimeoutOff = d.duration("grpc_timeout_offset", a.GetGrpcTimeoutOffset(), 0)
 	m := a.GetMaxStreamDuration()
 	d.in("max_stream_duration", func() {
 		out.MaxDuration = d.durationPointer("max_stream_duration", m.GetMaxStreamDuration())

@@ -282,7 +282,7 @@ func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
 	d.noEffect(m.ProxyStatusConfig != nil, "proxy_status_config")
 	d.noEffect(m.TypedHeaderValidationConfig != nil, "typed_header_validation_config")
 	d.noEffect(m.SchemeHeaderTransformation != nil, "scheme_header_transformation")
-	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval") //nolint:staticcheck // the older field
+	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
 	d.noEffect(m.InternalAddressConfig != nil, "internal_address_config")
 	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")
 }

@@ -45,8 +45,8 @@ func (d *decoder) headerAdd(o *corev3.HeaderValueOption) (out config.HeaderAdd) 
 }
 
 func (d *decoder) appendAction(o *corev3.HeaderValueOption) config.AppendAction {
-	if o.GetAppend() != nil { //nolint:staticcheck // the older way, which istiod still uses
-		if o.GetAppend().GetValue() { //nolint:staticcheck // as above
+	if o.GetAppend() != nil {
+		if o.GetAppend().GetValue() {
 			return config.AppendOrAdd
 		}
 		return config.OverwriteOrAdd

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
 // TestIstiod decodes resources as istiod sends them; the golden files are what was read and approved by eye.
@@ -23,9 +25,26 @@ func TestIstiod(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, map[string]any{"value": value, "needs": needs})
+			golden(t, name, map[string]any{"value": value, "needs": needs, "cells": inlineCells(value)})
 		})
 	}
+}
+
+// inlineCells are the values of cells that came with the resource: JSON doesn't look into cells.
+func inlineCells(value any) (out []any) {
+	switch v := value.(type) {
+	case *config.Listener:
+		for _, c := range v.Chains {
+			if c.HTTP != nil && c.HTTP.RouteName == "" {
+				out = append(out, c.HTTP.Routes.Load())
+			}
+		}
+	case *config.Cluster:
+		if v.Endpoints != nil && v.Endpoints.Load() != nil {
+			out = append(out, v.Endpoints.Load())
+		}
+	}
+	return out
 }
 
 // decodeAs decodes a text by the kind its name begins with.

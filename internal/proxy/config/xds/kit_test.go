@@ -61,11 +61,18 @@ func istiod(t testing.TB, name string) string {
 	return string(text)
 }
 
-// golden compares v, as JSON, with a file.
+// golden compares v, as JSON without what is zero, with a file.
 func golden(t *testing.T, name string, v any) {
 	t.Helper()
-	got, err := json.MarshalIndent(v, "", " ")
+	got, err := json.Marshal(v)
 	if err != nil {
+		t.Fatal(err)
+	}
+	var plain any
+	if err := json.Unmarshal(got, &plain); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = json.MarshalIndent(withoutZeros(plain), "", " "); err != nil {
 		t.Fatal(err)
 	}
 	got = append(got, '\n')
@@ -82,6 +89,33 @@ func golden(t *testing.T, name string, v any) {
 	if string(got) != string(want) {
 		t.Errorf("%s differs at:\n%s", path, firstDifference(string(got), string(want)))
 	}
+}
+
+// withoutZeros leaves out of objects what is null, zero, false or empty, so that a new field of package config doesn't
+// change every file.
+func withoutZeros(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, each := range v {
+			each = withoutZeros(each)
+			if v[key] = each; each == nil || each == false || each == 0.0 || each == "" || isEmpty(each) {
+				delete(v, key)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutZeros(v[i])
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	}
+	return v
+}
+
+func isEmpty(v any) bool {
+	m, ok := v.(map[string]any)
+	return ok && len(m) == 0
 }
 
 func firstDifference(got, want string) string {

@@ -237,7 +237,7 @@ func (d *decoder) newRing(t typed, lb *config.LB) {
 		return
 	}
 	d.ring(m.MinimumRingSize, m.MaximumRingSize, m.HashFunction != ringv3.RingHash_MURMUR_HASH_2, lb)
-	d.hashing(&m, lb) //nolint:staticcheck // the older fields
+	d.hashing(&m, lb)
 	d.hashing(m.ConsistentHashingLbConfig, lb)
 	lb.LocalityWeighted = lb.LocalityWeighted || m.LocalityWeightedLbConfig != nil
 }

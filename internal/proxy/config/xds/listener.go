@@ -88,6 +88,7 @@ func (d *decoder) addAddress(a *corev3.Address, out *config.Listener) {
 		d.fail("%s is there twice", address)
 	}
 	out.Addresses = append(out.Addresses, address)
+	out.IPv4Compat = out.IPv4Compat || a.GetSocketAddress().GetIpv4Compat()
 }
 
 func (d *decoder) direction(t corev3.TrafficDirection, out *config.Listener) {

@@ -82,15 +82,15 @@ func (d *decoder) headerValue(m *routev3.HeaderMatcher) (out *config.StringMatch
 	switch s := m.GetHeaderMatchSpecifier().(type) {
 	case *routev3.HeaderMatcher_StringMatch:
 		d.in("string_match", func() { out = d.stringMatch(s.StringMatch) })
-	case *routev3.HeaderMatcher_ExactMatch: //nolint:staticcheck // control planes still send it
+	case *routev3.HeaderMatcher_ExactMatch:
 		out = &config.StringMatch{Value: d.intern(s.ExactMatch)}
-	case *routev3.HeaderMatcher_PrefixMatch: //nolint:staticcheck // control planes still send it
+	case *routev3.HeaderMatcher_PrefixMatch:
 		out = &config.StringMatch{Kind: config.StringPrefix, Value: d.intern(s.PrefixMatch)}
-	case *routev3.HeaderMatcher_SuffixMatch: //nolint:staticcheck // control planes still send it
+	case *routev3.HeaderMatcher_SuffixMatch:
 		out = &config.StringMatch{Kind: config.StringSuffix, Value: d.intern(s.SuffixMatch)}
-	case *routev3.HeaderMatcher_ContainsMatch: //nolint:staticcheck // control planes still send it
+	case *routev3.HeaderMatcher_ContainsMatch:
 		out = &config.StringMatch{Kind: config.StringContains, Value: d.intern(s.ContainsMatch)}
-	case *routev3.HeaderMatcher_SafeRegexMatch: //nolint:staticcheck // control planes still send it
+	case *routev3.HeaderMatcher_SafeRegexMatch:
 		out = &config.StringMatch{Kind: config.StringRegex, Regex: d.matcherRegex("safe_regex_match", s.SafeRegexMatch)}
 	default:
 		d.fail("this way to match is not supported")

@@ -80,12 +80,12 @@ func (d *decoder) virtualHost(v *routev3.VirtualHost, limit int) *config.Virtual
 		Name: v.GetName(), Domains: d.domainNames(v.GetDomains()),
 		RequestHeaders:  d.headerOps("request_headers", v.GetRequestHeadersToAdd(), v.GetRequestHeadersToRemove()),
 		ResponseHeaders: d.headerOps("response_headers", v.GetResponseHeadersToAdd(), v.GetResponseHeadersToRemove()),
-		CORS:            d.routeCORS(v.GetCors()), //nolint:staticcheck // the older way
+		CORS:            d.routeCORS(v.GetCors()),
 		Retry:           d.retry(v.GetRetryPolicy()),
 		Overrides:       d.overrides(v.GetTypedPerFilterConfig()),
 		Mirrors:         d.mirrors(v.GetRequestMirrorPolicies()),
 		AttemptCount:    v.GetIncludeRequestAttemptCount(), AttemptCountOut: v.GetIncludeAttemptCountInResponse(),
-		BufferLimit: number(v.GetPerRequestBufferLimitBytes(), 0), //nolint:staticcheck // the older field
+		BufferLimit: number(v.GetPerRequestBufferLimitBytes(), 0),
 	}
 	out.RequireTLS = choose(d, "require_tls", int32(v.GetRequireTls()), []config.RequireTLS{config.TLSNotRequired, config.TLSExternalOnly, config.TLSAll})
 	if n := v.GetRequestBodyBufferLimit(); n != nil {
@@ -132,7 +132,7 @@ func (d *decoder) route(r *routev3.Route, limit int) *config.Route {
 		Operation:       d.intern(r.GetDecorator().GetOperation()), Propagate: truth(r.GetDecorator().GetPropagate(), true),
 		ConfigPath:  d.intern(text(r.GetMetadata().GetFilterMetadata()["istio"], "config")),
 		StatPrefix:  d.intern(r.GetStatPrefix()),
-		BufferLimit: number(r.GetPerRequestBufferLimitBytes(), 0), //nolint:staticcheck // the older field
+		BufferLimit: number(r.GetPerRequestBufferLimitBytes(), 0),
 		Metadata:    d.routeMetadata(r.GetMetadata()),
 	}
 	if n := r.GetRequestBodyBufferLimit(); n != nil {

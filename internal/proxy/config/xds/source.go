@@ -17,7 +17,7 @@ func (d *decoder) configSource(c *corev3.ConfigSource) ConfigSource {
 		out.ADS = true
 	case *corev3.ConfigSource_PathConfigSource:
 		out.Path = s.PathConfigSource.GetPath()
-	case *corev3.ConfigSource_Path: //nolint:staticcheck // bootstraps still have it
+	case *corev3.ConfigSource_Path:
 		out.Path = s.Path
 	case *corev3.ConfigSource_ApiConfigSource:
 		d.in("api_config_source", func() { d.apiSource(s.ApiConfigSource, &out) })

@@ -25,7 +25,7 @@ func (d *decoder) tcpProxy(t typed) *config.TCPProxy {
 		IdleTimeout:        d.duration("idle_timeout", m.IdleTimeout, defaultIdleTimeout),
 		MaxDuration:        d.duration("max_downstream_connection_duration", m.MaxDownstreamConnectionDuration, 0),
 		MaxConnectAttempts: number(m.MaxConnectAttempts, 1),
-		LogOnConnect:       m.FlushAccessLogOnConnected || m.GetAccessLogOptions().GetFlushAccessLogOnConnected(), //nolint:staticcheck // the older field
+		LogOnConnect:       m.FlushAccessLogOnConnected || m.GetAccessLogOptions().GetFlushAccessLogOnConnected(),
 		AccessLogs:         d.accessLogs("access_log", m.AccessLog),
 	}
 	if m.MaxConnectAttempts != nil && out.MaxConnectAttempts == 0 {

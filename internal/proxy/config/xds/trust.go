@@ -154,7 +154,7 @@ func (d *decoder) sans(v *tlsv3.CertificateValidationContext) (out []config.SANM
 			out = append(out, match)
 		})
 	}
-	for i, m := range v.GetMatchSubjectAltNames() { //nolint:staticcheck // control planes still send it
+	for i, m := range v.GetMatchSubjectAltNames() {
 		d.at("match_subject_alt_names", i, func() {
 			match := config.SANMatch{Match: *d.stringMatch(m)}
 			d.checkSAN(&match)

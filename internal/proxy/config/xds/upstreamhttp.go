@@ -11,7 +11,7 @@ import (
 // upstreamHTTP decodes what is spoken with a cluster's hosts: the extension, or the older fields of the cluster.
 func (d *decoder) upstreamHTTP(m *clusterv3.Cluster, out *config.Cluster) {
 	out.HTTP.IdleTimeout = defaultIdleTimeout
-	out.HTTP.MaxRequests = number(m.MaxRequestsPerConnection, 0) //nolint:staticcheck // istiod still sends it
+	out.HTTP.MaxRequests = number(m.MaxRequestsPerConnection, 0)
 	d.olderOptions(m, &out.HTTP)
 	for _, name := range sortedKeys(m.TypedExtensionProtocolOptions) {
 		d.step(segment{"typed_extension_protocol_options", -1, name}, func() {
@@ -26,18 +26,18 @@ func (d *decoder) upstreamHTTP(m *clusterv3.Cluster, out *config.Cluster) {
 }
 
 func (d *decoder) olderOptions(m *clusterv3.Cluster, out *config.UpstreamHTTP) {
-	d.in("common_http_protocol_options", func() { d.upstreamCommon(m.CommonHttpProtocolOptions, out) }) //nolint:staticcheck // as above
-	if o := m.UpstreamHttpProtocolOptions; o != nil {                                                   //nolint:staticcheck // as above
+	d.in("common_http_protocol_options", func() { d.upstreamCommon(m.CommonHttpProtocolOptions, out) })
+	if o := m.UpstreamHttpProtocolOptions; o != nil {
 		out.AutoSNI, out.AutoSAN = o.AutoSni, o.AutoSanValidation
 	}
-	if m.HttpProtocolOptions != nil { //nolint:staticcheck // as above
-		d.in("http_protocol_options", func() { out.PreserveCase = d.preserveCase(m.HttpProtocolOptions) }) //nolint:staticcheck // as above
+	if m.HttpProtocolOptions != nil {
+		d.in("http_protocol_options", func() { out.PreserveCase = d.preserveCase(m.HttpProtocolOptions) })
 	}
-	if m.Http2ProtocolOptions != nil { //nolint:staticcheck // as above
+	if m.Http2ProtocolOptions != nil {
 		out.Protocol = config.UpstreamHTTP2
-		d.in("http2_protocol_options", func() { out.HTTP2 = d.http2Options(m.Http2ProtocolOptions) }) //nolint:staticcheck // as above
+		d.in("http2_protocol_options", func() { out.HTTP2 = d.http2Options(m.Http2ProtocolOptions) })
 	}
-	if m.ProtocolSelection == clusterv3.Cluster_USE_DOWNSTREAM_PROTOCOL { //nolint:staticcheck // as above
+	if m.ProtocolSelection == clusterv3.Cluster_USE_DOWNSTREAM_PROTOCOL {
 		out.Protocol = config.UpstreamSame
 	}
 }
