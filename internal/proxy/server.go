@@ -97,7 +97,7 @@ func New(o Options) (*Server, error) {
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
 	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run})
-	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, TCP: s.tcp.Serve, Guard: s.guard.run,
+	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
 	return s, nil
 }

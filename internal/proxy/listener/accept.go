@@ -28,6 +28,7 @@ const acceptPause = 100 * time.Millisecond
 type Options struct {
 	Runtime *atomic.Pointer[config.Runtime]
 	Store   *telemetry.Store
+	Logs    *telemetry.Logs // of listeners; nil: nothing is logged
 	// TCP and HTTP are the engines. They own the connection until they return; it is a *net.TCPConn or, behind TLS, a
 	// *tls.Conn. The listener closes it afterwards, if they haven't.
 	TCP, HTTP   func(*stream.Conn, net.Conn)
@@ -112,25 +113,20 @@ func pause(ctx context.Context) {
 }
 
 func (a *Acceptor) admit(ctx context.Context, conn *net.TCPConn, name string, stats *telemetry.Listener) {
-	stats.CxTotal.Add(1)
 	if a.Store.Server.TotalConnections.Add(1) > a.MaxConns {
 		a.Store.Server.TotalConnections.Add(-1)
 		stats.CxOverflow.Add(1)
-		stats.CxDestroy.Add(1)
 		_ = conn.Close()
 		return
 	}
-	stats.CxActive.Add(1)
 	a.conns.Go(func() {
-		defer a.leave(conn, stats)
+		defer a.leave(conn)
 		v := visit{acceptor: a, ctx: ctx, socket: conn, start: a.Now(), stats: stats}
 		a.Guard(func() { v.handle(name) })
 	})
 }
 
-func (a *Acceptor) leave(conn *net.TCPConn, stats *telemetry.Listener) {
+func (a *Acceptor) leave(conn *net.TCPConn) {
 	_ = conn.Close()
-	stats.CxActive.Add(-1)
-	stats.CxDestroy.Add(1)
 	a.Store.Server.TotalConnections.Add(-1)
 }

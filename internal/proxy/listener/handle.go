@@ -2,7 +2,6 @@ package listener
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 	"time"
 
@@ -12,16 +11,13 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
 )
 
-// handshakeTimeout is how long a TLS handshake may take where the chain doesn't say.
-const handshakeTimeout = 15 * time.Second
-
 // visit is a connection between its accept and its engine.
 type visit struct {
 	acceptor *Acceptor
 	ctx      context.Context // ends waiting for the client's first bytes and its handshake
 	socket   *net.TCPConn
 	start    time.Time
-	stats    *telemetry.Listener // of the socket it came in by
+	stats    *telemetry.Listener // of the listener that has the connection now
 	facts    Facts
 }
 
@@ -42,36 +38,63 @@ func (v *visit) handle(name string) {
 	remote := unmapped(v.socket.RemoteAddr())
 	v.facts = Facts{Destination: dst, Source: remote, DirectSource: remote.Addr(), Transport: TransportRaw}
 	l := table.HandOff(from, dst, nil)
+	if l != from {
+		v.stats = v.acceptor.statsOf(l)
+	}
 	if !v.inspect(l) {
 		return
 	}
-	chain := l.Select(&v.facts, nil)
-	if chain == nil {
+	c := v.conn(l, l.Select(&v.facts, nil))
+	defer v.log(l, c)
+	if c.Chain == nil {
 		v.stats.NoFilterChain.Add(1)
+		c.Flags = stream.NoRouteFound
 		return
 	}
-	v.serve(l, chain)
+	v.serve(l, c)
+}
+
+// statsOf returns the counters of a listener that takes connections of another one's socket.
+func (a *Acceptor) statsOf(l *Compiled) *telemetry.Listener {
+	l.once.Do(func() {
+		address := l.Config.Name
+		if len(l.Config.Addresses) > 0 {
+			address = l.Config.Addresses[0].String()
+		}
+		l.stats = a.Store.Listener(address)
+	})
+	return l.stats
 }
 
 // serve gives the connection to the engine of its chain, behind TLS if the chain wants it.
-func (v *visit) serve(l *Compiled, chain *config.Chain) {
-	c := v.conn(l, chain)
+func (v *visit) serve(l *Compiled, c *stream.Conn) {
+	v.stats.CxTotal.Add(1)
+	v.stats.CxActive.Add(1)
+	defer v.left()
 	down := net.Conn(v.socket)
-	if chain.TLS != nil {
-		secure, err := v.handshake(c, l.tls[chain])
+	if c.Chain.TLS != nil {
+		secure, err := v.handshake(c, l.tls[c.Chain])
 		if err != nil {
-			v.stats.TLS.ConnectionError.Add(1)
+			c.TransportFailure = tlsctx.Reason(err)
+			v.countFailure(err)
 			return
 		}
 		down = secure
 	}
-	if chain.HTTP != nil {
+	if c.Chain.HTTP != nil {
 		v.acceptor.HTTP(c, down)
 		return
 	}
 	v.acceptor.TCP(c, down)
 }
 
+func (v *visit) left() {
+	v.stats.CxActive.Add(-1)
+	v.stats.CxDestroy.Add(1)
+	v.stats.CxLengthMs.Record(uint64(max(v.acceptor.Now().Sub(v.start), 0) / time.Millisecond))
+}
+
+// conn is what is known now; chain may be nil.
 func (v *visit) conn(l *Compiled, chain *config.Chain) *stream.Conn {
 	return &stream.Conn{
 		ID: v.acceptor.ids.Add(1), Start: v.start, Remote: v.facts.Source, Local: v.facts.Destination,
@@ -88,22 +111,14 @@ func (v *visit) alpn() []string {
 	return v.facts.Protocols
 }
 
-func (v *visit) handshake(c *stream.Conn, with *tls.Config) (*tls.Conn, error) {
-	timeout := c.Chain.HandshakeTimeout
-	if timeout == 0 {
-		timeout = handshakeTimeout
+// log writes the lines of the listener's own logs once the connection has ended.
+func (v *visit) log(l *Compiled, c *stream.Conn) {
+	if v.acceptor.Logs == nil || len(l.Config.AccessLogs) == 0 {
+		return
 	}
-	_ = v.socket.SetDeadline(time.Now().Add(timeout))
-	secure := tls.Server(v.socket, with)
-	if err := secure.Handshake(); err != nil { //nolint:noctx // the deadline bounds it, without a goroutine
-		c.TransportFailure = tlsctx.Reason(err)
-		return nil, err
-	}
-	_ = v.socket.SetDeadline(time.Time{})
-	v.stats.TLS.Handshake.Add(1)
-	c.TLS = tlsctx.DescribeServer(secure.ConnectionState(), c.Chain.TLS)
-	if c.SNI == "" {
-		c.SNI = c.TLS.ServerName
-	}
-	return secure, nil
+	l.logsOnce.Do(func() { l.logs = v.acceptor.Logs.For(l.Config.AccessLogs) })
+	var x stream.Exchange
+	x.Reset(c, c.Start)
+	x.Received, x.Sent, x.End = c.Received, c.Sent, v.acceptor.Now().Sub(c.Start)
+	l.logs.Log(&x)
 }

@@ -54,6 +54,8 @@ func (v *visit) inspect(l *Compiled) bool {
 		_ = v.socket.SetReadDeadline(time.Now().Add(timeout))
 		defer v.socket.SetReadDeadline(time.Time{}) //nolint:errcheck // a closed socket is noticed by whoever reads it
 	}
+	v.stats.PreCxActive.Add(1)
+	defer v.stats.PreCxActive.Add(-1)
 	look := sniffer{facts: &v.facts, run: run}
 	switch err := peek(v.socket, look.step); {
 	case err == nil:

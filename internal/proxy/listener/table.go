@@ -4,10 +4,12 @@ import (
 	"crypto/tls"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
 )
 
@@ -25,6 +27,12 @@ type Compiled struct {
 	tree   tree
 	always needs // of the default chain and the listener's own logs, whatever the port
 	tls    map[*config.Chain]*tls.Config
+
+	// What the Acceptor needs of it, made on first use.
+	once     sync.Once
+	stats    *telemetry.Listener
+	logsOnce sync.Once
+	logs     *telemetry.LogSet
 }
 
 // NewTable compiles the listeners of r. Those that old has already are taken from it; old may be nil.
