@@ -31,7 +31,7 @@ type Cluster struct {
 	checks    *checker
 	ejector   ejector
 	sessions  map[*config.ClientTLS]*tlsctx.Sessions
-	retired   []*Host // whose idle connections are to be closed at the next tick
+	retired   []*Host // whose idle connections are to be closed at the next tick; most are gone
 	removed   bool
 }
 
@@ -108,7 +108,9 @@ func (c *Cluster) remove() {
 	}
 	clear(c.known)
 	clear(c.originals.hosts)
-	c.set.Store(&hostSet{config: c.Config(), balancer: &balancer{}, changes: c.changes.Add(1)})
+	empty := &hostSet{config: c.Config(), balancer: &balancer{}, changes: c.changes.Add(1)}
+	c.set.Store(empty)
+	c.count(empty)
 	c.stopNames()
 	c.stopChecks()
 }

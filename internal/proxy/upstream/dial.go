@@ -24,8 +24,8 @@ var (
 	ErrSelfDial = errors.New("the destination is a port of this sidecar")
 )
 
-// Dialer opens upstream connections. The zero value is not usable; see NewDialer.
-type Dialer struct {
+// dialer opens upstream connections; see newDialer.
+type dialer struct {
 	ownPorts   []uint16
 	localAddrs func() ([]net.Addr, error)
 	delay      time.Duration // between the addresses of one host
@@ -38,23 +38,13 @@ var OwnPorts = [...]uint16{
 	istio.PortReady, istio.PortDNS, istio.PortProxyStats,
 }
 
-// NewDialer returns a Dialer that refuses ownPorts on the addresses localAddrs lists.
-func NewDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *Dialer {
-	return &Dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs, delay: attemptDelay}
-}
-
-// Dial connects to a host of c; for an original-destination cluster that is dst. The connection is made for client.
-func (d *Dialer) Dial(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
-	if c.Kind != config.OriginalDst {
-		return nil, ErrNoHost
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
-	return d.dialAddress(ctx, c, dst, client)
+// newDialer returns a dialer that refuses ownPorts on the addresses localAddrs lists.
+func newDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *dialer {
+	return &dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs, delay: attemptDelay}
 }
 
 // dialAddress connects to one address, from where the cluster says.
-func (d *Dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
+func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
 	self, err := d.isSelf(dst)
 	if err != nil {
 		return nil, err
@@ -71,13 +61,13 @@ func (d *Dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client
 // dial turns keep-alive probes off unless the cluster asks for them: a silent upstream is the idle timeout's business,
 // and the system calls that set them up would cost every connection.
 func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort, probes *config.TCPKeepAlive, bind func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
-	dialer := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAlive(probes)}
+	system := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAlive(probes)}
 	var local netip.AddrPort
 	if source.IsValid() {
 		local = netip.AddrPortFrom(source, 0)
-		dialer.Control = bind
+		system.Control = bind
 	}
-	return dialer.DialTCP(ctx, "tcp", local, dst)
+	return system.DialTCP(ctx, "tcp", local, dst)
 }
 
 // keepAlive leaves what isn't configured as the kernel has it.
@@ -133,7 +123,7 @@ func transparent(fd int, network string) error {
 	return errors.Join(unix.SetsockoptInt(fd, level, option, 1), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, istio.TProxyMark))
 }
 
-func (d *Dialer) isSelf(dst netip.AddrPort) (bool, error) {
+func (d *dialer) isSelf(dst netip.AddrPort) (bool, error) {
 	if !slices.Contains(d.ownPorts, dst.Port()) {
 		return false, nil
 	}

@@ -1,12 +1,10 @@
 package upstream
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
@@ -19,7 +17,7 @@ func localAddrs() ([]net.Addr, error) {
 }
 
 func TestSelfDial(t *testing.T) {
-	d := NewDialer(OwnPorts[:], localAddrs)
+	d := newDialer(OwnPorts[:], localAddrs)
 	for address, want := range map[string]bool{
 		"127.0.0.1:15020": true, "127.8.8.8:15000": true, "[::1]:15001": true, "0.0.0.0:15090": true, "[::]:15021": true,
 		"10.0.0.1:15006": true, "[fd00::1]:15053": true, "[fd00::1%eth0]:15053": true, "[::ffff:10.0.0.1]:15020": true, "[::ffff:127.0.0.1]:15020": true,
@@ -31,46 +29,42 @@ func TestSelfDial(t *testing.T) {
 	}
 }
 
+// dialOriginal dials an original destination through cfg.
+func dialOriginal(t *testing.T, o Options, cfg *config.Cluster, to string) (*Conn, error) {
+	t.Helper()
+	o.Tick = -1
+	m := NewManager(o)
+	t.Cleanup(m.Close)
+	m.Apply(config.NewRuntime(nil, []*config.Cluster{cfg}))
+	c := m.Cluster(cfg.Name)
+	host, err := c.Pick(&Choice{OriginalDst: netip.MustParseAddrPort(to)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Dial(t.Context(), host, DialOptions{})
+}
+
 func TestSelfUnknownIsRefused(t *testing.T) {
 	failure := errors.New("no netlink")
-	d := NewDialer(OwnPorts[:], func() ([]net.Addr, error) { return nil, failure })
-	_, err := d.Dial(t.Context(), &config.Cluster{ConnectTimeout: time.Second}, netip.MustParseAddrPort("10.0.0.2:15020"), netip.AddrPort{})
-	if !errors.Is(err, failure) {
+	o := Options{LocalAddrs: func() ([]net.Addr, error) { return nil, failure }}
+	if _, err := dialOriginal(t, o, config.Static(config.Settings{}).Cluster(config.PassthroughCluster), "10.0.0.2:15020"); !errors.Is(err, failure) {
 		t.Errorf("error %v", err)
 	}
 }
 
-func TestDialErrors(t *testing.T) {
-	d := NewDialer(OwnPorts[:], localAddrs)
-	if _, err := d.Dial(t.Context(), &config.Cluster{Kind: config.StaticHosts}, netip.MustParseAddrPort("127.0.0.1:1"), netip.AddrPort{}); !errors.Is(err, ErrNoHost) {
-		t.Errorf("no hosts: %v", err)
-	}
-	if _, err := d.Dial(t.Context(), &config.Cluster{}, netip.MustParseAddrPort("127.0.0.1:15001"), netip.AddrPort{}); !errors.Is(err, ErrSelfDial) {
-		t.Errorf("self: %v", err)
-	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, err = d.Dial(t.Context(), &config.Cluster{ConnectTimeout: -1}, netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		var timeout net.Error
-		if !errors.As(err, &timeout) || !timeout.Timeout() {
-			t.Errorf("timeout: %v", err)
+func TestSelfDialIsRefused(t *testing.T) {
+	for _, name := range []string{config.PassthroughCluster, config.InboundPassthroughCluster} {
+		_, err := dialOriginal(t, Options{LocalAddrs: localAddrs}, config.Static(config.Settings{}).Cluster(name), "10.0.0.1:15001")
+		if !errors.Is(err, ErrSelfDial) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 // TestSource: the upstream sees the address the cluster dials from.
 func TestSource(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	runtime := config.Static(config.Settings{})
-	conn, err := NewDialer(OwnPorts[:], localAddrs).Dial(t.Context(), runtime.Cluster(config.InboundPassthroughCluster), netip.MustParseAddrPort(l.Addr().String()), netip.AddrPort{})
+	l := echo(t, "tcp4", "127.0.0.1:0")
+	conn, err := dialOriginal(t, Options{LocalAddrs: localAddrs}, config.Static(config.Settings{}).Cluster(config.InboundPassthroughCluster), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

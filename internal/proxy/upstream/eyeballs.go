@@ -13,10 +13,10 @@ import (
 const attemptDelay = 250 * time.Millisecond
 
 // dialEndpoint connects to a host: its Unix socket, its address, or the first of several that answers.
-func (d *Dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, client netip.AddrPort) (net.Conn, error) {
+func (d *dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, client netip.AddrPort) (net.Conn, error) {
 	if h.Pipe != "" {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, "unix", h.Pipe)
+		var system net.Dialer
+		return system.DialContext(ctx, "unix", h.Pipe)
 	}
 	if len(e.Additional) == 0 {
 		conn, err := d.dialAddress(ctx, c, h.Address, client)

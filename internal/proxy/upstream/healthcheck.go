@@ -56,7 +56,7 @@ func (c *Cluster) clearChecked() {
 // checkHosts lets every host of the set be checked, and no other. c.mu is held.
 func (c *Cluster) checkHosts() {
 	k := c.checks
-	if k == nil {
+	if k == nil || c.manager.ctx.Err() != nil {
 		return
 	}
 	for h, cancel := range k.hosts {
@@ -190,6 +190,7 @@ func (c *Cluster) checked(h *Host, v *verdict, err error) {
 	h.unset(pendingActive)
 	if failing {
 		h.set(failedActive)
+		c.closeUnhealthy(h)
 	} else {
 		h.unset(failedActive)
 		if err == nil && h.has(failedOutlier) {

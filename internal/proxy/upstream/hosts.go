@@ -106,7 +106,9 @@ func (c *Cluster) fill(set, old *hostSet) {
 			f.add(endpoint, uint32(i))
 		}
 	}
-	c.dropUnmarked(f.old, len(set.members))
+	if f.added+c.dropUnmarked(f.old, len(set.members)) > 0 {
+		c.Stats.MembershipChange.Add(1)
+	}
 	set.balancer = c.balance(set, set.members)
 	set.subsets = c.newSubsets(set)
 }
@@ -143,6 +145,7 @@ type filler struct {
 	set     *hostSet
 	old     []member
 	at      int // in old
+	added   int
 	// samePlaces says that hosts whose place is the same have the same locality.
 	samePlaces bool
 }
@@ -185,6 +188,7 @@ func (f *filler) findKey(key hostKey, endpoint *config.Endpoint) *Host {
 	switch {
 	case host == nil:
 		host = c.newHost(key)
+		f.added++
 	case host.mark != c.updates && !sameTransport(host.match, endpoint.TLSMatch):
 		c.retire(host)
 		host = host.successor()
@@ -215,26 +219,27 @@ func sameMap(a, b map[string]string) bool {
 	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
-// dropUnmarked lets the hosts go that the last update didn't have.
-func (c *Cluster) dropUnmarked(old []member, kept int) {
-	if len(c.known) == kept {
-		return
-	}
-	for i := range old {
+// dropUnmarked lets the hosts go that the last update didn't have, and returns how many.
+func (c *Cluster) dropUnmarked(old []member, kept int) int {
+	before := len(c.known)
+	for i := 0; i < len(old) && len(c.known) > kept; i++ {
 		if host := old[i].host; host.mark != c.updates && !host.gone.Load() {
-			delete(c.known, hostKey{host.Address, host.Pipe})
-			c.retire(host)
+			c.drop(host)
 		}
 	}
-	if len(c.known) == kept {
-		return
-	}
-	for key, host := range c.known { // a set that was never stored left some
-		if host.mark != c.updates {
-			delete(c.known, key)
-			c.retire(host)
+	if len(c.known) > kept { // hosts of another configuration have successors that aren't in the old set
+		for _, host := range c.known {
+			if host.mark != c.updates {
+				c.drop(host)
+			}
 		}
 	}
+	return before - len(c.known)
+}
+
+func (c *Cluster) drop(h *Host) {
+	delete(c.known, hostKey{h.Address, h.Pipe})
+	c.retire(h)
 }
 
 func (c *Cluster) newHost(key hostKey) *Host {

@@ -52,7 +52,7 @@ func keys(members []member, weights []float64, byName bool) []keyed {
 	for i := range members {
 		h := members[i].host
 		e := h.Endpoint()
-		key, _ := e.Metadata["envoy.lb"]["hash_key"].(string)
+		key, _ := e.Metadata[metadataLB]["hash_key"].(string)
 		if key == "" && byName {
 			key = e.Hostname
 		}

@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 // Manager holds a process's clusters.
 type Manager struct {
 	opts   Options
-	dialer *Dialer
+	dialer *dialer
 
 	clusters atomic.Pointer[map[string]*Cluster] // never changed, only replaced
 	mu       sync.Mutex                          // one Apply or tick at a time
@@ -76,7 +76,7 @@ type Manager struct {
 // NewManager returns a Manager without clusters; its Close must be called.
 func NewManager(o Options) *Manager {
 	o = o.withDefaults()
-	m := &Manager{opts: o, dialer: NewDialer(o.OwnPorts, o.LocalAddrs)}
+	m := &Manager{opts: o, dialer: newDialer(o.OwnPorts, o.LocalAddrs)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.clusters.Store(&map[string]*Cluster{})
 	if o.Tick > 0 {

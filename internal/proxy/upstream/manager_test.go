@@ -163,9 +163,91 @@ func TestRemovedClusterHasNoHosts(t *testing.T) {
 func TestTrace(t *testing.T) {
 	f := newFixture(t)
 	trace := &stream.Trace{}
-	host, err := f.apply(static("a", endpoints(2)...)).Pick(&Choice{}, trace)
-	want := fmt.Sprintf("[{priority 0 takes 100 %% of requests to 2 healthy hosts} {host %s of priority 0, locality //}]", host)
+	list := endpoints(3)
+	list[2].Health = config.Unhealthy
+	cfg := localities("a", config.Locality{Region: "r", Hosts: list})
+	cfg.LB.Policy = config.LBLeastRequest
+	host, err := f.apply(cfg).Pick(&Choice{Hash: 7, Hashed: true}, trace)
+	want := fmt.Sprintf("[{policy LEAST_REQUEST over 3 hosts, by hash 7} {host 10.0.0.2:80 is not healthy: /failed_eds_health} "+
+		"{priority 0 takes 100 %% of requests to 2 healthy hosts} {host %s of priority 0, locality r//}]", host)
 	if got := fmt.Sprint(trace.Steps); err != nil || got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestDrops: the control plane has a quarter of all requests dropped.
+func TestDrops(t *testing.T) {
+	f := newFixture(t)
+	cfg := static("a", endpoints(1)...)
+	cfg.Endpoints.Load().DropPerMillion = 250000
+	c := f.apply(cfg)
+	dropped := 0
+	for range 10000 {
+		if _, err := c.Pick(&Choice{}, nil); errors.Is(err, ErrDropped) {
+			dropped++
+		}
+	}
+	if dropped < 2400 || dropped > 2600 {
+		t.Errorf("%d of 10000 were dropped", dropped)
+	}
+}
+
+func TestBreakers(t *testing.T) {
+	f := newFixture(t)
+	cfg := static("a", endpoints(1)...)
+	cfg.Breakers[DefaultPriority] = config.Breaker{Connections: 1, Pending: 1, Requests: 1, Retries: 1, TrackRemaining: true}
+	c := f.apply(cfg)
+	c.current()
+	for name, b := range map[string]struct {
+		try  func(Priority) bool
+		done func(Priority)
+		over func() uint64
+	}{
+		"requests":    {c.TryRequest, c.DoneRequest, c.Stats.RqPendingOverflow.Load},
+		"pending":     {c.TryPending, c.DonePending, c.Stats.RqPendingOverflow.Load},
+		"connections": {c.TryConnect, c.DoneConnect, c.Stats.CxOverflow.Load},
+		"retries":     {c.TryRetry, c.DoneRetry, c.Stats.RqRetryOverflow.Load},
+	} {
+		before := b.over()
+		if !b.try(DefaultPriority) || b.try(DefaultPriority) || b.over() != before+1 {
+			t.Errorf("%s: the limit of one isn't kept, or not counted", name)
+		}
+		if !b.try(HighPriority) {
+			t.Errorf("%s: priorities aren't apart", name)
+		}
+		b.done(DefaultPriority)
+		if !b.try(DefaultPriority) {
+			t.Errorf("%s: the place isn't given back", name)
+		}
+	}
+	f.pass(time.Second)
+	if s := &c.Stats.Breakers[DefaultPriority]; s.CxOpen.Load()+s.RqOpen.Load()+s.RqPendingOpen.Load()+s.RqRetryOpen.Load() != 4 || s.RemainingRq.Load() != 0 {
+		t.Error("the gauges don't say that all are open")
+	}
+	c.DoneRequest(DefaultPriority)
+	f.pass(time.Second)
+	if s := &c.Stats.Breakers[DefaultPriority]; s.RqOpen.Load() != 0 || s.RemainingRq.Load() != 1 {
+		t.Error("the gauge of requests says it is open still")
+	}
+}
+
+// TestRetryBudget: 20 % of what is under way, at least 3.
+func TestRetryBudget(t *testing.T) {
+	f := newFixture(t)
+	cfg := static("a", endpoints(1)...)
+	cfg.Breakers[DefaultPriority].BudgetPercent, cfg.Breakers[DefaultPriority].BudgetMin = 20, 3
+	c := f.apply(cfg)
+	for _, step := range []struct{ requests, want int }{{0, 3}, {10, 3}, {20, 4}, {100, 20}} {
+		c.breakers[DefaultPriority].requests.Store(int64(step.requests))
+		got := 0
+		for c.TryRetry(DefaultPriority) {
+			got++
+		}
+		for range got {
+			c.DoneRetry(DefaultPriority)
+		}
+		if got != step.want {
+			t.Errorf("%d requests: %d retries, want %d", step.requests, got, step.want)
+		}
 	}
 }

@@ -222,8 +222,16 @@ func (c *Cluster) eject(h *Host, cfg *config.Outlier) {
 		m.times++
 	}
 	h.set(failedOutlier)
+	c.closeUnhealthy(h)
 	c.changes.Add(1)
 	c.Stats.Outlier.EjectionsActive.Store(int64(c.ejected()))
+}
+
+// closeUnhealthy lets the next tick close a host's idle connections, if close_connections_on_host_health_failure is set.
+func (c *Cluster) closeUnhealthy(h *Host) {
+	if c.Config().LB.CloseOnUnhealthy && !h.gone.Load() {
+		c.retired = append(c.retired, h)
+	}
 }
 
 // longest is how long an ejection may last.

@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -45,31 +47,70 @@ func mix(x uint64) uint64 {
 // below maps the upper half of random to 0 … n-1.
 func below(random uint64, n int) int { return int((random >> 32) * uint64(n) >> 32) }
 
+// ErrDropped is what Pick answers for the part of all requests that the control plane wants to be dropped: 503 DO.
+var ErrDropped = errors.New("the request is one of those to be dropped")
+
 // Pick chooses a host. It takes no lock and allocates nothing, unless endpoints have just changed or the cluster's hosts
-// are original destinations. The error is ErrNoHost.
+// are original destinations. The error is ErrNoHost or ErrDropped.
 func (c *Cluster) Pick(choice *Choice, trace *stream.Trace) (*Host, error) {
 	set := c.hosts()
 	if set.original {
 		return c.pickOriginal(choice, trace)
-	}
-	b := set.balancer
-	if set.subsets != nil {
-		if b = set.subsets.find(choice.Subset, trace); b == nil {
-			return nil, ErrNoHost
-		}
 	}
 	d := draw{random: c.manager.opts.Random()}
 	d.hash = d.random
 	if choice.Hashed {
 		d.hash = choice.Hash
 	}
-	host := c.pickFrom(b, d, choice, trace)
-	if host == nil {
-		c.Stats.CxNoneHealthy.Add(1)
-		return nil, ErrNoHost
+	if set.drops(d) {
+		if trace.On() {
+			trace.Note("host", "none: drop_overloads drops %d of a million requests", set.from.DropPerMillion)
+		}
+		return nil, ErrDropped
 	}
-	return host, nil
+	if trace.On() {
+		set.explain(choice, trace)
+	}
+	b := set.balancer
+	if set.subsets != nil {
+		b = set.subsets.find(choice.Subset, trace)
+	}
+	if b != nil {
+		if host := c.pickFrom(b, d, choice, trace); host != nil {
+			return host, nil
+		}
+	}
+	c.Stats.CxNoneHealthy.Add(1)
+	return nil, ErrNoHost
 }
+
+// drops throws dice of its own.
+func (s *hostSet) drops(d draw) bool {
+	return s.from != nil && s.from.DropPerMillion > 0 && mix(d.random^dropDraw)%1e6 < uint64(s.from.DropPerMillion)
+}
+
+const dropDraw = 0x64726f70
+
+// explained is how many hosts that can't be picked a trace lists.
+const explained = 20
+
+// explain notes the policy, and what is wrong with hosts.
+func (s *hostSet) explain(choice *Choice, trace *stream.Trace) {
+	by := "chance"
+	if choice.Hashed {
+		by = fmt.Sprintf("hash %d", choice.Hash)
+	}
+	trace.Note("policy", "%s over %d hosts, by %s", policyNames[s.config.LB.Policy], len(s.members), by)
+	left := explained
+	for i := range s.members {
+		if m := &s.members[i]; m.available != healthy && left > 0 {
+			trace.Note("host", "%s is not healthy: %s", m.host, m.host.Status().HealthFlags)
+			left--
+		}
+	}
+}
+
+var policyNames = [...]string{"ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HASH", "MAGLEV", "CLUSTER_PROVIDED"}
 
 // pickFrom picks again while the host is one to be avoided. The last attempt's host is taken whatever it is: a retry to
 // the same host is better than none.
@@ -97,6 +138,6 @@ func (c *Choice) avoids(h *Host) bool {
 
 // canary reports whether metadata envoy.lb says so.
 func (h *Host) canary() bool {
-	is, _ := h.Endpoint().Metadata["envoy.lb"]["canary"].(bool)
+	is, _ := h.Endpoint().Metadata[metadataLB]["canary"].(bool)
 	return is
 }

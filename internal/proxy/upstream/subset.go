@@ -8,6 +8,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
 // metadataLB is the filter metadata subsets and canaries are told in.
@@ -17,6 +18,7 @@ const metadataLB = "envoy.lb"
 type subsets struct {
 	by       map[string]*balancer // by the text of sorted keys and values
 	fallback *balancer            // nil: none
+	stats    *telemetry.Cluster
 }
 
 // newSubsets makes a balancer for every combination of values there is of a selector's keys.
@@ -38,7 +40,7 @@ func (c *Cluster) newSubsets(set *hostSet) *subsets {
 			members[name] = of
 		}
 	}
-	s := &subsets{by: make(map[string]*balancer, len(members))}
+	s := &subsets{by: make(map[string]*balancer, len(members)), stats: c.Stats}
 	for name, of := range members {
 		s.by[name] = c.balance(set, of)
 	}
@@ -112,6 +114,7 @@ func (s *subsets) find(match map[string]any, trace *stream.Trace) *balancer {
 		keys := sortedKeys(match)
 		name, _ := subsetOf(keys, match)
 		if b := s.by[name]; b != nil {
+			s.stats.LBSubsetsSelected.Add(1)
 			if trace.On() {
 				trace.Note("subset", "%s", strings.TrimSuffix(name, ","))
 			}
@@ -123,6 +126,9 @@ func (s *subsets) find(match map[string]any, trace *stream.Trace) *balancer {
 	}
 	if trace.On() {
 		trace.Note("subset", "%s", s.fallbackWord())
+	}
+	if s.fallback != nil {
+		s.stats.LBSubsetsFallback.Add(1)
 	}
 	return s.fallback
 }
