@@ -128,6 +128,7 @@ func (c *Cluster) tick(now time.Time) {
 	c.tickOutlier(now)
 	c.tickSlowStart()
 	c.gauges()
+	c.tickPools(now)
 	for _, host := range c.takeRetired() {
 		host.H1.closeIdle()
 	}
