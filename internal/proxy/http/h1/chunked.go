@@ -146,10 +146,9 @@ var emptyLine = []byte("\r\n\r\n")
 func (c *chunks) trailer(p []byte) (used int, err error) {
 	before := len(c.trailers)
 	c.trailers = append(c.trailers, p[:min(len(p), maxTrailers+1-before)]...)
-	end := -1
+	end := 2
 	switch i := bytes.Index(c.trailers, emptyLine); {
 	case bytes.HasPrefix(c.trailers, emptyLine[:2]):
-		end = 2
 	case i >= 0:
 		end = i + len(emptyLine)
 	case len(c.trailers) > maxTrailers:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
@@ -29,6 +30,8 @@ type Client struct {
 	sentAt    uint64
 	gotAt     uint64
 	keepAlive int // of Keep-Alive: timeout, seconds; -1: not told
+
+	interrupted atomic.Bool
 }
 
 // NewClient returns the client side of conn.
@@ -160,11 +163,15 @@ func (c *Client) Written() bool { return c.socket.sent != c.sentAt }
 func (c *Client) Answered() bool { return c.socket.received != c.gotAt }
 
 // Interrupt implements codec.Upstream.
-func (c *Client) Interrupt() { _ = c.socket.conn.SetDeadline(time.Unix(1, 0)) }
+func (c *Client) Interrupt() {
+	c.interrupted.Store(true)
+	_ = c.socket.conn.SetDeadline(time.Unix(1, 0))
+}
 
 // Close implements codec.Upstream. Bytes behind an answer are nobody's: a connection with them isn't used again.
 func (c *Client) Close() {
-	reusable := c.answered && !c.close && c.in.ended && c.out.whole && c.out.failed == nil && len(c.in.rest) == 0
+	reusable := c.answered && !c.close && c.in.ended && c.out.whole && c.out.failed == nil && len(c.in.rest) == 0 &&
+		!c.interrupted.Load()
 	c.out.release()
 	c.in.rest = nil
 	c.in.finish()

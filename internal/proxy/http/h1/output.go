@@ -34,9 +34,6 @@ func (o *output) start() []byte {
 	return o.b
 }
 
-// head takes a head over from start's slice.
-func (o *output) head(b []byte) { o.b = b }
-
 // release gives the buffer back. What waits in it is lost.
 func (o *output) release() {
 	giveBack(o.buf)
@@ -113,9 +110,7 @@ func (o *output) frame(piece []byte, end bool) (tail string) {
 	case len(piece) == 0:
 		return ""
 	}
-	b := o.start()
-	b = strconv.AppendUint(b, uint64(len(piece)), 16)
-	o.b = append(b, lineEnd...)
+	o.b = append(strconv.AppendUint(o.start(), uint64(len(piece)), 16), lineEnd...)
 	if end {
 		return lineEnd + lastChunk
 	}

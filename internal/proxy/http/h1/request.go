@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -123,11 +124,11 @@ func requestUpgrade(r *stream.Request, h *head) {
 func target(r *stream.Request, h *head) error {
 	switch {
 	case r.Path[0] == '/':
-	case r.Method == "CONNECT":
+	case r.Method == http.MethodConnect:
 		r.Authority, r.Path = r.Path, ""
 		return checkHost(r.Authority)
 	case r.Path == "*":
-		if r.Method != "OPTIONS" {
+		if r.Method != http.MethodOptions {
 			return errTarget
 		}
 	default:
