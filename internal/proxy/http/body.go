@@ -1,0 +1,321 @@
+package http
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+)
+
+// keepDefault is how much of a body is kept for another attempt, unless the route says otherwise.
+const keepDefault = 64 << 10
+
+// requestBody brings the request's body to the upstream. Most bodies are none, or came with the head: they are written
+// with the head and cost nothing more. Others are streamed by a goroutine of their own, so that the answer may come
+// before their end.
+type requestBody struct {
+	held         []byte // all of the body, a view
+	streamed     bool
+	passContinue bool // Expect: 100-continue is the upstream's to answer
+
+	finished atomic.Bool // the end was read
+	running  atomic.Bool
+	pump     sync.WaitGroup
+	broken   atomic.Pointer[codec.Failure] // the client's fault
+
+	mu    sync.Mutex
+	sink  codec.Upstream // nil: between attempts
+	first []byte         // read with the head, not given to anybody yet
+	keep  int            // how much may be kept; 0: nothing
+	kept  []byte
+	taken int64 // read and given on
+	lost  bool  // kept isn't all of taken
+	count messages
+}
+
+func (r *requestBody) reset() {
+	r.held, r.first, r.streamed, r.passContinue = nil, nil, false, false
+	if r.taken != 0 || r.lost {
+		r.taken, r.lost, r.kept = 0, false, nil
+	}
+	r.keep, r.sink = 0, nil
+	r.count = messages{}
+	r.finished.Store(false)
+	if r.broken.Load() != nil {
+		r.broken.Store(nil)
+	}
+}
+
+// begin finds out what kind of body it is. The route has been chosen and filters have agreed: now the client may send.
+func (r *requestBody) begin(c *call) *Reply {
+	x := c.x
+	if !x.Request.HasBody {
+		r.finished.Store(true)
+		return nil
+	}
+	if reply := r.expectation(c); reply != nil {
+		return reply
+	}
+	if c.down.Ready() {
+		piece, end, err := c.down.ReadBody()
+		if err != nil {
+			return c.badBody(err)
+		}
+		x.Received = uint64(len(piece))
+		r.count.add(c, piece, 0)
+		if end {
+			r.held = piece
+			x.RequestEnd = time.Since(x.Start)
+			r.finished.Store(true)
+			return nil
+		}
+		r.first = piece
+	}
+	r.streamed = true
+	if c.forward.retry.On != 0 {
+		r.keep = c.bufferLimit()
+	}
+	return nil
+}
+
+// expectation answers Expect: 100-continue, unless the upstream is to do it. A client that sends already needs no answer.
+func (r *requestBody) expectation(c *call) *Reply {
+	value, there := c.x.Request.Fields.Get("expect")
+	if !there || !strings.EqualFold(value, "100-continue") {
+		return nil
+	}
+	if c.m.cfg.Proxy100Continue {
+		r.passContinue = true
+		return nil
+	}
+	c.x.Request.Fields.Remove("expect")
+	if c.down.Ready() {
+		return nil
+	}
+	c.x.Response.Status = 100
+	err := c.down.WriteHead(&c.x.Response, false)
+	c.x.Response.Status = 0
+	if err != nil {
+		return c.badBody(err)
+	}
+	return nil
+}
+
+func (c *call) bufferLimit() int {
+	limit := c.x.Route.BufferLimit
+	if limit == 0 && c.x.VirtualHost != nil {
+		limit = c.x.VirtualHost.BufferLimit
+	}
+	if limit == 0 {
+		limit = keepDefault
+	}
+	return int(limit)
+}
+
+// badBody is a request whose body broke before it was sent anywhere.
+func (c *call) badBody(err error) *Reply {
+	var f *codec.Failure
+	if errors.As(err, &f) && f.Status != 0 {
+		return refuseReply(f)
+	}
+	c.timers.causes.Or(uint32(causeGone))
+	return c.cutReply()
+}
+
+// sendTo writes the request to up, from its head.
+func (r *requestBody) sendTo(c *call, up codec.Upstream) error {
+	x := c.x
+	x.FirstUpstreamTx = time.Since(x.Start)
+	switch {
+	case r.streamed:
+		return r.stream(c, up)
+	case !x.Request.HasBody:
+		return up.WriteHead(&x.Request, true)
+	}
+	if err := up.WriteHead(&x.Request, false); err != nil {
+		return err
+	}
+	if x.RequestTrailers.Len() == 0 {
+		return up.WriteBody(r.held, true)
+	}
+	if err := up.WriteBody(r.held, false); err != nil {
+		return err
+	}
+	return up.WriteTrailers(&x.RequestTrailers)
+}
+
+// stream writes what is there and lets the pump do the rest.
+func (r *requestBody) stream(c *call, up codec.Upstream) error {
+	if err := up.WriteHead(&c.x.Request, false); err != nil {
+		return err
+	}
+	if err := r.attach(c, up); err != nil {
+		return err
+	}
+	if !r.running.Load() && !r.finished.Load() {
+		r.running.Store(true)
+		r.pump.Go(func() { r.run(c) })
+	}
+	return nil
+}
+
+// attach makes up the sink and gives it what was read before.
+func (r *requestBody) attach(c *call, up codec.Upstream) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sink = up
+	if err := r.again(c, up); err != nil {
+		r.sink = nil
+		return err
+	}
+	return nil
+}
+
+func (r *requestBody) again(c *call, up codec.Upstream) error {
+	if len(r.kept) > 0 || r.taken > 0 {
+		if err := up.WriteBody(r.kept, false); err != nil {
+			return err
+		}
+	} else if r.first != nil {
+		if err := r.give(r.first); err != nil {
+			return err
+		}
+	}
+	r.first = nil
+	if r.finished.Load() {
+		return r.finish(c)
+	}
+	return up.Flush()
+}
+
+// give sends a piece to the sink and keeps it if it may.
+func (r *requestBody) give(piece []byte) error {
+	r.taken += int64(len(piece))
+	if len(r.kept)+len(piece) > r.keep {
+		r.lost, r.kept = true, nil
+	} else if !r.lost {
+		r.kept = append(r.kept, piece...)
+	}
+	if r.sink == nil || len(piece) == 0 {
+		return nil
+	}
+	return r.sink.WriteBody(piece, false)
+}
+
+func (r *requestBody) finish(c *call) error {
+	switch {
+	case r.sink == nil:
+		return nil
+	case c.x.RequestTrailers.Len() > 0:
+		return r.sink.WriteTrailers(&c.x.RequestTrailers)
+	default:
+		return r.sink.WriteBody(nil, true)
+	}
+}
+
+// run is the pump: it reads until the body ends or the client fails.
+func (r *requestBody) run(c *call) {
+	defer r.running.Store(false)
+	for {
+		piece, end, err := c.down.ReadBody()
+		if err != nil {
+			r.fail(c, err)
+			return
+		}
+		c.x.Received += uint64(len(piece))
+		r.count.add(c, piece, 0)
+		c.moved()
+		r.pass(c, piece, end)
+		if end {
+			return
+		}
+	}
+}
+
+// pass gives one piece on. That the upstream fails is found by who reads its answer.
+func (r *requestBody) pass(c *call, piece []byte, end bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.give(piece)
+	switch {
+	case err != nil:
+	case end:
+		c.x.RequestEnd = time.Since(c.x.Start)
+		r.finished.Store(true)
+		err = r.finish(c)
+		c.armRoute(c.forward.times.Route)
+	case !c.down.Ready() && r.sink != nil:
+		err = r.sink.Flush()
+	}
+	if err != nil {
+		r.sink = nil
+	}
+	if end {
+		r.finished.Store(true)
+	}
+}
+
+// fail is after the client's body broke: by its own fault, or because it went away.
+func (r *requestBody) fail(c *call, err error) {
+	var f *codec.Failure
+	if errors.As(err, &f) && f.Status != 0 {
+		r.broken.Store(f)
+		c.cut(requestDeadline.cause())
+		return
+	}
+	if reasonOf(err) != codec.Interrupted {
+		c.cut(causeGone)
+	}
+}
+
+// whole reports whether the body can be sent again.
+func (r *requestBody) whole() bool {
+	if !r.streamed {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.lost || r.taken == 0
+}
+
+// detach takes the sink away from the pump, which may be writing to it.
+func (r *requestBody) detach(up codec.Upstream) {
+	if !r.streamed {
+		return
+	}
+	if r.running.Load() {
+		up.Interrupt()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sink = nil
+}
+
+// stop ends the pump. Its client may still be sending: nobody reads that any more.
+func (r *requestBody) stop(c *call) {
+	if !r.streamed {
+		return
+	}
+	if r.running.Load() {
+		c.down.Interrupt()
+		c.mu.Lock()
+		if c.up != nil {
+			c.up.Interrupt()
+		}
+		c.mu.Unlock()
+	}
+	r.pump.Wait()
+}
+
+// tunnel streams what the client sends after an upgrade.
+func (r *requestBody) tunnel(c *call, up codec.Upstream) {
+	r.mu.Lock()
+	r.streamed, r.sink = true, up
+	r.mu.Unlock()
+	r.finished.Store(false)
+	r.running.Store(true)
+	r.pump.Go(func() { r.run(c) })
+}

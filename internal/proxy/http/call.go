@@ -1,0 +1,169 @@
+package http
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+)
+
+// downstream is a codec's side with what only the engine asks.
+type downstream interface {
+	codec.Downstream
+	// Gone reports whether the client has closed the connection; false if nobody can tell.
+	Gone() bool
+	// LastAnswer makes the present answer the connection's last one.
+	LastAnswer()
+	// Resume takes an Interrupt back, so that an answer can be written.
+	Resume()
+}
+
+// call is one request, from its head to its log line. HTTP/1.1 connections have one and use it again.
+type call struct {
+	*session
+	x      *stream.Exchange
+	down   downstream
+	routes *indexed
+	random uint64 // of this request: one roll for all decisions
+
+	watch   *watch
+	timers  timers
+	timer   *time.Timer
+	timerAt int64
+
+	mu        sync.Mutex // up, cancel, answering: the wheel reads them
+	up        codec.Upstream
+	cancel    context.CancelFunc
+	answering bool // the final head was written
+
+	patience *patience // the context of filters
+	forward  forward
+	request  requestBody
+	istio    []telemetry.IstioCache
+}
+
+// serve does all of it. The head of the request is in c.x.
+func (c *call) serve() {
+	c.begin()
+	if reply := c.decide(); reply != nil {
+		c.local(reply)
+	}
+	c.request.stop(c)
+	c.end()
+}
+
+func (c *call) begin() {
+	c.stats.RqTotal.Add(1)
+	c.stats.RqActive.Add(1)
+	c.random = c.engine.opts.Random()
+	c.answering = false
+	c.request.reset()
+	c.startTimers()
+}
+
+// startTimers arms what the manager says, and the look at whether the client is still there.
+func (c *call) startTimers() {
+	c.timers.reset()
+	now := c.now()
+	c.timers.at[goneDeadline].Store(now + int64(goneAfter))
+	cfg := c.m.cfg
+	if cfg.StreamIdleTimeout > 0 {
+		c.timers.moved.Store(now)
+		c.timers.idle.Store(int64(cfg.StreamIdleTimeout))
+		c.timers.at[idleDeadline].Store(now + int64(cfg.StreamIdleTimeout))
+	}
+	if cfg.RequestTimeout > 0 {
+		c.arm(requestDeadline, cfg.RequestTimeout)
+	}
+	if cfg.MaxStreamDuration > 0 {
+		c.arm(streamDeadline, cfg.MaxStreamDuration)
+	}
+	c.watch.set(c.timers.next())
+}
+
+// moved tells that bytes go through.
+func (c *call) moved() { c.timers.moved.Store(c.engine.wheel.now.Load()) }
+
+// decide does with the request what is to be done. It returns an answer if it is this proxy's own; nil: it was answered,
+// or can't be.
+func (c *call) decide() *Reply {
+	if reply := c.prepare(); reply != nil {
+		return reply
+	}
+	x := c.x
+	c.routes = c.m.routes()
+	x.VirtualHost, x.Route = c.routes.Match(x, c.random, nil)
+	if c.m.cfg.Tracing != nil {
+		route.SampleTrace(c.m.cfg, x, nil)
+	}
+	if x.Request.Upgrade != "" && !c.upgradable() {
+		c.m.stats.RqWSOnNonWSRoute.Add(1)
+		return &Reply{Status: 403, Details: "upgrade_failed"}
+	}
+	if c.m.filters != nil {
+		if reply := c.filter(); reply != nil {
+			return reply
+		}
+	}
+	switch r := x.Route; {
+	case r == nil:
+		c.m.stats.NoRoute.Add(1)
+		return noRoute
+	case r.Redirect != nil:
+		c.m.stats.RqRedirect.Add(1)
+		return c.redirect(r)
+	case r.Direct != nil:
+		c.m.stats.RqDirectResponse.Add(1)
+		return &Reply{Status: int(r.Direct.Status), Body: r.Direct.Body, Details: "direct_response"}
+	default:
+		return c.send()
+	}
+}
+
+// filter runs the filters. They may wait; when the client goes meanwhile, they are told.
+func (c *call) filter() *Reply {
+	reply := c.m.filters.Request(c.patience, c.x)
+	c.waited()
+	if reply == nil && c.timers.causes.Load() != 0 {
+		return c.cutReply()
+	}
+	return reply
+}
+
+func (c *call) redirect(r *config.Route) *Reply {
+	code := int(r.Redirect.Code)
+	if code == 0 {
+		code = 301
+	}
+	return &Reply{
+		Status: code, Details: "direct_response",
+		Fields: []stream.Field{{Name: "location", Value: route.Location(r.Redirect, &r.Match, c.x)}},
+	}
+}
+
+// upgradable reports whether the request's upgrade is one the configuration lists, on the route or the manager.
+func (c *call) upgradable() bool {
+	if r := c.x.Route; r != nil && r.Forward != nil {
+		if allowed, listed := r.Forward.Upgrades[c.x.Request.Upgrade]; listed {
+			return allowed
+		}
+	}
+	return c.m.cfg.Upgrades[c.x.Request.Upgrade]
+}
+
+// end counts and logs the request.
+func (c *call) end() {
+	x := c.x
+	c.watch.set(0)
+	x.End = time.Since(x.Start)
+	c.stats.RqActive.Add(-1)
+	c.stats.Response(x.Response.Status, x.End)
+	c.m.count(x, c.istio)
+	c.m.logs.Log(x)
+	c.forward.end(c)
+}

@@ -1,0 +1,213 @@
+// Package http carries HTTP. A connection whose filter chain ends in an HTTP manager comes in; its requests are routed,
+// filtered, sent to hosts of clusters, tried again, answered, counted and logged. The versions of HTTP are packages h1
+// and h2 behind package codec's interfaces; what is decided is in packages route and httpfilter; hosts are package
+// upstream's.
+//
+// Read this file first; then h1.go (a client's connection), call.go (a request from its head to its log line),
+// forward.go and attempt.go (to an upstream), connect.go (connections to it), body.go, answer.go, local.go. wheel.go and
+// deadlines.go are how time ends things.
+package http
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
+)
+
+// Filters are a manager's HTTP filters, in their order. The route is matched before they run.
+type Filters interface {
+	// Request runs them over a request's head. It may wait until ctx ends; nil goes on.
+	Request(ctx context.Context, x *stream.Exchange) *Reply
+	// Response runs them over the head of an answer.
+	Response(x *stream.Exchange)
+}
+
+// Options are what an Engine needs.
+type Options struct {
+	Upstreams *upstream.Manager
+	Store     *telemetry.Store
+	Logs      *telemetry.Logs                            // nil: no access logs
+	Filters   func(*config.HTTPManager) (Filters, error) // nil: no filters
+	HTTP2     HTTP2                                      // nil: HTTP/1.1 alone is spoken
+	DrainTime time.Duration                              // over which Drain spreads; 0: at once
+	Now       func() time.Time                           // nil: time.Now
+	Random    func() uint64                              // nil: math/rand/v2
+}
+
+// HTTP2 plugs HTTP/2 in.
+type HTTP2 interface {
+	// Serve serves a client's connection until it ends. It calls handle with each request on a goroutine of its own; the
+	// exchange's Request is filled in, everything else is handle's.
+	Serve(conn *stream.Conn, raw net.Conn, m *config.HTTPManager, handle func(*stream.Exchange, codec.Downstream))
+	// Upstream returns a stream to host for x, on a connection there is or on a new one.
+	Upstream(ctx context.Context, x *stream.Exchange, c *upstream.Cluster, host *upstream.Host, o upstream.DialOptions) (codec.Upstream, *upstream.Conn, error)
+	// Drain tells all clients to go elsewhere: GOAWAY.
+	Drain()
+}
+
+func (o Options) withDefaults() Options {
+	if o.Store == nil {
+		o.Store = telemetry.NewStore(0, telemetry.Labels{})
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Uint64
+	}
+	return o
+}
+
+// Engine serves HTTP connections.
+type Engine struct {
+	opts  Options
+	wheel *wheel
+
+	draining atomic.Int64 // when Drain was called, in the wheel's time; 0: it wasn't
+	mu       sync.Mutex
+	managers map[*config.HTTPManager]*manager
+	conns    map[*h1Conn]struct{}
+	closed   bool
+
+	date    date
+	mirrors atomic.Int64    // mirrored requests under way
+	ctx     context.Context // ends what has no client
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+}
+
+// New returns an Engine; its Close must be called.
+func New(o Options) *Engine {
+	o = o.withDefaults()
+	e := &Engine{
+		opts: o, wheel: newWheel(o.Now()), date: date{now: o.Now},
+		managers: map[*config.HTTPManager]*manager{}, conns: map[*h1Conn]struct{}{},
+	}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.work.Go(func() { e.wheel.run(e.ctx.Done()) })
+	return e
+}
+
+// Serve serves a connection until it ends, and closes it. conn.Chain.HTTP says how.
+func (e *Engine) Serve(conn *stream.Conn, raw net.Conn) {
+	m, err := e.manager(conn.Chain.HTTP)
+	if err != nil {
+		_ = raw.Close()
+		return
+	}
+	s := newSession(e, m, conn)
+	defer s.end()
+	if e.speaksHTTP2(conn, m.cfg) {
+		e.opts.HTTP2.Serve(conn, raw, m.cfg, s.serveStream)
+		return
+	}
+	serveH1(s, raw)
+}
+
+// speaksHTTP2 chooses the codec: as configured, else as ALPN or the inspector found it.
+func (e *Engine) speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
+	if e.opts.HTTP2 == nil || m.Codec == config.CodecHTTP1 {
+		return false
+	}
+	if m.Codec == config.CodecHTTP2 {
+		return true
+	}
+	alpn := conn.ALPN
+	if conn.TLS != nil {
+		alpn = []string{conn.TLS.ALPN}
+	}
+	for _, name := range alpn {
+		if name == "h2" || name == "h2c" || name == "istio-h2" {
+			return true
+		}
+	}
+	return false
+}
+
+// Drain asks all clients to go elsewhere: answers say Connection: close, more of them the longer it lasts.
+func (e *Engine) Drain() {
+	e.draining.CompareAndSwap(0, max(1, e.wheel.since(e.opts.Now())))
+	if e.opts.HTTP2 != nil {
+		e.opts.HTTP2.Drain()
+	}
+}
+
+// leaving reports whether this answer is to be a connection's last.
+func (e *Engine) leaving(m *manager) bool {
+	since := e.draining.Load()
+	if since == 0 {
+		if since = m.draining.Load(); since == 0 {
+			return false
+		}
+	}
+	spread := uint64(e.opts.DrainTime)
+	if spread == 0 {
+		return true
+	}
+	passed := uint64(max(0, e.wheel.now.Load()-since))
+	return passed >= spread || e.opts.Random()%spread < passed
+}
+
+// Active is the number of HTTP/1.1 connections.
+func (e *Engine) Active() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)
+}
+
+const closePoll = 5 * time.Millisecond
+
+// Close lets requests under way end, closes idle connections at once and the others when ctx ends. It waits for all.
+func (e *Engine) Close(ctx context.Context) {
+	e.opts.DrainTime = 0
+	e.Drain()
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	ticker := time.NewTicker(closePoll)
+	defer ticker.Stop()
+	for e.Active() > 0 {
+		e.each((*h1Conn).closeIdle)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			e.each((*h1Conn).abort)
+			<-ticker.C
+		}
+	}
+	e.stop()
+	e.work.Wait()
+}
+
+func (e *Engine) each(f func(*h1Conn)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.conns {
+		f(c)
+	}
+}
+
+func (e *Engine) join(c *h1Conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.conns[c] = struct{}{}
+	return true
+}
+
+func (e *Engine) leave(c *h1Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}

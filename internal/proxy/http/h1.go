@@ -1,0 +1,221 @@
+package http
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/h1"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+)
+
+// Defaults of section 10 of the design, where the configuration says nothing.
+const (
+	headTimeout = 60 * time.Second
+	idleTimeout = time.Hour
+)
+
+// phase is what an HTTP/1.1 connection is doing.
+type phase uint32
+
+const (
+	idle    phase = iota // no byte of a request is here
+	heading              // some of a head is
+	busy                 // a request is under way
+)
+
+// h1Conn is a client's HTTP/1.1 connection: one goroutine, one call that is used again and again.
+type h1Conn struct {
+	call
+	server *h1.Server
+	own    stream.Exchange
+	phase  atomic.Uint32
+	since  time.Time
+}
+
+// h1Down is the server as the core sees it.
+type h1Down struct {
+	*h1.Server
+	raw syscallConn
+}
+
+type syscallConn interface{ Control(func(fd uintptr)) error }
+
+// serveH1 serves a connection until it ends.
+func serveH1(s *session, raw net.Conn) {
+	c := &h1Conn{server: h1.NewServer(raw, s.m.h1), since: time.Now()}
+	c.session, c.x = s, &c.own
+	c.patience = &patience{call: &c.call}
+	c.istio = make([]telemetry.IstioCache, len(s.m.istio))
+	c.down = &h1Down{c.server, socketOf(raw)}
+	defer raw.Close()
+	if !s.engine.join(c) {
+		return
+	}
+	defer s.engine.leave(c)
+	c.watch = s.engine.wheel.join(c)
+	defer s.engine.wheel.leave(c.watch)
+	s.m.stats.CxHTTP1.Add(1)
+	s.m.stats.CxHTTP1Active.Add(1)
+	defer s.m.stats.CxHTTP1Active.Add(-1)
+	for c.next() {
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// socketOf is the socket below conn, nil if it isn't known.
+func socketOf(conn net.Conn) syscallConn {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
+}
+
+// next serves one request; false ends the connection.
+func (c *h1Conn) next() bool {
+	if !c.await() {
+		return false
+	}
+	c.own.Reset(c.conn, c.engine.opts.Now())
+	c.phaseTo(heading, c.headLimit())
+	err := c.server.Head(&c.own)
+	c.phase.Store(uint32(busy))
+	if err != nil {
+		c.refuse(err)
+		return c.last()
+	}
+	c.calls.Add(1)
+	c.serve()
+	if c.timers.has(causeAbort) {
+		return false
+	}
+	if !c.server.Finish() || c.timers.causes.Load() != 0 {
+		return c.last()
+	}
+	return true
+}
+
+// await waits for a request.
+func (c *h1Conn) await() bool {
+	if c.server.Buffered() {
+		return true
+	}
+	limit := c.m.cfg.IdleTimeout
+	if limit == 0 && c.m.cfg.Routes == nil {
+		limit = idleTimeout
+	}
+	if most := c.m.cfg.MaxConnectionDuration; most > 0 {
+		left := most - time.Since(c.since)
+		if left <= 0 {
+			c.m.stats.CxMaxDuration.Add(1)
+			return false
+		}
+		if limit == 0 || left < limit {
+			limit = left
+		}
+	}
+	c.timers.reset()
+	c.phaseTo(idle, limit)
+	return c.server.Await() == nil
+}
+
+func (c *h1Conn) headLimit() time.Duration {
+	if limit := c.m.cfg.RequestHeadersTimeout; limit > 0 {
+		return limit
+	}
+	return headTimeout
+}
+
+// phaseTo enters a phase that may last so long; 0: for ever.
+func (c *h1Conn) phaseTo(p phase, limit time.Duration) {
+	at := int64(0)
+	if limit > 0 {
+		at = c.now() + int64(limit)
+	}
+	c.timers.at[headDeadline].Store(at)
+	c.phase.Store(uint32(p))
+	c.watch.set(at)
+}
+
+// look implements watched.
+func (c *h1Conn) look(now int64) int64 {
+	if phase(c.phase.Load()) == busy {
+		return c.call.look(now)
+	}
+	c.timers.causes.Or(uint32(headDeadline.cause()))
+	c.server.Interrupt()
+	return 0
+}
+
+// refuse answers a head that can't be served; who went away, or never sent one, gets nothing.
+func (c *h1Conn) refuse(err error) {
+	var f *codec.Failure
+	errors.As(err, &f)
+	reply := refuseReply(f)
+	switch {
+	case f.Status != 0:
+		c.m.stats.CxProtocolError.Add(1)
+	case c.timers.has(headDeadline.cause()):
+		c.m.stats.RqHeaderTimeout.Add(1)
+		reply = &Reply{Status: 408, Details: "request_header_timeout", Body: "request header timeout"}
+	default:
+		return
+	}
+	c.begin()
+	c.timers.causes.Store(0)
+	c.server.Resume()
+	c.routes, c.forward.target = nil, nil
+	c.server.Close = true
+	c.local(reply)
+	c.end()
+}
+
+// last ends the connection so that the answer reaches the client.
+func (c *h1Conn) last() bool {
+	if c.server.Unread() {
+		c.server.Linger()
+	}
+	return false
+}
+
+// closeIdle ends the connection if no request is under way. It is called from other goroutines.
+func (c *h1Conn) closeIdle() {
+	if phase(c.phase.Load()) == idle {
+		c.server.Interrupt()
+	}
+}
+
+// abort ends the connection whatever it does.
+func (c *h1Conn) abort() {
+	c.cut(causeAbort)
+	c.server.Interrupt()
+}
+
+// LastAnswer implements downstream.
+func (d *h1Down) LastAnswer() { d.Close = true }
+
+// Gone implements downstream.
+func (d *h1Down) Gone() bool {
+	if d.raw == nil {
+		return false
+	}
+	gone := false
+	err := d.raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // descriptors are small
+		n, err := unix.Poll(fds, 0)
+		gone = err == nil && n > 0
+	})
+	return gone || err != nil
+}

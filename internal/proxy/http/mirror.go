@@ -1,0 +1,126 @@
+package http
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
+)
+
+// Bounds of mirrored requests: they are nobody's answer, so they may be left out.
+const (
+	mirrorTime = 15 * time.Second
+	mirrorMost = 256 // under way at once
+)
+
+// mirrors are the policies for this request: the route's, else the virtual host's, else the table's.
+func (c *call) mirrors() []*config.Mirror {
+	x := c.x
+	switch {
+	case len(x.Route.Forward.Mirrors) > 0:
+		return x.Route.Forward.Mirrors
+	case x.VirtualHost != nil && len(x.VirtualHost.Mirrors) > 0:
+		return x.VirtualHost.Mirrors
+	case c.routes.table != nil:
+		return c.routes.table.Mirrors
+	}
+	return nil
+}
+
+// mirror sends copies of the request to where the configuration wants them. Bodies that are still coming are not
+// mirrored: that would delay the original, or hold it in memory.
+func (c *call) mirror() {
+	list := c.mirrors()
+	if len(list) == 0 || c.request.streamed || c.x.Request.Upgrade != "" {
+		return
+	}
+	for _, m := range list {
+		if !c.routes.Runtime.Takes(m.Fraction, c.engine.opts.Random()) {
+			continue
+		}
+		name := m.Cluster
+		if name == "" {
+			name = c.x.Request.Fields.Value(strings.ToLower(m.ClusterHeader))
+		}
+		if cluster := c.engine.opts.Upstreams.Cluster(name); cluster != nil {
+			c.copyTo(cluster, m)
+		}
+	}
+}
+
+// copyTo sends one copy. Its strings are its own: the original may be over first.
+func (c *call) copyTo(cluster *upstream.Cluster, m *config.Mirror) {
+	e := c.engine
+	if e.mirrors.Add(1) > mirrorMost {
+		e.mirrors.Add(-1)
+		return
+	}
+	x := &stream.Exchange{Conn: c.conn, Start: c.x.Start, GRPCStatus: -1, ClusterName: cluster.Name(), Cluster: cluster.Config()}
+	cloneRequest(&x.Request, &c.x.Request)
+	if !m.KeepHost {
+		x.Request.Authority = route.ShadowHost(x.Request.Authority)
+	}
+	body := append([]byte(nil), c.request.held...)
+	e.work.Go(func() {
+		defer e.mirrors.Add(-1)
+		s := &session{engine: e, m: c.m, conn: c.conn}
+		shadow := &call{session: s, x: x, istio: make([]telemetry.IstioCache, 0)}
+		shadow.shadow(cluster, body)
+	})
+}
+
+func cloneRequest(to, from *stream.Request) {
+	*to = stream.Request{
+		Method: strings.Clone(from.Method), Scheme: from.Scheme, Authority: strings.Clone(from.Authority),
+		Path: strings.Clone(from.Path), HasBody: from.HasBody, Length: from.Length,
+	}
+	for i := range from.Fields.Len() {
+		f := from.Fields.At(i)
+		to.Fields.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+	}
+}
+
+// shadow sends the copy and drops the answer.
+func (c *call) shadow(cluster *upstream.Cluster, body []byte) {
+	c.forward.target = &target{cluster.Name(), cluster, cluster.Stats.Shard(c.conn.ID)}
+	host, err := cluster.Pick(&upstream.Choice{Client: c.conn.Remote, OriginalDst: c.conn.Local}, nil)
+	if err != nil || !cluster.TryRequest(upstream.DefaultPriority) {
+		return
+	}
+	defer cluster.DoneRequest(upstream.DefaultPriority)
+	c.forward.host = host
+	ctx, stop := context.WithTimeout(c.engine.ctx, mirrorTime)
+	defer stop()
+	up, err := c.connectTo(host)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	defer context.AfterFunc(ctx, up.Interrupt)()
+	c.forward.target.stats.RqTotal.Add(1)
+	if err := up.WriteHead(&c.x.Request, !c.x.Request.HasBody); err != nil {
+		return
+	}
+	if c.x.Request.HasBody && up.WriteBody(body, true) != nil {
+		return
+	}
+	for {
+		end, err := up.ReadHead(&c.x.Response)
+		if err != nil {
+			return
+		}
+		if c.x.Response.Status >= 200 {
+			c.forward.target.stats.Response(c.x.Response.Status, time.Since(c.x.Start))
+			for !end && err == nil {
+				_, end, err = up.ReadBody()
+			}
+			return
+		}
+		c.x.Response.Fields.Clear()
+	}
+}

@@ -1,0 +1,58 @@
+package http
+
+import (
+	"sync/atomic"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
+)
+
+// session is what the requests of one client's connection have in common, with what the last one found: the usual next
+// one finds the same.
+type session struct {
+	engine *Engine
+	m      *manager
+	conn   *stream.Conn
+	stats  *telemetry.HTTPShard
+	xfcc   string // what x-forwarded-client-cert says of this client
+
+	last  atomic.Pointer[target]
+	calls atomic.Int64 // requests so far
+}
+
+// target is a cluster with its counters for this connection.
+type target struct {
+	name    string
+	cluster *upstream.Cluster
+	stats   *telemetry.ClusterShard
+}
+
+func newSession(e *Engine, m *manager, conn *stream.Conn) *session {
+	s := &session{engine: e, m: m, conn: conn, stats: m.stats.Shard(conn.ID)}
+	s.xfcc = route.ClientCertElement(m.cfg, conn.TLS)
+	m.stats.CxTotal.Add(1)
+	m.stats.CxActive.Add(1)
+	return s
+}
+
+func (s *session) end() {
+	s.m.stats.CxActive.Add(-1)
+	s.m.stats.CxDestroy.Add(1)
+	s.m.users.Add(-1)
+}
+
+// target returns the cluster of that name, nil if there is none.
+func (s *session) target(name string) *target {
+	c := s.engine.opts.Upstreams.Cluster(name)
+	if c == nil {
+		return nil
+	}
+	if t := s.last.Load(); t != nil && t.cluster == c {
+		return t
+	}
+	t := &target{name, c, c.Stats.Shard(s.conn.ID)}
+	s.last.Store(t)
+	return t
+}
