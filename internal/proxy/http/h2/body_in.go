@@ -75,6 +75,10 @@ func (c *conn) dataLocked(s *core, h frameHeader, data []byte, full int) error {
 		c.creditLocked(full)
 		return c.resetLocked(s.id, FlowControlError, "more DATA than the window")
 	}
+	if !s.headCome {
+		c.creditLocked(full)
+		return c.resetLocked(s.id, ProtocolError, "DATA before the head")
+	}
 	s.received += int64(len(data))
 	end := h.has(flagEndStream)
 	if s.length >= 0 && (s.received > s.length || end && s.received < s.length) {
