@@ -1,11 +1,13 @@
 package xds
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
@@ -28,7 +30,7 @@ func (d *decoder) assignment(raw []byte) *config.Endpoints {
 // endpoints decodes a ClusterLoadAssignment; names tells that hosts are names to be looked up.
 func (d *decoder) endpoints(m *endpointv3.ClusterLoadAssignment, names bool) *config.Endpoints {
 	out := &config.Endpoints{}
-	shared := metadataCache{}
+	shared := &metadataCache{}
 	for i, l := range m.GetEndpoints() {
 		d.at("endpoints", i, func() { out.Localities = append(out.Localities, d.locality(l, shared, names)) })
 	}
@@ -54,7 +56,7 @@ func (d *decoder) assignmentPolicy(p *endpointv3.ClusterLoadAssignment_Policy, o
 	d.noEffect(p.WeightedPriorityHealth, "weighted_priority_health")
 }
 
-func (d *decoder) locality(l *endpointv3.LocalityLbEndpoints, shared metadataCache, names bool) config.Locality {
+func (d *decoder) locality(l *endpointv3.LocalityLbEndpoints, shared *metadataCache, names bool) config.Locality {
 	out := config.Locality{
 		Region: d.intern(l.GetLocality().GetRegion()), Zone: d.intern(l.GetLocality().GetZone()),
 		SubZone: d.intern(l.GetLocality().GetSubZone()), Priority: l.GetPriority(),
@@ -75,7 +77,7 @@ func (d *decoder) locality(l *endpointv3.LocalityLbEndpoints, shared metadataCac
 	return out
 }
 
-func (d *decoder) endpoint(e *endpointv3.LbEndpoint, shared metadataCache, names bool, out *config.Endpoint) {
+func (d *decoder) endpoint(e *endpointv3.LbEndpoint, shared *metadataCache, names bool, out *config.Endpoint) {
 	host := e.GetEndpoint()
 	if host == nil {
 		d.fail("no endpoint")
@@ -131,29 +133,75 @@ func (d *decoder) health(h corev3.HealthStatus) config.Health {
 	}
 }
 
+// maxKnownMetadata bounds with how many others the metadata of a host are compared.
+const maxKnownMetadata = 8
+
 // metadataCache shares the metadata of hosts that have the same: maps are most of what a host costs, and the pods of a
 // Deployment differ in nothing.
-type metadataCache map[string]*config.Endpoint
+type metadataCache struct {
+	known []knownMetadata
+	next  int // which one makes room
+}
 
-func (c metadataCache) fill(d *decoder, m *corev3.Metadata, out *config.Endpoint) {
+type knownMetadata struct {
+	message *corev3.Metadata
+	host    *config.Endpoint
+}
+
+func (c *metadataCache) fill(d *decoder, m *corev3.Metadata, out *config.Endpoint) {
 	if len(m.GetFilterMetadata()) == 0 {
 		return
 	}
-	key := metadataKey(m)
-	known := c[key]
-	if known == nil {
-		known = &config.Endpoint{
-			Metadata: plainMaps(m),
-			Workload: d.intern(text(m.FilterMetadata["istio"], "workload")),
-			TLSMatch: texts(m.FilterMetadata["envoy.transport_socket_match"]),
+	for i := range c.known {
+		if k := &c.known[i]; sameMetadata(k.message, m) {
+			out.Metadata, out.Workload, out.TLSMatch = k.host.Metadata, k.host.Workload, k.host.TLSMatch
+			return
 		}
-		c[key] = known
 	}
-	out.Metadata, out.Workload, out.TLSMatch = known.Metadata, known.Workload, known.TLSMatch
+	out.Metadata = plainMaps(m)
+	out.Workload = d.intern(text(m.FilterMetadata["istio"], "workload"))
+	out.TLSMatch = texts(m.FilterMetadata["envoy.transport_socket_match"])
+	c.add(knownMetadata{m, out})
 }
 
-// metadataKey is m's bytes in a fixed order.
-func metadataKey(m *corev3.Metadata) string {
-	key, _ := proto.MarshalOptions{Deterministic: true}.Marshal(m) // it was parsed, so it can be written
-	return string(key)
+func (c *metadataCache) add(k knownMetadata) {
+	if len(c.known) < maxKnownMetadata {
+		c.known = append(c.known, k)
+		return
+	}
+	c.known[c.next%maxKnownMetadata] = k
+	c.next++
+}
+
+// sameMetadata compares without the reflection that proto.Equal needs.
+func sameMetadata(a, b *corev3.Metadata) bool {
+	return maps.EqualFunc(a.FilterMetadata, b.FilterMetadata, sameStruct)
+}
+
+func sameStruct(a, b *structpb.Struct) bool {
+	return maps.EqualFunc(a.GetFields(), b.GetFields(), sameValue)
+}
+
+func sameValue(a, b *structpb.Value) bool {
+	switch k := a.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		other, ok := b.GetKind().(*structpb.Value_StringValue)
+		return ok && k.StringValue == other.StringValue
+	case *structpb.Value_NumberValue:
+		other, ok := b.GetKind().(*structpb.Value_NumberValue)
+		return ok && k.NumberValue == other.NumberValue
+	case *structpb.Value_BoolValue:
+		other, ok := b.GetKind().(*structpb.Value_BoolValue)
+		return ok && k.BoolValue == other.BoolValue
+	case *structpb.Value_StructValue:
+		other, ok := b.GetKind().(*structpb.Value_StructValue)
+		return ok && sameStruct(k.StructValue, other.StructValue)
+	case *structpb.Value_ListValue:
+		other, ok := b.GetKind().(*structpb.Value_ListValue)
+		return ok && slices.EqualFunc(k.ListValue.GetValues(), other.ListValue.GetValues(), sameValue)
+	case *structpb.Value_NullValue:
+		_, ok := b.GetKind().(*structpb.Value_NullValue)
+		return ok
+	}
+	return false
 }
