@@ -1,6 +1,7 @@
 package route
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -43,7 +44,7 @@ func takeMillis(fields *stream.Fields, name string, d *time.Duration) {
 }
 
 // maxMillis is the longest timeout, some 292 years: what a Duration holds.
-const maxMillis = uint64(1<<63-1) / uint64(time.Millisecond)
+const maxMillis = uint64(math.MaxInt64 / time.Millisecond)
 
 // grpcLimit is grpc-timeout less the route's offset, at most what the route allows. None asked for is no limit.
 func grpcLimit(f *config.Forward, header string) time.Duration {
@@ -69,6 +70,9 @@ func ParseGRPCTimeout(text string) (time.Duration, bool) {
 		return 0, false
 	}
 	unit, ok := grpcUnits[text[len(text)-1]]
+	if ok && n > uint64(math.MaxInt64/unit) {
+		return math.MaxInt64, true
+	}
 	return time.Duration(n) * unit, ok
 }
 
