@@ -32,6 +32,7 @@ func (d *decoder) httpManager(t typed) *config.HTTPManager {
 	}
 	out := &config.HTTPManager{
 		StatPrefix: d.intern(m.StatPrefix), ServerName: d.intern(m.ServerName), Via: d.intern(m.Via),
+		Internal:         d.prefixes("internal_address_config.cidr_ranges", m.InternalAddressConfig.GetCidrRanges()),
 		UseRemoteAddress: truth(m.UseRemoteAddress, false), TrustedHops: m.XffNumTrustedHops, SkipXFFAppend: m.SkipXffAppend,
 		AppendForwardedPort: m.AppendXForwardedPort,
 		GenerateRequestID:   truth(m.GenerateRequestId, true), PreserveRequestID: m.PreserveExternalRequestId,
@@ -283,6 +284,5 @@ func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
 	d.noEffect(m.TypedHeaderValidationConfig != nil, "typed_header_validation_config")
 	d.noEffect(m.SchemeHeaderTransformation != nil, "scheme_header_transformation")
 	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
-	d.noEffect(m.InternalAddressConfig != nil, "internal_address_config")
 	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")
 }
