@@ -309,8 +309,6 @@ type JWT struct {
 	Rules        []JWTRule
 	Requirements map[string]*JWTRequirement
 	BypassCORS   bool
-	// RequirementName of an override is one of the filter's Requirements; the override's other fields are unset.
-	RequirementName string
 }
 
 // JWTProvider is one issuer.

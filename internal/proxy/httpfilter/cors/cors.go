@@ -4,6 +4,7 @@ package cors
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -13,22 +14,33 @@ import (
 )
 
 type cors struct {
-	config         *config.CORS // of an override; without origins the route's own counts
+	override       *config.CORS // nil: the route's policy counts
 	deps           filter.Deps
 	valid, invalid func()
 }
 
-// New returns the filter.
-func New(c *config.CORS, d filter.Deps) (filter.Filter, error) {
+// New returns the filter. Its own configuration says nothing: policies stand in routes, virtual hosts and overrides.
+func New(_ *config.CORS, d filter.Deps) (filter.Filter, error) {
 	d = d.WithDefaults()
-	return &cors{c, d, d.Counter("cors.origin_valid"), d.Counter("cors.origin_invalid")}, nil
+	return &cors{nil, d, d.Counter("cors.origin_valid"), d.Counter("cors.origin_invalid")}, nil
 }
 
-// policy is what counts for x: the filter's configuration if an override brought one, the route's, the virtual host's.
+// Override returns the filter with a policy.
+func (f *cors) Override(c any) (filter.Filter, error) {
+	policy, ok := c.(*config.CORS)
+	if !ok {
+		return nil, fmt.Errorf("an override of type %T", c)
+	}
+	other := *f
+	other.override = policy
+	return &other, nil
+}
+
+// policy is what counts for x: an override's, the route's, the virtual host's.
 func (f *cors) policy(x *stream.Exchange) *config.CORS {
 	switch {
-	case len(f.config.Origins) > 0 || f.config.ForwardUnmatched != nil:
-		return f.config
+	case f.override != nil:
+		return f.override
 	case x.Route != nil && x.Route.Forward != nil && x.Route.Forward.CORS != nil:
 		return x.Route.Forward.CORS
 	case x.VirtualHost != nil:

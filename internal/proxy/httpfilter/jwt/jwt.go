@@ -35,15 +35,12 @@ func New(c *config.JWT, d filter.Deps) (filter.Filter, error) {
 
 // Override returns the filter with another requirement for all requests. It shares keys with this one.
 func (f *authn) Override(c any) (filter.Filter, error) {
-	o, ok := c.(*config.JWT)
+	o, ok := c.(*config.JWTRoute)
 	if !ok {
 		return nil, fmt.Errorf("an override of type %T", c)
 	}
-	if o.RequirementName == "" {
-		return New(o, f.deps)
-	}
 	other := *f
-	other.chosen = o.RequirementName
+	other.chosen = o.Requirement
 	return &other, nil
 }
 

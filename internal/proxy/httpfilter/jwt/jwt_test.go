@@ -234,7 +234,7 @@ func TestRulesAndOverrides(t *testing.T) {
 		t.Errorf("preflight: %s", got)
 	}
 	for name, want := range map[string]string{"need": "Jwt is missing", "free": "", "none": "Wrong requirement_name: none"} {
-		other, err := f.(filter.Overrider).Override(&config.JWT{RequirementName: name})
+		other, err := f.(filter.Overrider).Override(&config.JWTRoute{Requirement: name})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -105,11 +105,7 @@ func (f *metadata) external(x *stream.Exchange) bool {
 	case config.PassthroughCluster, config.InboundPassthroughCluster, config.BlackHoleCluster:
 		return true
 	}
-	if x.Cluster == nil {
-		return false
-	}
-	external, _ := x.Cluster.Metadata["istio"]["external"].(bool)
-	return external
+	return x.Cluster != nil && x.Cluster.External
 }
 
 // decodeHeader returns the peer a header tells of, nil if it is malformed.
