@@ -68,11 +68,16 @@ func wildcard(port uint16) []netip.AddrPort {
 }
 
 func blackhole(name string, port uint16, s Settings) *Chain {
-	return &Chain{Name: name, Match: ChainMatch{DestinationPort: port}, TCP: tcpTo(BlackHoleCluster, 0, s)}
+	return &Chain{Name: name, Match: ChainMatch{DestinationPort: port}, Filters: counted(), TCP: tcpTo(BlackHoleCluster, 0, s)}
 }
 
 func passthrough(name, cluster string, s Settings) *Chain {
-	return &Chain{Name: name, TCP: tcpTo(cluster, s.IdleTimeout, s)}
+	return &Chain{Name: name, Filters: counted(), TCP: tcpTo(cluster, s.IdleTimeout, s)}
+}
+
+// counted makes a chain's connections count in Istio's metrics.
+func counted() []NetworkFilter {
+	return []NetworkFilter{{Name: "istio.stats", Config: &IstioStats{}}}
 }
 
 func tcpTo(cluster string, idle time.Duration, s Settings) *TCPProxy {

@@ -32,6 +32,7 @@ type Options struct {
 type Proxy struct {
 	Options
 	plans  plans
+	void   telemetry.Counter // of Istio's metrics where nobody asked for them
 	pipes  *pipePool
 	ctx    context.Context // ends dials
 	cancel context.CancelFunc
