@@ -1,7 +1,16 @@
 package format
 
 import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"flag"
+	"math/big"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +18,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
+
+var update = flag.Bool("update", false, "write the golden files")
 
 func exchange() *stream.Exchange {
 	conn := &stream.Conn{
@@ -89,5 +100,260 @@ func TestOperators(t *testing.T) {
 		if got := strings.ReplaceAll(string(f.Append(nil, exchange())), `\x22`, `"`); got != want {
 			t.Errorf("%s: got %q, want %q", source, got, want)
 		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for source, want := range map[string]string{
+		"%START_TIME":             "no closing %",
+		"%COLOUR%":                "the operator %COLOUR% is unknown",
+		"a %COLOUR(x:y):5% b":     "%COLOUR(x:y):5%",
+		"%REQ%":                   "want a header's name",
+		"%REQ(a?b?c)%":            "two with ? between",
+		"%REQ(a):x%":              "no number",
+		"%REQ(a):99999999999%":    "no number",
+		"%REQ(a%":                 "no closing parenthesis",
+		"%PROTOCOL(x)%":           "no argument",
+		"%HOSTNAME(x)%":           "no argument",
+		"%START_TIME(%Q)%":        "%Q is unknown",
+		"%START_TIME(%E9Q)%":      "unknown",
+		"%START_TIME(%)%":         "ends with %",
+		"%GRPC_STATUS(LOUD)%":     "LOUD",
+		"%PATH(MAYBE)%":           "MAYBE",
+		"%PATH(WQ:NEW)%":          "NEW",
+		"%QUERY_PARAM()%":         "name",
+		"%COMMON_DURATION(A:B)%":  "DS_RX_BEG",
+		"%DYNAMIC_METADATA()%":    "filter's name",
+		"%METADATA(VIRTUAL:a)%":   "VIRTUAL",
+		"%FILTER_STATE(a:FIELD)%": "field's name",
+		"%FILTER_STATE(a:BIG)%":   "BIG",
+		"%ENVIRONMENT()%":         "variable",
+		"%lower%":                 "no closing %",
+		"100% of it":              "no closing %",
+	} {
+		if _, err := CompileLine(source); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", source, err, want)
+		}
+	}
+}
+
+// TestGoldenLines: what Istio's users read, of requests and of TCP connections.
+func TestGoldenLines(t *testing.T) {
+	plain, err1 := CompileLine(Default)
+	long, err2 := CompileLine(Istio)
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	tcp := &stream.Exchange{}
+	tcp.Reset(&stream.Conn{Remote: netip.MustParseAddrPort("[fd00::1]:3333"), Local: netip.MustParseAddrPort("[fd00::9]:80"),
+		Flags: stream.IdleTimeout, Termination: "tcp_session_idle_timeout"}, time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC))
+	tcp.ClusterName, tcp.End, tcp.Flags = "PassthroughCluster", 1234*time.Millisecond, stream.LocalReset
+	tcp.Upstream.TransportFailure = "TLS_error: certificate verify failed"
+	empty := &stream.Exchange{}
+	empty.Reset(&stream.Conn{}, time.Time{})
+	var got []byte
+	for _, f := range []*Format{plain, long} {
+		for _, x := range []*stream.Exchange{exchange(), tcp, empty} {
+			got = f.Append(got, x)
+		}
+	}
+	golden(t, "lines.txt", got)
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(path, got, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// TestForging: no value a client chooses makes a second line, a second field or a second header of one.
+func TestForging(t *testing.T) {
+	x := exchange()
+	for c := range 256 {
+		x.Request.Path = "/" + string([]byte{byte(c)}) + "\r\n[2026] \"GET / HTTP/1.1\" 200 \\"
+		line, _ := CompileLine(`"%REQ(:PATH)%"` + "\n")
+		text := line.Append(nil, x)
+		if bytes.Count(text, []byte("\n")) != 1 || bytes.Count(text, []byte(`"`)) != 2 || bytes.ContainsAny(text[:len(text)-1], "\r\x00\x1b") {
+			t.Fatalf("%q", text)
+		}
+		header, _ := Compile("%REQ(:PATH)%")
+		if text := header.Append(nil, x); bytes.ContainsAny(text, "\r\n\x00") {
+			t.Fatalf("%q", text)
+		}
+		object, _ := CompileJSON([]config.FormatField{{Key: "p\"\n", Source: "%REQ(:PATH)%"}, {Key: "q", Source: "a%REQ(:PATH)%b"}}, false)
+		var decoded map[string]string
+		text = object.Append(nil, x)
+		if err := json.Unmarshal(text, &decoded); err != nil || bytes.Count(text, []byte("\n")) != 1 {
+			t.Fatalf("%v in %q", err, text)
+		}
+		if want := strings.ToValidUTF8(x.Request.Path, "\uFFFD"); decoded["p\"\n"] != want || decoded["q"] != "a"+want+"b" {
+			t.Fatalf("%q became %q", want, decoded)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	fields := []config.FormatField{
+		{Key: "bytes", Source: "%BYTES_SENT%"},
+		{Key: "code", Source: "%RESPONSE_CODE%"},
+		{Key: "cut", Source: "%BYTES_SENT:1%"},
+		{Key: "details", Source: "%RESPONSE_CODE_DETAILS%"},
+		{Key: "meta", Source: "%DYNAMIC_METADATA(f)%"},
+		{Key: "mixed", Source: "%BYTES_SENT%B %REQ(missing)%"},
+		{Key: "nested", Fields: []config.FormatField{{Key: "n", Source: "%DYNAMIC_METADATA(f:n)%"}, {Key: "none", Source: "%REQ(missing)%"}}},
+		{Key: "none", Source: "%REQ(missing)%"},
+		{Key: "peer", Source: "%FILTER_STATE(downstream_peer)%"},
+		{Key: "text", Source: "plain"},
+		{Key: "time", Source: "%START_TIME%"},
+	}
+	for omit, want := range map[bool]string{
+		false: `{"bytes":20,"code":503,"cut":"2","details":"upstream_reset{connection_timeout}","meta":{"n":1.5,"o":{"k":true},"s":"text"},"mixed":"20B -","nested":{"n":1.5,"none":null},"none":null,"peer":{"namespace":"shop","workload":"front-v1"},"text":"plain","time":"2026-03-04T05:06:07.089Z"}` + "\n",
+		true:  `{"bytes":20,"code":503,"cut":"2","details":"upstream_reset{connection_timeout}","meta":{"n":1.5,"o":{"k":true},"s":"text"},"mixed":"20B ","nested":{"n":1.5},"peer":{"namespace":"shop","workload":"front-v1"},"text":"plain","time":"2026-03-04T05:06:07.089Z"}` + "\n",
+	} {
+		f, err := New(&config.Format{JSON: fields, OmitEmpty: omit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(f.Append(nil, exchange())); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	deep := []config.FormatField{{Key: "x", Source: "y"}}
+	for range 100 {
+		deep = []config.FormatField{{Key: "x", Fields: deep}}
+	}
+	if _, err := CompileJSON(deep, false); err == nil {
+		t.Error("any depth is taken")
+	}
+}
+
+func TestExpressions(t *testing.T) {
+	x := exchange()
+	x.Conn.TLS = &stream.TLS{Mutual: true}
+	for source, want := range map[string]string{
+		"request.method":                                     "GET",
+		"request.headers['user-agent']":                      "curl/8",
+		`request.headers["none"]`:                            "",
+		"'a' + request.host + \"b\"":                         "ashopb",
+		"has(request.headers['none']) ? 'yes' : 'no'":        "no",
+		"response.code == 503 && !(request.method == 'PUT')": "true",
+		"response.code != 503 || connection.mtls":            "true",
+		"downstream_peer.workload":                           "front-v1",
+		"filter_state.downstream_peer.namespace":             "shop",
+		"metadata.filter_metadata['f']['o']['k']":            "true",
+		"(1 + '2')": "12",
+		"request.url_path == '/buy' ? string(response.code) : (true ? 'a' : 'b')": "503",
+	} {
+		f, err := CompileExpression(source)
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+		} else if got := string(f.Append(nil, x)); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+	for _, source := range []string{"", "a.b", "'open", "(1", "1 2", "request.headers[x]", "a ? b", "has(", "request..x", strings.Repeat("(", 1000), strings.Repeat("!", 1000)} {
+		if _, err := CompileExpression(source); err == nil {
+			t.Errorf("%.20s is taken", source)
+		}
+	}
+}
+
+// TestTimeFormats compares with Go's layouts.
+func TestTimeFormats(t *testing.T) {
+	x := exchange()
+	for day := range 800 {
+		x.Start = time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(day) * 25 * time.Hour)
+		f, _ := CompileLine("%START_TIME%")
+		if got, want := string(f.Append(nil, x)), x.Start.Format("2006-01-02T15:04:05.000Z"); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestTLSOperators(t *testing.T) {
+	x := exchange()
+	x.Conn.TLS = &stream.TLS{Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, PeerURISANs: []string{"spiffe://a", "spiffe://b"},
+		PeerCert: &x509.Certificate{SerialNumber: big.NewInt(0xAB), Raw: []byte("x"), NotAfter: time.Unix(0, 0)}}
+	for source, want := range map[string]string{
+		"%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TLS_CIPHER%": "TLSv1.3 TLS_AES_128_GCM_SHA256",
+		"%DOWNSTREAM_PEER_URI_SAN%":                        "spiffe://a,spiffe://b",
+		"%DOWNSTREAM_PEER_SERIAL%":                         "ab",
+		"%DOWNSTREAM_PEER_FINGERPRINT_256%":                "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+		"%DOWNSTREAM_PEER_CERT_V_END(%Y)%":                 "1970",
+		"%UPSTREAM_PEER_SERIAL%":                           "-",
+	} {
+		f, err := CompileLine(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(f.Append(nil, x)); got != want {
+			t.Errorf("%s: %q", source, got)
+		}
+	}
+}
+
+// FuzzFormat: a format either compiles or is refused, and what compiles can be used and makes no second line.
+func FuzzFormat(f *testing.F) {
+	for _, seed := range []string{Istio, Default, "%REQ(:METHOD)% %", "%START_TIME(%3f%s)%", "%DYNAMIC_METADATA(a:b):3%", "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:ns)%"} {
+		f.Add(seed, "/a\nb")
+	}
+	f.Fuzz(func(t *testing.T, source, path string) {
+		x := exchange()
+		x.Request.Path = path
+		compiled, err := CompileLine(source)
+		if err != nil {
+			return
+		}
+		if line := compiled.Append(nil, x); !strings.ContainsAny(source, "\n%") && bytes.IndexByte(line, '\n') >= 0 {
+			t.Errorf("%q", line)
+		}
+		object, err := CompileJSON([]config.FormatField{{Key: source, Source: source}}, false)
+		if err == nil && !json.Valid(object.Append(nil, x)) {
+			t.Errorf("%q", object.Append(nil, x))
+		}
+	})
+}
+
+// FuzzExpression: an expression either compiles or is refused, and what compiles can be used.
+func FuzzExpression(f *testing.F) {
+	for _, seed := range []string{"request.headers['a'] + 'b'", "has(x) ? 'a' : !b", "((1))"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(_ *testing.T, source string) {
+		if compiled, err := CompileExpression(source); err == nil {
+			compiled.Append(nil, exchange())
+		}
+	})
+}
+
+func BenchmarkIstioLine(b *testing.B) {
+	f, err := CompileLine(Istio)
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := exchange()
+	line := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		line = f.Append(line[:0], x)
+	}
+}
+
+func TestALineCostsNoMemory(t *testing.T) {
+	f, _ := CompileLine(Istio)
+	x, line := exchange(), make([]byte, 0, 1024)
+	if n := testing.AllocsPerRun(100, func() { line = f.Append(line[:0], x) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
