@@ -29,7 +29,6 @@ func (s *Store) Prometheus(w io.Writer, p Process, query Query) error {
 	for _, c := range [...]*class{serverClass, listenerClass, httpClass, clusterClass, tcpClass} {
 		out.writeClass(&q, c, s.views(c))
 	}
-	s.writeOldSeries(out)
 	s.istio.write(out, &q)
 	out.family("istio_build", gaugeKind)
 	out.sample("istio_build", pairsText("component", "proxy", "tag", s.Labels.Build), 1)
@@ -199,26 +198,4 @@ func joinLabels(a, b string) string {
 		return a + b
 	}
 	return a + "," + b
-}
-
-// writeOldSeries writes Istio's metrics of connections counted by cluster alone.
-func (s *Store) writeOldSeries(o *promWriter) {
-	keys, series := snapshot(s, s.series, seriesKey.compare)
-	if len(keys) == 0 {
-		return
-	}
-	for _, f := range []struct {
-		name string
-		of   func(*Series) *Counter
-	}{
-		{"istio_tcp_connections_opened_total", func(s *Series) *Counter { return &s.Opened }},
-		{"istio_tcp_connections_closed_total", func(s *Series) *Counter { return &s.Closed }},
-		{"istio_tcp_sent_bytes_total", func(s *Series) *Counter { return &s.Sent }},
-		{"istio_tcp_received_bytes_total", func(s *Series) *Counter { return &s.Received }},
-	} {
-		o.family(f.name, counterKind)
-		for i, key := range keys {
-			o.sample(f.name, pairsText(key.labels(s.Labels)...), int64(f.of(series[i]).Load()))
-		}
-	}
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // Counter only grows.
@@ -74,7 +72,6 @@ type Store struct {
 	counters  map[string]*Counter
 	gauges    map[string]*Gauge
 	texts     map[string]*atomic.Pointer[string]
-	series    map[seriesKey]*Series
 	istio     istioSeries
 	matcher   atomic.Pointer[Matcher]
 	lookups   Lookups
@@ -85,7 +82,7 @@ func NewStore(epoch int, labels Labels) *Store {
 	return &Store{
 		Epoch: epoch, Labels: labels.withUnknowns(),
 		listeners: map[string]*Listener{}, clusters: map[string]*Cluster{}, prefixes: map[string]*TCPPrefix{},
-		https: map[string]*HTTP{}, series: map[seriesKey]*Series{},
+		https:    map[string]*HTTP{},
 		counters: map[string]*Counter{}, gauges: map[string]*Gauge{}, texts: map[string]*atomic.Pointer[string]{},
 	}
 }
@@ -130,11 +127,6 @@ func (s *Store) Gauge(name string) *Gauge {
 // SetText sets a text readout: a version, the name of a control plane.
 func (s *Store) SetText(name, value string) {
 	findOrAdd(s, s.texts, name, func() *atomic.Pointer[string] { return new(atomic.Pointer[string]) }).Store(&value)
-}
-
-// Series returns the counters for connections of a reporter to a cluster that ended with flags.
-func (s *Store) Series(reporter, cluster string, flags stream.Flags) *Series {
-	return findOrAdd(s, s.series, seriesKey{reporter, cluster, flags.String()}, func() *Series { return &Series{} })
 }
 
 func findOrAdd[K comparable, T any](s *Store, in map[K]*T, key K, add func() *T) *T {

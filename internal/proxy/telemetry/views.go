@@ -189,9 +189,4 @@ func (s *Store) resetNamed() {
 			answers.eachCode(func(_ int, c *Counter) { c.Store(0) })
 		}
 	}
-	for _, series := range s.series {
-		for _, c := range []*Counter{&series.Opened, &series.Closed, &series.Sent, &series.Received} {
-			c.Store(0)
-		}
-	}
 }
