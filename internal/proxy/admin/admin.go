@@ -9,7 +9,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"regexp"
+	"net/url"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/ops"
@@ -32,6 +32,7 @@ type Options struct {
 	Config   Config
 	Runtime  func() *config.Runtime // the configuration that serves
 	Certs    func() []Certificates
+	Now      func() time.Time // nil: the system's
 	Logging  Logging
 	Values   RuntimeValues // of the layered runtime
 
@@ -82,19 +83,11 @@ type Clusters interface {
 	Statuses(yield func(*upstream.Status) bool)
 }
 
-// Config dumps the configuration as control planes sent it. An error with a method HTTPStatus() int says which status
-// the answer has.
+// Config dumps the configuration as control planes sent it. query is the URL's: resource, mask, name_regex,
+// include_eds. An error with a method HTTPStatus() int says which status the answer has.
 type Config interface {
-	Dump(w io.Writer, q DumpQuery) error
+	Dump(w io.Writer, query url.Values) error
 	InitDump(w io.Writer, mask string) error
-}
-
-// DumpQuery is what of the configuration is wanted.
-type DumpQuery struct {
-	Resource   string         // the field whose elements are wanted; empty: all sections
-	Mask       string         // field mask on each section, or on each element
-	Name       *regexp.Regexp // only resources with such a name; nil: all
-	IncludeEDS bool
 }
 
 // Logging are the levels of the log at run time, by scope; *log.Scopes is one.
@@ -117,6 +110,9 @@ type api struct {
 
 // New returns the handler of port 15000.
 func New(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	a := &api{Options: o, byPath: map[string]*endpoint{}}
 	a.list = a.endpoints()
 	for i := range a.list {

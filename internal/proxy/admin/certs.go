@@ -1,18 +1,24 @@
 package admin
 
 import (
-	"crypto/x509"
+	"cmp"
 	"net/http"
 	"time"
 )
 
-// Certificates are a trust bundle and a certificate chain that are used together, with where they came from. Either may
-// be empty.
-type Certificates struct {
-	CA, Chain         []*x509.Certificate
-	CAPath, ChainPath string // a file, or <inline> for what came by SDS
-	Now               time.Time
+// Certificates are a trust bundle and a certificate chain that are used together. Either may be empty.
+type Certificates struct{ Trust, Chain []Certificate }
+
+// Certificate is one of them.
+type Certificate struct {
+	Path               string // a file, or the secret's name; empty: inline
+	Serial             string // hexadecimal, lower case
+	Names              []SubjectName
+	ValidFrom, Expires time.Time
 }
+
+// SubjectName is a subject alternative name: one field is set.
+type SubjectName struct{ URI, DNS, IP string }
 
 // The messages of envoy.admin.v3.Certificates, as protojson writes them.
 type (
@@ -39,21 +45,22 @@ type (
 )
 
 func (a *api) certs(w http.ResponseWriter, _ *http.Request) {
-	all := certsJSON{Certificates: []certPairJSON{}}
+	all, now := certsJSON{Certificates: []certPairJSON{}}, a.Now()
 	for _, c := range a.Certs() {
-		all.Certificates = append(all.Certificates, certPairJSON{
-			certsOf(c.CA, c.CAPath, c.Now), certsOf(c.Chain, c.ChainPath, c.Now),
-		})
+		all.Certificates = append(all.Certificates, certPairJSON{certsOf(c.Trust, now), certsOf(c.Chain, now)})
 	}
 	indented(w, all)
 }
 
-func certsOf(list []*x509.Certificate, path string, now time.Time) (out []certJSON) {
+func certsOf(list []Certificate, now time.Time) (out []certJSON) {
 	for _, c := range list {
+		names := make([]sanJSON, 0, len(c.Names))
+		for _, n := range c.Names {
+			names = append(names, sanJSON(n))
+		}
 		out = append(out, certJSON{
-			Path: path, Serial: c.SerialNumber.Text(16), Names: namesOf(c),
-			Days: number(daysUntil(c.NotAfter, now)),
-			From: c.NotBefore.UTC().Format(time.RFC3339), Expires: c.NotAfter.UTC().Format(time.RFC3339),
+			Path: cmp.Or(c.Path, "<inline>"), Serial: c.Serial, Names: names, Days: number(daysUntil(c.Expires, now)),
+			From: c.ValidFrom.UTC().Format(time.RFC3339), Expires: c.Expires.UTC().Format(time.RFC3339),
 		})
 	}
 	return out
@@ -63,16 +70,3 @@ const day = 24 * time.Hour
 
 // daysUntil is never below zero: expired is expired.
 func daysUntil(end, now time.Time) int64 { return max(int64(end.Sub(now)/day), 0) }
-
-func namesOf(c *x509.Certificate) (names []sanJSON) {
-	for _, name := range c.DNSNames {
-		names = append(names, sanJSON{DNS: name})
-	}
-	for _, uri := range c.URIs {
-		names = append(names, sanJSON{URI: uri.String()})
-	}
-	for _, ip := range c.IPAddresses {
-		names = append(names, sanJSON{IP: ip.String()})
-	}
-	return names
-}

@@ -1,29 +1,17 @@
 package admin
 
-import (
-	"crypto/x509"
-	"math/big"
-	"net"
-	"net/url"
-	"testing"
-	"time"
-)
+import "time"
 
-// testCerts are a trust bundle and a chain; nobody looks at their signatures here.
-func testCerts(t testing.TB) []Certificates {
-	t.Helper()
-	id, err := url.Parse("spiffe://cluster.local/ns/shop/sa/shop")
-	if err != nil {
-		t.Fatal(err)
+// certsNow is when the certificates of tests are looked at.
+var certsNow = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// testCerts are a trust bundle and a chain, and a bundle alone that has expired.
+func testCerts() []Certificates {
+	root := Certificate{Serial: "ff", ValidFrom: certsNow.Add(-day), Expires: certsNow.Add(3650 * day)}
+	old := Certificate{Path: "/etc/ssl/ca.pem", Serial: "1", ValidFrom: certsNow.Add(-9 * day), Expires: certsNow.Add(-day)}
+	leaf := Certificate{
+		Path: "default", Serial: "abcdef", ValidFrom: certsNow.Add(-time.Hour), Expires: certsNow.Add(23 * time.Hour),
+		Names: []SubjectName{{DNS: "shop"}, {URI: "spiffe://cluster.local/ns/shop/sa/shop"}, {IP: "10.0.0.1"}},
 	}
-	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	root := &x509.Certificate{SerialNumber: big.NewInt(255), NotBefore: now.Add(-day), NotAfter: now.Add(3650 * day)}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(0xabcdef), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(23 * time.Hour),
-		URIs: []*url.URL{id}, DNSNames: []string{"shop"}, IPAddresses: []net.IP{net.IPv4(10, 0, 0, 1)},
-	}
-	return []Certificates{
-		{CA: []*x509.Certificate{root}, Chain: []*x509.Certificate{leaf}, CAPath: "<inline>", ChainPath: "<inline>", Now: now},
-		{CA: []*x509.Certificate{root}, CAPath: "/etc/ssl/ca.pem", Now: now.Add(10000 * day)},
-	}
+	return []Certificates{{Trust: []Certificate{root}, Chain: []Certificate{leaf}}, {Trust: []Certificate{old}}}
 }

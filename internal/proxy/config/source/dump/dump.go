@@ -67,6 +67,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
+// HTTPStatus is Status: it tells the admin API what to answer.
+func (e *Error) HTTPStatus() int { return e.Status }
+
 // ParseQuery reads the query of a URL. The error is an *Error.
 func ParseQuery(v url.Values) (Query, error) {
 	q := Query{Resource: v.Get("resource"), Mask: v.Get("mask"), IncludeEDS: v.Has("include_eds")}
