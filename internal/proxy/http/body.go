@@ -28,7 +28,8 @@ type requestBody struct {
 
 	mu    sync.Mutex
 	sink  codec.Upstream // nil: between attempts
-	first []byte         // read with the head, not given to anybody yet
+	first []byte         // read before the body was streamed, not given to anybody yet
+	read  []byte         // what a filter has read
 	keep  int            // how much may be kept; 0: nothing
 	kept  []byte
 	taken int64 // read and given on
@@ -37,7 +38,7 @@ type requestBody struct {
 }
 
 func (r *requestBody) reset() {
-	r.held, r.first, r.streamed, r.passContinue = nil, nil, false, false
+	r.held, r.first, r.read, r.streamed, r.passContinue = nil, nil, nil, false, false
 	if r.taken != 0 || r.lost {
 		r.taken, r.lost, r.kept = 0, false, nil
 	}
@@ -54,6 +55,10 @@ func (r *requestBody) begin(c *call) *Reply {
 	x := c.x
 	if !x.Request.HasBody {
 		r.finished.Store(true)
+		return nil
+	}
+	if r.read != nil {
+		r.wasRead(c)
 		return nil
 	}
 	if reply := r.expectation(c); reply != nil {
@@ -79,6 +84,18 @@ func (r *requestBody) begin(c *call) *Reply {
 		r.keep = c.bufferLimit()
 	}
 	return nil
+}
+
+// wasRead begins with what a filter has read.
+func (r *requestBody) wasRead(c *call) {
+	if r.finished.Load() {
+		r.held = r.read
+		return
+	}
+	r.first, r.streamed = r.read, true
+	if c.forward.retry.On != 0 {
+		r.keep = c.bufferLimit()
+	}
 }
 
 // expectation answers Expect: 100-continue, unless the upstream is to do it. A client that sends already needs no answer.

@@ -127,12 +127,18 @@ func (c *call) decide() *Reply {
 
 // filter runs the filters. They may wait; when the client goes meanwhile, they are told.
 func (c *call) filter() *Reply {
-	reply := c.m.filters.Request(c.patience, c.x)
+	reply := c.m.filters.Request(c.patience, c.x, nil)
 	c.waited()
-	if reply == nil && c.timers.causes.Load() != 0 {
+	switch {
+	case c.timers.causes.Load() != 0:
 		return c.cutReply()
+	case reply == nil:
+		return nil
 	}
-	return reply
+	return &Reply{
+		Status: reply.Status, Body: reply.Body, Details: reply.Details, Flags: reply.Flags, Fields: reply.Fields,
+		GRPCStatus: reply.GRPCStatus,
+	}
 }
 
 func (c *call) redirect(r *config.Route) *Reply {

@@ -41,9 +41,6 @@ func (c *call) connectTo(host *upstream.Host) (codec.Upstream, error) {
 
 // wantsHTTP2 reports whether the cluster speaks HTTP/2.
 func (c *call) wantsHTTP2(cfg *config.Cluster) bool {
-	if c.engine.opts.HTTP2 == nil {
-		return false
-	}
 	switch cfg.HTTP.Protocol {
 	case config.UpstreamHTTP2:
 		return true
@@ -57,10 +54,11 @@ func (c *call) wantsHTTP2(cfg *config.Cluster) bool {
 func (c *call) connectHTTP2(host *upstream.Host) (codec.Upstream, error) {
 	ctx, release := c.context(connectTimeout(c.x.Cluster))
 	defer release()
-	up, conn, err := c.engine.opts.HTTP2.Upstream(ctx, c.x, c.forward.target.cluster, host, c.dialOptions())
+	up, conn, err := c.engine.h2.stream(ctx, c, host)
 	if err != nil {
 		return nil, err
 	}
+	c.forward.reused = false // HTTP/2 says itself what wasn't processed
 	c.known(conn, stream.HTTP2)
 	return up, nil
 }

@@ -146,6 +146,21 @@ func (c *call) lookNow() {
 // cut ends what the call waits for. Its goroutine finds the causes.
 func (c *call) cut(why causes) {
 	c.timers.causes.Or(uint32(why))
+	if answering := c.interrupt(); c.down == nil {
+		return // a call of our own
+	} else if why&(causeGone|causeAbort|requestDeadline.cause()|idleDeadline.cause()|streamDeadline.cause()|headDeadline.cause()) != 0 || answering {
+		c.down.Interrupt()
+	}
+}
+
+// gone is cut for HTTP/2, which tells by itself that the client gave up, and must not be told to interrupt the stream.
+func (c *call) gone() {
+	c.timers.causes.Or(uint32(causeGone))
+	c.interrupt()
+}
+
+// interrupt ends waiting for the upstream. It reports whether the client is being answered.
+func (c *call) interrupt() (answering bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.up != nil {
@@ -154,9 +169,7 @@ func (c *call) cut(why causes) {
 	if c.cancel != nil {
 		c.cancel()
 	}
-	if why&(causeGone|causeAbort|requestDeadline.cause()|idleDeadline.cause()|streamDeadline.cause()|headDeadline.cause()) != 0 || c.answering {
-		c.down.Interrupt()
-	}
+	return c.answering
 }
 
 func (c *call) now() int64 { return int64(time.Since(c.engine.wheel.began)) }

@@ -17,16 +17,16 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
-	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
-// Filters are a manager's HTTP filters, in their order. The route is matched before they run.
+// Filters are a manager's HTTP filters, in their order: a *httpfilter.Chain. The route is matched before they run.
 type Filters interface {
 	// Request runs them over a request's head. It may wait until ctx ends; nil goes on.
-	Request(ctx context.Context, x *stream.Exchange) *Reply
+	Request(ctx context.Context, x *stream.Exchange, tr *stream.Trace) *filter.Reply
 	// Response runs them over the head of an answer.
 	Response(x *stream.Exchange)
 }
@@ -37,21 +37,9 @@ type Options struct {
 	Store     *telemetry.Store
 	Logs      *telemetry.Logs                            // nil: no access logs
 	Filters   func(*config.HTTPManager) (Filters, error) // nil: no filters
-	HTTP2     HTTP2                                      // nil: HTTP/1.1 alone is spoken
 	DrainTime time.Duration                              // over which Drain spreads; 0: at once
 	Now       func() time.Time                           // nil: time.Now
 	Random    func() uint64                              // nil: math/rand/v2
-}
-
-// HTTP2 plugs HTTP/2 in.
-type HTTP2 interface {
-	// Serve serves a client's connection until it ends. It calls handle with each request on a goroutine of its own; the
-	// exchange's Request is filled in, everything else is handle's.
-	Serve(conn *stream.Conn, raw net.Conn, m *config.HTTPManager, handle func(*stream.Exchange, codec.Downstream))
-	// Upstream returns a stream to host for x, on a connection there is or on a new one.
-	Upstream(ctx context.Context, x *stream.Exchange, c *upstream.Cluster, host *upstream.Host, o upstream.DialOptions) (codec.Upstream, *upstream.Conn, error)
-	// Drain tells all clients to go elsewhere: GOAWAY.
-	Drain()
 }
 
 func (o Options) withDefaults() Options {
@@ -75,9 +63,11 @@ type Engine struct {
 	draining atomic.Int64 // when Drain was called, in the wheel's time; 0: it wasn't
 	mu       sync.Mutex
 	managers map[*config.HTTPManager]*manager
-	conns    map[*h1Conn]struct{}
+	conns    map[conn]struct{}
 	closed   bool
+	closing  atomic.Bool
 
+	h2      h2Pools
 	date    date
 	mirrors atomic.Int64    // mirrored requests under way
 	ctx     context.Context // ends what has no client
@@ -90,10 +80,10 @@ func New(o Options) *Engine {
 	o = o.withDefaults()
 	e := &Engine{
 		opts: o, wheel: newWheel(o.Now()), date: date{now: o.Now},
-		managers: map[*config.HTTPManager]*manager{}, conns: map[*h1Conn]struct{}{},
+		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
-	e.work.Go(func() { e.wheel.run(e.ctx.Done()) })
+	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.h2.sweep) })
 	return e
 }
 
@@ -106,20 +96,17 @@ func (e *Engine) Serve(conn *stream.Conn, raw net.Conn) {
 	}
 	s := newSession(e, m, conn)
 	defer s.end()
-	if e.speaksHTTP2(conn, m.cfg) {
-		e.opts.HTTP2.Serve(conn, raw, m.cfg, s.serveStream)
+	if speaksHTTP2(conn, m.cfg) {
+		serveH2(s, raw)
 		return
 	}
 	serveH1(s, raw)
 }
 
 // speaksHTTP2 chooses the codec: as configured, else as ALPN or the inspector found it.
-func (e *Engine) speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
-	if e.opts.HTTP2 == nil || m.Codec == config.CodecHTTP1 {
-		return false
-	}
-	if m.Codec == config.CodecHTTP2 {
-		return true
+func speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
+	if m.Codec != config.CodecAuto {
+		return m.Codec == config.CodecHTTP2
 	}
 	alpn := conn.ALPN
 	if conn.TLS != nil {
@@ -136,9 +123,7 @@ func (e *Engine) speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
 // Drain asks all clients to go elsewhere: answers say Connection: close, more of them the longer it lasts.
 func (e *Engine) Drain() {
 	e.draining.CompareAndSwap(0, max(1, e.wheel.since(e.opts.Now())))
-	if e.opts.HTTP2 != nil {
-		e.opts.HTTP2.Drain()
-	}
+	e.each(func(c conn) { c.drain() })
 }
 
 // leaving reports whether this answer is to be a connection's last.
@@ -150,14 +135,14 @@ func (e *Engine) leaving(m *manager) bool {
 		}
 	}
 	spread := uint64(e.opts.DrainTime)
-	if spread == 0 {
+	if spread == 0 || e.closing.Load() {
 		return true
 	}
 	passed := uint64(max(0, e.wheel.now.Load()-since))
 	return passed >= spread || e.opts.Random()%spread < passed
 }
 
-// Active is the number of HTTP/1.1 connections.
+// Active is the number of connections.
 func (e *Engine) Active() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -168,7 +153,7 @@ const closePoll = 5 * time.Millisecond
 
 // Close lets requests under way end, closes idle connections at once and the others when ctx ends. It waits for all.
 func (e *Engine) Close(ctx context.Context) {
-	e.opts.DrainTime = 0
+	e.closing.Store(true)
 	e.Drain()
 	e.mu.Lock()
 	e.closed = true
@@ -176,19 +161,27 @@ func (e *Engine) Close(ctx context.Context) {
 	ticker := time.NewTicker(closePoll)
 	defer ticker.Stop()
 	for e.Active() > 0 {
-		e.each((*h1Conn).closeIdle)
+		e.each(func(c conn) { c.closeIdle() })
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			e.each((*h1Conn).abort)
+			e.each(func(c conn) { c.abort() })
 			<-ticker.C
 		}
 	}
 	e.stop()
+	e.h2.close()
 	e.work.Wait()
 }
 
-func (e *Engine) each(f func(*h1Conn)) {
+// conn is a client's connection, of either version.
+type conn interface {
+	drain()     // tell the client to go elsewhere
+	closeIdle() // end it if no request is under way
+	abort()     // end it whatever it does
+}
+
+func (e *Engine) each(f func(conn)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for c := range e.conns {
@@ -196,7 +189,7 @@ func (e *Engine) each(f func(*h1Conn)) {
 	}
 }
 
-func (e *Engine) join(c *h1Conn) bool {
+func (e *Engine) join(c conn) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -206,7 +199,7 @@ func (e *Engine) join(c *h1Conn) bool {
 	return true
 }
 
-func (e *Engine) leave(c *h1Conn) {
+func (e *Engine) leave(c conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.conns, c)

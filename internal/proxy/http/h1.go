@@ -190,14 +190,17 @@ func (c *h1Conn) last() bool {
 	return false
 }
 
-// closeIdle ends the connection if no request is under way. It is called from other goroutines.
+// drain implements conn: the next answer says it.
+func (c *h1Conn) drain() {}
+
+// closeIdle implements conn.
 func (c *h1Conn) closeIdle() {
 	if phase(c.phase.Load()) == idle {
 		c.server.Interrupt()
 	}
 }
 
-// abort ends the connection whatever it does.
+// abort implements conn.
 func (c *h1Conn) abort() {
 	c.cut(causeAbort)
 	c.server.Interrupt()

@@ -16,7 +16,7 @@ type Reply struct {
 	Details    string // response code details
 	Flags      stream.Flags
 	Fields     []stream.Field
-	GRPCStatus *int // nil: by Status
+	GRPCStatus int  // 0: by Status
 	silent     bool // nobody is there to be answered
 }
 
@@ -181,8 +181,8 @@ func (c *call) writeLocal(body string) {
 func (c *call) grpcReply(reply *Reply) {
 	x := c.x
 	code := grpcCode(reply.Status)
-	if reply.GRPCStatus != nil {
-		code = *reply.GRPCStatus
+	if reply.GRPCStatus > 0 {
+		code = reply.GRPCStatus
 	}
 	x.GRPCStatus = code
 	x.Response.Status = http.StatusOK

@@ -8,7 +8,6 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
-	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
@@ -60,17 +59,17 @@ func (c *call) copyTo(cluster *upstream.Cluster, m *config.Mirror) {
 		e.mirrors.Add(-1)
 		return
 	}
-	x := &stream.Exchange{Conn: c.conn, Start: c.x.Start, GRPCStatus: -1, ClusterName: cluster.Name(), Cluster: cluster.Config()}
-	cloneRequest(&x.Request, &c.x.Request)
+	shadow := e.ownCall(cluster, c.conn)
+	cloneRequest(&shadow.x.Request, &c.x.Request)
 	if !m.KeepHost {
-		x.Request.Authority = route.ShadowHost(x.Request.Authority)
+		shadow.x.Request.Authority = route.ShadowHost(shadow.x.Request.Authority)
 	}
 	body := append([]byte(nil), c.request.held...)
 	e.work.Go(func() {
 		defer e.mirrors.Add(-1)
-		s := &session{engine: e, m: c.m, conn: c.conn}
-		shadow := &call{session: s, x: x, istio: make([]telemetry.IstioCache, 0)}
-		shadow.shadow(cluster, body)
+		ctx, stop := context.WithTimeout(e.ctx, mirrorTime)
+		defer stop()
+		_ = shadow.whole(ctx, body, func([]byte) error { return nil }) // nobody waits for it
 	})
 }
 
@@ -82,45 +81,5 @@ func cloneRequest(to, from *stream.Request) {
 	for i := range from.Fields.Len() {
 		f := from.Fields.At(i)
 		to.Fields.Add(strings.Clone(f.Name), strings.Clone(f.Value))
-	}
-}
-
-// shadow sends the copy and drops the answer.
-func (c *call) shadow(cluster *upstream.Cluster, body []byte) {
-	c.forward.target = &target{cluster.Name(), cluster, cluster.Stats.Shard(c.conn.ID)}
-	host, err := cluster.Pick(&upstream.Choice{Client: c.conn.Remote, OriginalDst: c.conn.Local}, nil)
-	if err != nil || !cluster.TryRequest(upstream.DefaultPriority) {
-		return
-	}
-	defer cluster.DoneRequest(upstream.DefaultPriority)
-	c.forward.host = host
-	ctx, stop := context.WithTimeout(c.engine.ctx, mirrorTime)
-	defer stop()
-	up, err := c.connectTo(host)
-	if err != nil {
-		return
-	}
-	defer up.Close()
-	defer context.AfterFunc(ctx, up.Interrupt)()
-	c.forward.target.stats.RqTotal.Add(1)
-	if err := up.WriteHead(&c.x.Request, !c.x.Request.HasBody); err != nil {
-		return
-	}
-	if c.x.Request.HasBody && up.WriteBody(body, true) != nil {
-		return
-	}
-	for {
-		end, err := up.ReadHead(&c.x.Response)
-		if err != nil {
-			return
-		}
-		if c.x.Response.Status >= 200 {
-			c.forward.target.stats.Response(c.x.Response.Status, time.Since(c.x.Start))
-			for !end && err == nil {
-				_, end, err = up.ReadBody()
-			}
-			return
-		}
-		c.x.Response.Fields.Clear()
 	}
 }

@@ -18,8 +18,16 @@ var _ context.Context = (*patience)(nil)
 // Deadline implements context.Context: the call's deadlines are the wheel's business.
 func (p *patience) Deadline() (time.Time, bool) { return time.Time{}, false }
 
+// callKey is the key of the call in the context its filters get.
+type callKey struct{}
+
 // Value implements context.Context.
-func (p *patience) Value(any) any { return nil }
+func (p *patience) Value(key any) any {
+	if key == (callKey{}) {
+		return p.call
+	}
+	return nil
+}
 
 // Done implements context.Context.
 func (p *patience) Done() <-chan struct{} {

@@ -25,16 +25,17 @@ const patient = 20 * time.Second
 
 // rig is an engine on a loopback socket before some backends.
 type rig struct {
-	t       testing.TB
-	engine  *Engine
-	manager *upstream.Manager
-	store   *telemetry.Store
-	address string
-	cfg     *config.HTTPManager
-	route   *config.Route
-	table   *config.RouteTable
-	breaker *config.Breaker // instead of the usual one
-	extra   []*config.Cluster
+	t        testing.TB
+	engine   *Engine
+	manager  *upstream.Manager
+	store    *telemetry.Store
+	address  string
+	cfg      *config.HTTPManager
+	route    *config.Route
+	table    *config.RouteTable
+	breaker  *config.Breaker // instead of the usual one
+	extra    []*config.Cluster
+	protocol config.UpstreamProtocol
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -85,6 +86,7 @@ func newRig(t testing.TB, hosts []string, change func(*rig)) *rig {
 	if r.breaker != nil {
 		clusters[0].Breakers[0] = *r.breaker
 	}
+	clusters[0].HTTP.Protocol = r.protocol
 	clusters = append(clusters, r.extra...)
 	r.manager.Apply(config.NewRuntime(nil, clusters))
 	r.listen()
@@ -142,14 +144,16 @@ func eventually(t testing.TB, ok func() bool, tell func() string) {
 	t.Fatal(tell())
 }
 
-// served is an HTTP server of net/http.
+// served is an HTTP server of net/http, for both versions.
 func served(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h}
+	s := &http.Server{Handler: h, Protocols: new(http.Protocols)}
+	s.Protocols.SetHTTP1(true)
+	s.Protocols.SetUnencryptedHTTP2(true)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
 	return l.Addr().String()

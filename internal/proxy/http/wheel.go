@@ -118,16 +118,19 @@ func (x *watch) look(at, now int64) {
 	x.at.CompareAndSwap(looking, x.owner.look(now))
 }
 
-// run turns the wheel until done is closed.
-func (w *wheel) run(done <-chan struct{}) {
+// run turns the wheel until done is closed. Each second it also calls sweep.
+func (w *wheel) run(done <-chan struct{}, sweep func()) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-done:
 			return
 		case t := <-ticker.C:
 			w.turn(w.since(t))
+			if n%int(time.Second/tick) == 0 {
+				sweep()
+			}
 		}
 	}
 }

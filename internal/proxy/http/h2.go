@@ -1,0 +1,93 @@
+package http
+
+import (
+	"errors"
+	"net"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/h2"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+)
+
+// h2Conn is a client's HTTP/2 connection.
+type h2Conn struct {
+	*session
+	server *h2.Server
+}
+
+// h2Down is a stream of HTTP/2 as the core sees it.
+type h2Down struct{ *h2.ServerStream }
+
+// Gone implements downstream: streams tell it by themselves.
+func (h2Down) Gone() bool { return false }
+
+// LastAnswer implements downstream: connections of HTTP/2 end by GOAWAY.
+func (h2Down) LastAnswer() {}
+
+// Resume implements downstream: a stream that was interrupted is reset.
+func (h2Down) Resume() {}
+
+// serveH2 serves a connection until it ends.
+func serveH2(s *session, raw net.Conn) {
+	defer raw.Close()
+	c := &h2Conn{session: s}
+	c.server = h2.NewServer(raw, h2Options(s.m.cfg), c.serve)
+	if !s.engine.join(c) {
+		return
+	}
+	defer s.engine.leave(c)
+	stats := s.m.stats
+	stats.CxHTTP2.Add(1)
+	stats.CxHTTP2Active.Add(1)
+	defer stats.CxHTTP2Active.Add(-1)
+	if err := c.server.Serve(); err != nil {
+		stats.CxProtocolError.Add(protocolErrors(err))
+	}
+}
+
+func h2Options(cfg *config.HTTPManager) h2.Options {
+	o := h2.FromConfig(cfg.HTTP2)
+	o.MaxHeadBytes, o.MaxHeaders, o.Underscores = cfg.MaxHeadBytes, cfg.MaxHeaders, cfg.Underscores
+	o.IdleTimeout, o.DrainTimeout = cfg.IdleTimeout, cfg.DrainTimeout
+	o.HeadTimeout = cfg.RequestHeadersTimeout
+	if o.HeadTimeout == 0 {
+		o.HeadTimeout = headTimeout
+	}
+	return o
+}
+
+// serve serves one request.
+func (c *h2Conn) serve(s *h2.ServerStream) {
+	x := &stream.Exchange{}
+	x.Reset(c.conn, s.Opened())
+	s.Head(x)
+	one := &call{session: c.session, x: x, down: h2Down{s}, istio: make([]telemetry.IstioCache, len(c.m.istio))}
+	one.patience = &patience{call: one}
+	c.calls.Add(1)
+	if c.engine.leaving(c.m) || c.m.cfg.MaxRequests > 0 && c.calls.Load() >= int64(c.m.cfg.MaxRequests) {
+		c.server.Drain()
+	}
+	one.watch = c.engine.wheel.join(one)
+	defer c.engine.wheel.leave(one.watch)
+	s.OnGone(one.gone)
+	one.serve()
+	if one.timer != nil {
+		one.timer.Stop()
+	}
+}
+
+func (c *h2Conn) drain() { c.server.Drain() }
+
+func (c *h2Conn) closeIdle() { c.server.Drain() }
+
+func (c *h2Conn) abort() { c.server.Close() }
+
+// protocolErrors is 1 if err is the client's breach of HTTP/2.
+func protocolErrors(err error) uint64 {
+	var broken *h2.Error
+	if errors.As(err, &broken) {
+		return 1
+	}
+	return 0
+}
