@@ -23,7 +23,8 @@ type DialOptions struct {
 	Priority Priority
 	ALPN     []string // instead of the transport socket's
 	SNI      string   // instead of the transport socket's
-	// Final tells outlier detection that connecting is all there is: no request's outcome will follow. TCP proxies set it.
+	// Final says that connecting is all there is, no request's outcome will follow: outlier detection takes it as one, and the
+	// connection counts as a request under way. TCP proxies set it.
 	Final bool
 }
 
@@ -36,6 +37,7 @@ type Conn struct {
 
 	priority Priority
 	opened   time.Time
+	final    bool
 	closed   atomic.Bool
 }
 
@@ -47,6 +49,9 @@ func (c *Conn) Close() error {
 	cluster := c.Host.cluster
 	cluster.Stats.CxLengthMs.Record(milliseconds(cluster.manager.opts.Now().Sub(c.opened)))
 	c.Host.Stats.CxActive.Add(-1)
+	if c.final {
+		c.Host.Active.Add(-1)
+	}
 	cluster.Stats.CxActive.Add(-1)
 	cluster.Stats.CxDestroy.Add(1)
 	cluster.DoneConnect(c.priority)
@@ -73,7 +78,9 @@ func (c *Cluster) Dial(ctx context.Context, host *Host, o DialOptions) (*Conn, e
 	host.Stats.CxActive.Add(1)
 	conn.priority, conn.opened = o.Priority, c.manager.opts.Now()
 	c.Stats.CxConnectMs.Record(milliseconds(conn.opened.Sub(started)))
-	if o.Final {
+	if conn.final = o.Final; o.Final {
+		host.Active.Add(1)
+		host.Stats.RqTotal.Add(1)
 		host.Result(ConnectedFinal)
 	} else {
 		host.Result(Connected)

@@ -171,6 +171,29 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
+// TestFinal: a connection that is no request's carrier counts as a request, so that LEAST_REQUEST balances connections.
+func TestFinal(t *testing.T) {
+	f := newFixture(t)
+	c := f.apply(static("a", &config.Endpoint{Address: at(echo(t, "tcp4", "127.0.0.1:0"))}))
+	host, _ := c.Pick(&Choice{}, nil)
+	for _, final := range []bool{false, true} {
+		conn, err := c.Dial(t.Context(), host, DialOptions{Final: final})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := host.Active.Load() == 1; got != final {
+			t.Errorf("final %v: %d are under way", final, host.Active.Load())
+		}
+		conn.Close()
+		if host.Active.Load() != 0 {
+			t.Errorf("final %v: %d are left", final, host.Active.Load())
+		}
+	}
+	if n := host.Stats.RqTotal.Load(); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
 // TestDialGivenUp: a caller that goes away says nothing of the host.
 func TestDialGivenUp(t *testing.T) {
 	f := newFixture(t)

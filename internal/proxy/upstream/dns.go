@@ -3,9 +3,11 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,9 +55,33 @@ type names struct {
 	cancel   context.CancelFunc
 	stats    *dnsStats
 
-	// Of the goroutine that looks up.
-	answers  map[string][]netip.Addr // last good ones
-	failures int
+	answers  *answers
+	failures int // in a row; of the goroutine that looks up
+}
+
+// answers are the last good ones by name. They outlive a change of the cluster's configuration.
+type answers struct {
+	mu sync.Mutex
+	by map[string][]netip.Addr
+}
+
+func (a *answers) get(name string) []netip.Addr {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.by[name]
+}
+
+func (a *answers) put(name string, found []netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.by[name] = found
+}
+
+// keep forgets all but these.
+func (a *answers) keep(names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.DeleteFunc(a.by, func(name string, _ []netip.Addr) bool { return !slices.Contains(names, name) })
 }
 
 type dnsStats struct{ attempt, success, failure *counter }
@@ -72,6 +98,7 @@ func (c *Cluster) startNames(cfg *config.Cluster) {
 	n.stats = &dnsStats{&c.Stats.UpdateAttempt, &c.Stats.UpdateSuccess, &c.Stats.UpdateFailure}
 	if old != nil { // addresses stay until there are others
 		n.resolved.Store(old.resolved.Load())
+		n.answers = old.answers
 	}
 	ctx, cancel := context.WithCancel(c.manager.ctx)
 	n.cancel = cancel
@@ -87,7 +114,7 @@ func (c *Cluster) stopNames() {
 
 func newNames(cfg *config.Cluster, resolver Resolver, random func() uint64) *names {
 	return &names{
-		cluster: cfg, resolver: resolver, random: random, answers: map[string][]netip.Addr{},
+		cluster: cfg, resolver: resolver, random: random, answers: &answers{by: map[string][]netip.Addr{}},
 		warm: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 }
@@ -138,23 +165,32 @@ func (n *names) round(ctx context.Context) time.Duration {
 	if from == nil {
 		return n.refresh()
 	}
-	asked, failed, shortest := map[string]bool{}, false, time.Duration(0)
-	for i := range from.Localities {
-		for _, e := range from.Localities[i].Hosts {
-			if e.Name == "" || asked[e.Name] {
-				continue
-			}
-			asked[e.Name] = true
-			ttl, err := n.look(ctx, e.Name)
-			failed = failed || err != nil
-			if ttl > 0 && (shortest == 0 || ttl < shortest) {
-				shortest = ttl
+	asked := namesOf(from)
+	failed, shortest := false, time.Duration(0)
+	for _, name := range asked {
+		ttl, err := n.look(ctx, name)
+		failed = failed || err != nil
+		if ttl > 0 && (shortest == 0 || ttl < shortest) {
+			shortest = ttl
+		}
+	}
+	if ctx.Err() == nil {
+		n.answers.keep(asked)
+		n.publish(n.resolve(from), changed)
+	}
+	return n.wait(failed, shortest)
+}
+
+func namesOf(e *config.Endpoints) (names []string) {
+	for i := range e.Localities {
+		for _, host := range e.Localities[i].Hosts {
+			if host.Name != "" {
+				names = append(names, host.Name)
 			}
 		}
 	}
-	n.forget(asked)
-	n.publish(n.resolve(from), changed)
-	return n.wait(failed, shortest)
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (n *names) look(ctx context.Context, name string) (time.Duration, error) {
@@ -167,7 +203,7 @@ func (n *names) look(ctx context.Context, name string) (time.Duration, error) {
 		return 0, err
 	}
 	n.count(func(s *dnsStats) *counter { return s.success })
-	n.answers[name] = n.stable(found, n.answers[name])
+	n.answers.put(name, n.stable(found, n.answers.get(name)))
 	return ttl, nil
 }
 
@@ -226,14 +262,6 @@ func rank(a, first netip.Addr) int {
 	return 1
 }
 
-func (n *names) forget(asked map[string]bool) {
-	for name := range n.answers {
-		if !asked[name] {
-			delete(n.answers, name)
-		}
-	}
-}
-
 // resolve returns from with addresses in the place of names. A name without a good answer yet gives no host.
 func (n *names) resolve(from *config.Endpoints) *config.Endpoints {
 	to := *from
@@ -253,7 +281,7 @@ func (n *names) hosts(e *config.Endpoint) []*config.Endpoint {
 		return []*config.Endpoint{e}
 	}
 	var hosts []*config.Endpoint
-	for _, a := range n.answers[e.Name] {
+	for _, a := range n.answers.get(e.Name) {
 		at := netip.AddrPortFrom(a, e.Port)
 		if n.cluster.Kind == config.LogicalDNS && len(hosts) == 1 {
 			hosts[0].Additional = append(hosts[0].Additional, at)

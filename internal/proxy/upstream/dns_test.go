@@ -111,7 +111,7 @@ func TestOldAddressesStay(t *testing.T) {
 	}
 	n.cluster.Endpoints.Store(named(config.StrictDNS, config.DNSOptions{}, "b").Endpoints.Load())
 	n.round(t.Context())
-	if len(n.answers) != 1 {
+	if len(n.answers.by) != 1 {
 		t.Errorf("names that are no more are remembered: %v", n.answers)
 	}
 }
@@ -198,6 +198,26 @@ func TestNamesChange(t *testing.T) {
 	<-c.Warm()
 	if h, err := c.Pick(&Choice{}, nil); err != nil || h.Endpoint().Hostname != "b" || !before.Gone() {
 		t.Errorf("after it: %v, %v", h, err)
+	}
+}
+
+// TestAddressesOutliveTheConfiguration: a cluster that changes while its resolver fails keeps its hosts.
+func TestAddressesOutliveTheConfiguration(t *testing.T) {
+	r := zone{map[string]answer{"a": {addresses: "10.0.0.1"}}}
+	m := NewManager(Options{Tick: -1, LocalAddrs: localAddrs, Resolver: r})
+	defer m.Close()
+	cfg := named(config.StrictDNS, config.DNSOptions{Refresh: time.Hour}, "a")
+	m.Apply(config.NewRuntime(nil, []*config.Cluster{cfg}))
+	c := m.Cluster("a")
+	<-c.Warm()
+	before, _ := c.Pick(&Choice{}, nil)
+	delete(r.answers, "a")
+	next := *cfg
+	next.LB.Policy = config.LBRandom
+	m.Apply(config.NewRuntime(nil, []*config.Cluster{&next}))
+	<-c.Warm()
+	if h, err := c.Pick(&Choice{}, nil); h == nil || h != before || err != nil || c.Stats.UpdateFailure.Load() != 1 {
+		t.Errorf("%v, %v after %d failures", h, err, c.Stats.UpdateFailure.Load())
 	}
 }
 

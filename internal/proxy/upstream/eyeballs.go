@@ -61,57 +61,67 @@ func alternate(first netip.AddrPort, others []netip.AddrPort) []netip.AddrPort {
 func race(ctx context.Context, addresses []netip.AddrPort, delay time.Duration, dial func(context.Context, netip.AddrPort) (net.Conn, error)) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type result struct {
-		at   int
-		conn net.Conn
-		err  error
-	}
-	results := make(chan result)
-	start := func(at int) {
-		go func() {
-			conn, err := dial(ctx, addresses[at])
-			select {
-			case results <- result{at, conn, err}:
-			case <-ctx.Done(): // another one has won, or nobody waits any more
-				if conn != nil {
-					_ = conn.Close()
-				}
-			}
-		}()
-	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	start(0)
-	started, failed := 1, 0
-	var first error
-	for {
-		var next <-chan time.Time
-		if started < len(addresses) {
-			next = timer.C
-		}
+	r := racer{addresses: addresses, delay: delay, dial: dial, timer: time.NewTimer(delay), results: make(chan result)}
+	defer r.timer.Stop()
+	r.next(ctx)
+	for r.failed < len(addresses) {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-next:
-			start(started)
-			started++
-			timer.Reset(delay)
-		case r := <-results:
-			if r.err == nil {
-				return r.conn, nil
+		case <-r.timer.C:
+			r.next(ctx)
+		case got := <-r.results:
+			if got.err == nil {
+				return got.conn, nil
 			}
-			failed++
-			if first == nil || r.at == 0 {
-				first = r.err
-			}
-			if failed == len(addresses) {
-				return nil, first
-			}
-			if started < len(addresses) {
-				start(started)
-				started++
-				timer.Reset(delay)
-			}
+			r.lost(ctx, got)
 		}
 	}
+	return nil, r.first
+}
+
+// racer is the state of a race.
+type racer struct {
+	addresses       []netip.AddrPort
+	delay           time.Duration
+	dial            func(context.Context, netip.AddrPort) (net.Conn, error)
+	timer           *time.Timer // until the next address is tried
+	results         chan result
+	started, failed int
+	first           error
+}
+
+type result struct {
+	at   int
+	conn net.Conn
+	err  error
+}
+
+func (r *racer) next(ctx context.Context) {
+	if r.started == len(r.addresses) {
+		return
+	}
+	go r.attempt(ctx, r.started)
+	r.started++
+	r.timer.Reset(r.delay)
+}
+
+// attempt ends with ctx: when another one has won, or nobody waits any more.
+func (r *racer) attempt(ctx context.Context, at int) {
+	conn, err := r.dial(ctx, r.addresses[at])
+	select {
+	case r.results <- result{at, conn, err}:
+	case <-ctx.Done():
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}
+
+func (r *racer) lost(ctx context.Context, got result) {
+	r.failed++
+	if r.first == nil || got.at == 0 {
+		r.first = got.err
+	}
+	r.next(ctx)
 }

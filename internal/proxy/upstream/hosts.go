@@ -276,4 +276,8 @@ func (c *Cluster) count(set *hostSet) {
 	c.Stats.MembershipTotal.Store(int64(len(set.members)))
 	c.Stats.MembershipHealthy.Store(n[healthy])
 	c.Stats.MembershipDegraded.Store(n[degraded])
+	if c.checks != nil {
+		c.Stats.Health.Healthy.Store(n[healthy])
+		c.Stats.Health.Degraded.Store(n[degraded])
+	}
 }

@@ -15,21 +15,8 @@ func newAlias(weights []float64) *alias {
 		return nil
 	}
 	a := &alias{keep: make([]uint32, len(weights)), other: make([]uint32, len(weights))}
-	sum := 0.0
-	for _, w := range weights {
-		sum += w
-	}
-	var small, large []int
-	scaled := make([]float64, len(weights))
-	for i, w := range weights {
-		scaled[i] = w / sum * float64(len(weights))
-		if scaled[i] < 1 {
-			small = append(small, i)
-		} else {
-			large = append(large, i)
-		}
-	}
-	for len(small) > 0 && len(large) > 0 {
+	scaled, small, large := scale(weights)
+	for len(small) > 0 && len(large) > 0 { // a large one fills up what a small one lacks
 		s, l := small[len(small)-1], large[len(large)-1]
 		small = small[:len(small)-1]
 		a.keep[s], a.other[s] = uint32(scaled[s]*(1<<32-1)), uint32(l)
@@ -42,6 +29,23 @@ func newAlias(weights []float64) *alias {
 		a.keep[i], a.other[i] = 1<<32-1, uint32(i)
 	}
 	return a
+}
+
+// scale makes the mean weight 1, and says which are below it and which aren't.
+func scale(weights []float64) (scaled []float64, small, large []int) {
+	sum := 0.0
+	for _, w := range weights {
+		sum += w
+	}
+	scaled = make([]float64, len(weights))
+	for i, w := range weights {
+		if scaled[i] = w / sum * float64(len(weights)); scaled[i] < 1 {
+			small = append(small, i)
+		} else {
+			large = append(large, i)
+		}
+	}
+	return scaled, small, large
 }
 
 func equal(weights []float64) bool {

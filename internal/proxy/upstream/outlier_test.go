@@ -76,6 +76,19 @@ func TestConsecutiveErrors(t *testing.T) {
 	}
 }
 
+// TestDetectedAgain: each five errors are detected anew, enforced or not.
+func TestDetectedAgain(t *testing.T) {
+	f := newFixture(t)
+	c := outlierCluster(f, 10, func(o *config.Outlier) { o.Enforce5xx, o.SplitLocal, o.EnforceLocal = 0, true, 0 })
+	h := hostAt(t, c, 0)
+	results(h, 14, GatewayError)
+	results(h, 14, Reset)
+	s := &c.Stats.Outlier
+	if s.Detected5xx.Load() != 2 || s.DetectedGateway.Load() != 2 || s.DetectedLocal.Load() != 2 || s.EnforcedTotal.Load() != 0 {
+		t.Errorf("5xx %d, gateway %d, local %d, enforced %d", s.Detected5xx.Load(), s.DetectedGateway.Load(), s.DetectedLocal.Load(), s.EnforcedTotal.Load())
+	}
+}
+
 func TestStatusOutcome(t *testing.T) {
 	for status, want := range map[int]Outcome{200: Answered, 404: Answered, 499: Answered, 500: ServerError, 501: ServerError, 502: GatewayError, 503: GatewayError, 504: GatewayError, 505: ServerError} {
 		if got := StatusOutcome(status); got != want {
