@@ -31,6 +31,7 @@ type Chain struct {
 type place struct {
 	config    *config.HTTPFilter
 	filter    filter.Filter // nil: it comes late
+	always    bool          // neither late nor disabled: filter it is, unless overridden
 	late      atomic.Pointer[arrival]
 	overrides overrides
 }
@@ -54,7 +55,7 @@ func Compile(m *config.HTTPManager, deps Deps) (*Chain, error) {
 		if err != nil {
 			return nil, fmt.Errorf("http_filters[%d] (%s): %w", i, p.config.Name, err)
 		}
-		p.filter = made
+		p.filter, p.always = made, !p.config.Disabled
 	}
 	return c, nil
 }
@@ -62,8 +63,12 @@ func Compile(m *config.HTTPManager, deps Deps) (*Chain, error) {
 // Request runs the filters over x's request, whose route was chosen before. nil: it goes on to the upstream. With a
 // trace nothing happens outside, each filter notes what it would do.
 func (c *Chain) Request(ctx context.Context, x *stream.Exchange, tr *stream.Trace) *Reply {
+	plain := !overridden(x)
 	for i := range c.places {
-		f, missing := c.pick(&c.places[i], x)
+		f, missing := c.places[i].filter, false
+		if !plain || !c.places[i].always {
+			f, missing = c.pick(&c.places[i], x)
+		}
 		if missing {
 			return &Reply{Status: 500, Flags: stream.NoFilterConfigFound, Details: "filter_config_not_found"}
 		}
@@ -82,12 +87,22 @@ func (c *Chain) Request(ctx context.Context, x *stream.Exchange, tr *stream.Trac
 
 // Response runs the filters that look at answers over x's, the last filter first. Local answers pass them all too.
 func (c *Chain) Response(x *stream.Exchange) {
+	plain := !overridden(x)
 	for i := range slices.Backward(c.places) {
-		f, _ := c.pick(&c.places[i], x)
+		f := c.places[i].filter
+		if !plain || !c.places[i].always {
+			f, _ = c.pick(&c.places[i], x)
+		}
 		if r, ok := f.(filter.Responder); ok {
 			r.Response(x)
 		}
 	}
+}
+
+// overridden reports whether anything at all is overridden for x. Usually nothing is.
+func overridden(x *stream.Exchange) bool {
+	return x.Weighted != nil && len(x.Weighted.Overrides) > 0 || x.Route != nil && len(x.Route.Overrides) > 0 ||
+		x.VirtualHost != nil && len(x.VirtualHost.Overrides) > 0 || x.Table != nil && len(x.Table.Overrides) > 0
 }
 
 // pick returns the filter that stands at a place for x: its own, an override's, or nil where it is disabled.

@@ -86,9 +86,15 @@ func (t *hosts) find(name string, tr *stream.Trace) *host {
 	return h
 }
 
+// look tries the name as it came first: it is nearly always in lower case and nearly always an exact domain.
 func (t *hosts) look(name string) (h *host, how string) {
+	const exactly = "the exact domain"
 	if h := t.exact[name]; h != nil {
-		return h, "the exact domain"
+		return h, exactly
+	}
+	name = strings.ToLower(name)
+	if h := t.exact[name]; h != nil {
+		return h, exactly
 	}
 	for _, n := range t.suffixes.lengths {
 		if n < len(name) {

@@ -63,7 +63,10 @@ func (i *Index) Table() *config.RouteTable { return i.table }
 // Match returns the virtual host and the route that take x's request; the route, or both, may be nil: 404 NR. chance
 // are 64 random bits for runtime_fraction. Hosts that want TLS answer with a redirect.
 func (i *Index) Match(x *stream.Exchange, chance uint64, tr *stream.Trace) (*config.VirtualHost, *config.Route) {
-	name := hostName(x.Request.Authority, i.table.IgnorePort)
+	name := x.Request.Authority
+	if i.table.IgnorePort {
+		name, _ = splitPort(name)
+	}
 	h := i.hosts.find(name, tr)
 	if h == nil {
 		return nil, nil
@@ -75,14 +78,6 @@ func (i *Index) Match(x *stream.Exchange, chance uint64, tr *stream.Trace) (*con
 		return h.config, toHTTPS
 	}
 	return h.config, h.routes().find(x, chance, i.Runtime, tr)
-}
-
-// hostName is an authority as domains are compared with it. It costs nothing if it is in lower case already.
-func hostName(authority string, ignorePort bool) string {
-	if ignorePort {
-		authority, _ = splitPort(authority)
-	}
-	return strings.ToLower(authority)
 }
 
 // splitPort takes the port off a host. A colon of a bare IPv6 address is none.
