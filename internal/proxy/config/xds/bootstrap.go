@@ -227,5 +227,6 @@ func (d *decoder) admin(a *bootstrapv3.Admin, out *BootstrapConfig) {
 		d.in("address", func() { out.AdminAddress = d.socket(a.Address).String() })
 	}
 	d.noEffect(len(a.AccessLog) > 0 || a.AccessLogPath != "", "access_log")
+	d.noEffect(len(a.AllowPaths) > 0, "allow_paths")
 	d.noEffect(a.IgnoreGlobalConnLimit, "ignore_global_conn_limit")
 }

@@ -267,6 +267,8 @@ func (d *decoder) clusterNoEffect(m *clusterv3.Cluster) {
 	d.noEffect(m.ConnectionPoolPerDownstreamConnection, "connection_pool_per_downstream_connection")
 	d.noEffect(m.IgnoreHealthOnHostRemoval, "ignore_health_on_host_removal")
 	d.noEffect(m.TypedDnsResolverConfig != nil || m.DnsResolutionConfig != nil, "typed_dns_resolver_config")
+	d.noEffect(len(m.DnsResolvers) > 0 || m.UseTcpForDnsLookups, "dns_resolvers")
+	d.noEffect(m.GetUpstreamConnectionOptions().GetHappyEyeballsConfig() != nil, "upstream_connection_options.happy_eyeballs_config")
 	if m.UpstreamConfig != nil {
 		d.failIn("upstream_config", "not supported")
 	}

@@ -137,6 +137,7 @@ func (d *decoder) checkSettings(c *authzv3.CheckSettings) *config.ExtAuthz {
 	if c.GetServiceOverride() != nil {
 		d.failIn("service_override", "not supported")
 	}
+	d.noEffect(c.GetWithRequestBody() != nil, "with_request_body")
 	return &config.ExtAuthz{
 		ContextExtras: maps.Clone(c.GetContextExtensions()), DisableBody: c.GetDisableRequestBodyBuffering(),
 		MaxRequestBytes: c.GetWithRequestBody().GetMaxRequestBytes(), AllowPartial: c.GetWithRequestBody().GetAllowPartialMessage(),

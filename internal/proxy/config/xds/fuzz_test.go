@@ -49,18 +49,23 @@ func FuzzListener(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, c := range append(l.Chains, l.Default) {
-			if c != nil && (c.TCP == nil) == (c.HTTP == nil) {
-				t.Errorf("chain %q forwards neither or both ways", c.Name)
-			}
-			if c != nil && c.TCP != nil && c.TCP.TotalWeight == 0 {
-				t.Errorf("chain %q has no weight", c.Name)
-			}
-			if c != nil && c.HTTP != nil && c.HTTP.Routes == nil {
-				t.Errorf("chain %q has no routes", c.Name)
-			}
-		}
+		checkListener(t, l)
 	})
+}
+
+func checkListener(t *testing.T, l *config.Listener) {
+	t.Helper()
+	for _, c := range append(l.Chains, l.Default) {
+		if c != nil && (c.TCP == nil) == (c.HTTP == nil) {
+			t.Errorf("chain %q forwards neither or both ways", c.Name)
+		}
+		if c != nil && c.TCP != nil && c.TCP.TotalWeight == 0 {
+			t.Errorf("chain %q has no weight", c.Name)
+		}
+		if c != nil && c.HTTP != nil && c.HTTP.Routes == nil {
+			t.Errorf("chain %q has no routes", c.Name)
+		}
+	}
 }
 
 func FuzzRoutes(f *testing.F) {
@@ -71,12 +76,17 @@ func FuzzRoutes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, host := range v.VirtualHosts {
-			for _, r := range host.Routes {
-				checkRoute(t, r)
-			}
-		}
+		checkTable(t, v)
 	})
+}
+
+func checkTable(t *testing.T, v *config.RouteTable) {
+	t.Helper()
+	for _, host := range v.VirtualHosts {
+		for _, r := range host.Routes {
+			checkRoute(t, r)
+		}
+	}
 }
 
 func checkRoute(t *testing.T, r *config.Route) {
@@ -103,10 +113,17 @@ func FuzzCluster(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, needs, err := Cluster(raw, nil)
 		bounded(t, needs, err)
-		if err == nil && (c.Name == "" || c.Endpoints == nil && c.Kind != config.OriginalDst) {
-			t.Errorf("got %+v", c)
+		if err == nil {
+			checkCluster(t, c)
 		}
 	})
+}
+
+func checkCluster(t *testing.T, c *config.Cluster) {
+	t.Helper()
+	if c.Name == "" || c.Endpoints == nil && c.Kind != config.OriginalDst {
+		t.Errorf("got %+v", c)
+	}
 }
 
 func FuzzEndpoints(f *testing.F) {
@@ -117,14 +134,19 @@ func FuzzEndpoints(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, l := range e.Localities {
-			for _, h := range l.Hosts {
-				if !h.Address.IsValid() && h.Pipe == "" {
-					t.Errorf("a host without address: %+v", h)
-				}
+		checkHosts(t, e)
+	})
+}
+
+func checkHosts(t *testing.T, e *config.Endpoints) {
+	t.Helper()
+	for _, l := range e.Localities {
+		for _, h := range l.Hosts {
+			if !h.Address.IsValid() && h.Pipe == "" {
+				t.Errorf("a host without address: %+v", h)
 			}
 		}
-	})
+	}
 }
 
 func FuzzSecret(f *testing.F) {

@@ -284,5 +284,8 @@ func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
 	d.noEffect(m.TypedHeaderValidationConfig != nil, "typed_header_validation_config")
 	d.noEffect(m.SchemeHeaderTransformation != nil, "scheme_header_transformation")
 	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
+	d.noEffect(len(m.GetTracing().GetCustomTags()) > 0, "tracing.custom_tags")
+	d.noEffect(m.ForwardProtoConfig != nil, "forward_proto_config")
+	d.noEffect(m.GetInternalAddressConfig().GetUnixSockets(), "internal_address_config.unix_sockets")
 	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")
 }

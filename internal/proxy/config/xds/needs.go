@@ -30,7 +30,8 @@ type ExtensionRef struct {
 	ServeDefault bool
 }
 
-// ConfigSource says where a resource comes from.
+// ConfigSource says where a resource comes from. The zero value is a secret's without sds_config: one of the bootstrap's
+// static secrets.
 type ConfigSource struct {
 	ADS     bool   // the ADS stream, or the stream the naming resource came on
 	Cluster string // else a gRPC service of this cluster

@@ -46,7 +46,15 @@ func (d *decoder) tableRefused(m *routev3.RouteConfiguration) {
 			d.step(segment{"cluster_specifier_plugins", i, p.GetExtension().GetName()}, func() { d.fail("not supported") })
 		}
 	}
+	d.noSpecifiers(len(m.GetRouteSpecifiers()))
 	d.noEffect(m.GetIgnorePathParametersInPathMatching(), "ignore_path_parameters_in_path_matching")
+}
+
+// noSpecifiers refuses extensions that could send a request elsewhere.
+func (d *decoder) noSpecifiers(n int) {
+	if n > 0 {
+		d.failIn("route_specifiers", "not supported")
+	}
 }
 
 func (d *decoder) virtualHosts(list []*routev3.VirtualHost, limit int, out *config.RouteTable) {
@@ -98,6 +106,7 @@ func (d *decoder) virtualHost(v *routev3.VirtualHost, limit int) *config.Virtual
 	for i, r := range v.GetRoutes() {
 		d.step(segment{"routes", i, r.GetName()}, func() { out.Routes = append(out.Routes, d.route(r, limit)) })
 	}
+	d.noSpecifiers(len(v.GetRouteSpecifiers()))
 	d.noEffect(v.GetHedgePolicy() != nil, "hedge_policy")
 	d.noEffect(len(v.GetRateLimits()) > 0, "rate_limits")
 	d.noEffect(len(v.GetVirtualClusters()) > 0, "virtual_clusters")
@@ -140,6 +149,7 @@ func (d *decoder) route(r *routev3.Route, limit int) *config.Route {
 	}
 	d.in("match", func() { out.Match = d.routeMatch(r.GetMatch()) })
 	d.action(r, limit, out)
+	d.noSpecifiers(len(r.GetRouteSpecifiers()))
 	d.noEffect(r.GetTracing() != nil, "tracing")
 	return out
 }

@@ -58,6 +58,7 @@ func (d *decoder) trustRefused(v *tlsv3.CertificateValidationContext) {
 		d.failIn("require_signed_certificate_timestamp", "not supported")
 	}
 	d.noEffect(v.GetMaxVerifyDepth() != nil, "max_verify_depth")
+	d.noEffect(v.GetOnlyVerifyLeafCertCrl(), "only_verify_leaf_cert_crl")
 }
 
 func (d *decoder) verification(v *tlsv3.CertificateValidationContext, out *config.Trust) {
