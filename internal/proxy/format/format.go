@@ -23,8 +23,11 @@ type Format struct {
 	isObj bool
 }
 
-// op appends one part of a line. It reports false, having appended nothing, if the request has no such value.
+// op is a text and the operator behind it.
 type op struct {
+	before string
+	// do appends the operator's value. It reports false, having appended nothing of use, if the request has none. nil:
+	// the text is all.
 	do     func(line []byte, x *stream.Exchange) ([]byte, bool)
 	safe   bool // never holds what a sender chose
 	number bool // stays a number in JSON
@@ -62,13 +65,18 @@ func (f *Format) Append(line []byte, x *stream.Exchange) []byte {
 		return appendObject(line, f.json, x, f.unset == "")
 	}
 	for i := range f.ops {
+		o := &f.ops[i]
+		line = append(line, o.before...)
+		if o.do == nil {
+			continue
+		}
 		start := len(line)
 		var set bool
-		line, set = f.ops[i].do(line, x)
+		line, set = o.do(line, x)
 		switch {
 		case !set:
 			line = append(line[:start], f.unset...)
-		case !f.ops[i].safe:
+		case !o.safe:
 			line = f.escape(line, start)
 		}
 	}
@@ -78,16 +86,15 @@ func (f *Format) Append(line []byte, x *stream.Exchange) []byte {
 // parse cuts a source into operations. An operator nothing is known of is an error: a log that silently lacks a field
 // is worse than none.
 func parse(source string) (ops []op, err error) {
+	before := ""
 	for source != "" {
 		text, rest, found := strings.Cut(source, "%")
-		if text != "" {
-			ops = append(ops, literal(text))
-		}
+		before += text
 		if !found {
 			break
 		}
 		if strings.HasPrefix(rest, "%") {
-			ops, source = append(ops, literal("%")), rest[1:]
+			before, source = before+"%", rest[1:]
 			continue
 		}
 		token, after, err := cutToken(rest)
@@ -98,13 +105,13 @@ func parse(source string) (ops []op, err error) {
 		if err != nil {
 			return nil, err
 		}
-		ops, source = append(ops, o), after
+		o.before = before
+		ops, source, before = append(ops, o), after, ""
+	}
+	if before != "" {
+		ops = append(ops, op{before: before})
 	}
 	return ops, nil
-}
-
-func literal(text string) op {
-	return op{safe: true, do: func(line []byte, _ *stream.Exchange) ([]byte, bool) { return append(line, text...), true }}
 }
 
 // token is one operator taken apart: NAME(argument):limit.

@@ -80,7 +80,7 @@ func (f *field) append(line []byte, x *stream.Exchange, omitEmpty bool) ([]byte,
 	if f.nested {
 		return appendFields(line, f.fields, x, omitEmpty), true
 	}
-	if len(f.ops) == 1 {
+	if len(f.ops) == 1 && f.ops[0].before == "" {
 		start := len(line)
 		line, set := f.ops[0].typed(line, x)
 		if set || omitEmpty {
@@ -111,9 +111,14 @@ func (o *op) typed(line []byte, x *stream.Exchange) ([]byte, bool) {
 func (f *field) text(line []byte, x *stream.Exchange, omitEmpty bool) []byte {
 	line = append(line, '"')
 	for i := range f.ops {
-		start := len(line)
+		o, start := &f.ops[i], len(line)
+		line = escapeString(append(line, o.before...), start)
+		if o.do == nil {
+			continue
+		}
+		start = len(line)
 		var set bool
-		if line, set = f.ops[i].do(line, x); !set {
+		if line, set = o.do(line, x); !set {
 			line = line[:start]
 			if !omitEmpty {
 				line = append(line, '-')

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
@@ -33,7 +34,9 @@ func build(t token) (op, error) {
 		return op{}, unknownOrBare(t.name)
 	}
 	if f, ok := texts[t.name]; ok {
-		return text(f), nil
+		o := text(f)
+		o.safe = strings.HasSuffix(t.name, "PROTOCOL") || strings.HasPrefix(t.name, "RESPONSE_FLAGS")
+		return o, nil
 	}
 	if f, ok := numbers[t.name]; ok {
 		return number(f), nil
