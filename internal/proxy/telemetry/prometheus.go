@@ -134,7 +134,7 @@ func (o *promWriter) member(q *selection, f *family, m member, v *view, labels s
 			o.histogram(q, f.name, labels, &d)
 		}
 	default:
-		o.sample(f.name, m.tags+labels, v.value(m.place))
+		o.tagged(f.name, m.tags, labels, v.value(m.place))
 	}
 }
 
@@ -145,7 +145,7 @@ func (o *promWriter) codes(q *selection, f *family, v *view, labels string) {
 	for _, c := range v.codes {
 		code := strconv.Itoa(c.status)
 		if !q.byName() || q.takesName(v.full("upstream_rq_"+code)) {
-			o.sample(f.name, `response_code="`+code+`",`+labels, int64(c.count))
+			o.tagged(f.name, `response_code="`+code+`",`, labels, int64(c.count))
 		}
 	}
 }

@@ -37,12 +37,19 @@ func (o *promWriter) head() {
 	o.pending = ""
 }
 
-// sample writes one line; labels are without braces and may end with a comma.
-func (o *promWriter) sample(name, labels string, value int64) {
+// sample writes one line; labels are without braces.
+func (o *promWriter) sample(name, labels string, value int64) { o.tagged(name, "", labels, value) }
+
+// tagged writes one line with labels of its own before the object's; they end with a comma.
+func (o *promWriter) tagged(name, tags, labels string, value int64) {
 	o.head()
 	o.b.WriteString(name)
-	if labels = strings.TrimSuffix(labels, ","); labels != "" {
+	if labels == "" {
+		tags = strings.TrimSuffix(tags, ",")
+	}
+	if tags != "" || labels != "" {
 		o.b.WriteByte('{')
+		o.b.WriteString(tags)
 		o.b.WriteString(labels)
 		o.b.WriteByte('}')
 	}

@@ -99,6 +99,16 @@ func (s *Store) Cluster(name string) *Cluster {
 	return findOrAdd(s, s.clusters, name, func() *Cluster { return &Cluster{Name: name, shards: newShards[ClusterShard]()} })
 }
 
+// ForgetCluster takes the counters of a cluster that is gone out of what is told. Who still holds them may go on
+// counting, unseen.
+func (s *Store) ForgetCluster(c *Cluster) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clusters[c.Name] == c {
+		delete(s.clusters, c.Name)
+	}
+}
+
 // HTTP returns the counters of a connection manager's stat prefix, making them on first use.
 func (s *Store) HTTP(prefix string) *HTTP {
 	s.lookups.note("http.", prefix)

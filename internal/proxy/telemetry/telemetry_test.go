@@ -196,6 +196,20 @@ func TestReset(t *testing.T) {
 	}
 }
 
+func TestForget(t *testing.T) {
+	s := example()
+	gone := s.Cluster("other")
+	s.ForgetCluster(gone)
+	if bytes.Contains(s.Text(time.Time{}, time.Time{}, true), []byte(`"other"`)) {
+		t.Error("a forgotten cluster is told")
+	}
+	again := s.Cluster("other")
+	s.ForgetCluster(gone) // is gone already; its successor stays
+	if again == gone || s.Cluster("other") != again {
+		t.Error("the successor is gone too")
+	}
+}
+
 func TestMatcher(t *testing.T) {
 	names := func(m *Matcher) (list []string) {
 		s := example()

@@ -145,6 +145,18 @@ func (m *Manager) tick(now time.Time) {
 	}
 	for _, c := range m.leaving {
 		c.tick(now)
+		m.forget(c)
 	}
 	m.leaving = nil
+}
+
+// forget takes a cluster's statistics out of what is told, unless another cluster counts into the same: names come and
+// go as services do.
+func (m *Manager) forget(gone *Cluster) {
+	for _, c := range *m.clusters.Load() {
+		if c.Stats == gone.Stats {
+			return
+		}
+	}
+	m.opts.Store.ForgetCluster(gone.Stats)
 }
