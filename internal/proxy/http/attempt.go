@@ -40,7 +40,6 @@ func (c *call) pick() (outcome, bool) {
 	x, f := c.x, &c.forward
 	host, err := f.target.cluster.Pick(&f.choice, nil)
 	if err != nil {
-		f.target.cluster.Stats.CxNoneHealthy.Add(1)
 		return outcome{err: err, reply: noHost, Outcome: route.Outcome{Why: codec.Overflow}}, false
 	}
 	f.host = host
