@@ -145,6 +145,7 @@ func TestPriorities(t *testing.T) {
 		"half of P0":                 {50, []spec{{50, 0, 50}, {10, 0, 0}}, map[group]float64{{0, 0}: 70, {1, 0}: 30}},
 		"none of P0":                 {50, []spec{{0, 0, 10}, {10, 0, 0}}, map[group]float64{{1, 0}: 100}},
 		"both weak, normalised":      {0, []spec{{25, 0, 75}, {25, 0, 75}}, map[group]float64{{0, 0}: 50, {1, 0}: 50}},
+		"rounding is the first's":    {0, []spec{{20, 0, 80}, {20, 0, 80}, {20, 0, 80}}, map[group]float64{{0, 0}: 34, {1, 0}: 33, {2, 0}: 33}},
 		"degraded after healthy":     {50, []spec{{1, 1, 2}}, map[group]float64{{0, 0}: 50, {0, 1}: 50}},
 		"healthy of P1 before those": {50, []spec{{1, 3, 0}, {4, 0, 0}}, map[group]float64{{0, 0}: 35, {1, 0}: 65}},
 		"panic":                      {50, []spec{{1, 0, 9}}, map[group]float64{{0, -1}: 100}},

@@ -130,7 +130,11 @@ func (c *Cluster) tick(now time.Time) {
 	c.gauges()
 	c.tickPools(now)
 	for _, host := range c.takeRetired() {
-		host.H1.closeIdle()
+		if host.Gone() {
+			host.H1.closeIdle()
+		} else { // unwell: it may have others later
+			host.H1.tick(time.Nanosecond, now)
+		}
 	}
 }
 

@@ -51,6 +51,7 @@ func (c *Cluster) pickOriginal(choice *Choice, trace *stream.Trace) (*Host, erro
 		if trace.On() {
 			trace.Note("host", "none: no original destination is known")
 		}
+		c.Stats.CxNoneHealthy.Add(1)
 		return nil, ErrNoHost
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())

@@ -176,6 +176,37 @@ func TestEjectionSurvivesUpdates(t *testing.T) {
 	}
 }
 
+// TestCloseOnUnhealthy: an ejected host's idle connections are closed if that is configured, and it can have others later.
+func TestCloseOnUnhealthy(t *testing.T) {
+	l := echo(t, "tcp4", "127.0.0.1:0")
+	for _, want := range []bool{false, true} {
+		f := newFixture(t)
+		cfg := static("a", &config.Endpoint{Address: at(l)})
+		cfg.Outlier = envoysOutlier()
+		cfg.Outlier.AlwaysEjectOne = true
+		cfg.LB.CloseOnUnhealthy = want
+		c := f.apply(cfg)
+		host := c.current().members[0].host
+		idle := func() int {
+			conn, err := c.Dial(t.Context(), host, DialOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			host.H1.Put(0, NewH1Conn(conn, ""), f.clock())
+			return host.H1.Idle()
+		}
+		idle()
+		results(host, 5, ServerError)
+		f.pass(500 * time.Millisecond)
+		if closed := host.H1.Idle() == 0; closed != want {
+			t.Errorf("configured %v: closed %v", want, closed)
+		}
+		if idle() == 0 {
+			t.Error("the pool is closed for ever")
+		}
+	}
+}
+
 // interval makes each host answer 100 times, so many of them badly, and ends the interval.
 func interval(f *fixture, c *Cluster, t *testing.T, failures ...int) {
 	f.pass(time.Second)

@@ -51,7 +51,7 @@ func below(random uint64, n int) int { return int((random >> 32) * uint64(n) >> 
 var ErrDropped = errors.New("the request is one of those to be dropped")
 
 // Pick chooses a host. It takes no lock and allocates nothing, unless endpoints have just changed or the cluster's hosts
-// are original destinations. The error is ErrNoHost or ErrDropped.
+// are original destinations. The error is ErrNoHost, which it counts, or ErrDropped.
 func (c *Cluster) Pick(choice *Choice, trace *stream.Trace) (*Host, error) {
 	set := c.hosts()
 	if set.original {

@@ -148,6 +148,19 @@ func TestOriginalDst(t *testing.T) {
 	}
 }
 
+// TestOriginalDstInUse: who is picked in each interval stays.
+func TestOriginalDstInUse(t *testing.T) {
+	f := newFixture(t)
+	c := f.apply(&config.Cluster{Name: "a", Kind: config.OriginalDst, OriginalDst: config.OriginalDstOptions{CleanupInterval: time.Minute}})
+	first, _ := c.Pick(&Choice{OriginalDst: numbered(1)}, nil)
+	for range 10 {
+		f.pass(time.Minute)
+		if h, _ := c.Pick(&Choice{OriginalDst: numbered(1)}, nil); h != first || h.Gone() {
+			t.Fatal("it was forgotten while in use")
+		}
+	}
+}
+
 func TestOriginalDstPortOverride(t *testing.T) {
 	f := newFixture(t)
 	c := f.apply(&config.Cluster{Name: "a", Kind: config.OriginalDst, OriginalDst: config.OriginalDstOptions{PortOverride: 8080}})

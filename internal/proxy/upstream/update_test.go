@@ -76,14 +76,22 @@ func TestUpdatesEndAsAFreshBuild(t *testing.T) {
 					t.Fatalf("seed %d: host %s isn't gone", seed, h)
 				}
 			}
-			if dice.IntN(3) == 0 {
+			switch dice.IntN(6) {
+			case 0, 1:
 				f.pass(time.Second)
+			case 2: // a change of the cluster: new connections, or another policy
+				next := *cfg
+				next.LB.Policy, next.LB.LocalityWeighted = config.LBPolicy(dice.IntN(5)), dice.IntN(2) == 0
+				if dice.IntN(2) == 0 {
+					next.TLS = &config.ClientTLS{SNI: fmt.Sprint(dice.Uint32())}
+				}
+				cfg = &next
+				f.apply(cfg)
 			}
 		}
-		fresh := static("fresh")
-		fresh.LB.LocalityWeighted = cfg.LB.LocalityWeighted
-		fresh.Endpoints.Store(last)
-		f.apply(fresh, cfg)
+		fresh := *cfg
+		fresh.Name, fresh.Endpoints = "fresh", config.NewCell(last)
+		f.apply(&fresh, cfg)
 		if got, want := picture(c), picture(f.Cluster("fresh")); got != want {
 			t.Fatalf("seed %d: got\n%s\nwant\n%s", seed, got, want)
 		}
