@@ -1,6 +1,9 @@
 package config
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+	"sync"
+)
 
 // Certificate is a certificate chain with its key, ready to be served: a Secret's tls_certificate.
 type Certificate struct {
@@ -25,6 +28,38 @@ type Trust struct {
 	SystemRoots  bool
 	AllowExpired bool
 	TrustAny     bool // trust_chain_verification ACCEPT_UNTRUSTED
+
+	pools sync.Map // *x509.CertPool by trust domain, made on first use: see Pool
+}
+
+// Pool returns the roots of a trust domain that has its own, or for the domain "" Roots, with the host's if SystemRoots
+// says so. It is nil if there are none, and is made once.
+func (t *Trust) Pool(domain string) *x509.CertPool {
+	if made, ok := t.pools.Load(domain); ok {
+		return made.(*x509.CertPool) //nolint:errcheck // nothing else is stored
+	}
+	pool := t.newPool(domain)
+	if pool != nil { // a peer's unknown domain must not fill the map
+		t.pools.Store(domain, pool)
+	}
+	return pool
+}
+
+func (t *Trust) newPool(domain string) *x509.CertPool {
+	list, pool := t.Domains[domain], (*x509.CertPool)(nil)
+	if domain == "" {
+		list = t.Roots
+		if t.SystemRoots {
+			pool, _ = x509.SystemCertPool() // a host without any has none to add
+		}
+	}
+	if pool == nil && len(list) > 0 {
+		pool = x509.NewCertPool()
+	}
+	for _, root := range list {
+		pool.AddCert(root)
+	}
+	return pool
 }
 
 // SANMatch takes subject alternative names of one kind.

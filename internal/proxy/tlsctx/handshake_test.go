@@ -1,11 +1,15 @@
 package tlsctx
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -258,6 +262,33 @@ func TestAccepted(t *testing.T) {
 				t.Errorf("cipher %x", r.server.CipherSuite)
 			}
 		})
+	}
+}
+
+// TestSystemRoots: the host's roots are trusted besides the configured ones, and aren't without being asked for.
+func TestSystemRoots(t *testing.T) {
+	a, b := tlstest.NewAuthority(t, "of the host"), tlstest.NewAuthority(t, "configured")
+	file := filepath.Join(t.TempDir(), "roots.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate.Raw})
+	if err := os.WriteFile(file, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", file) // it is read once a process
+	system, err := x509.SystemCertPool()
+	if err != nil || !slices.ContainsFunc(system.Subjects(), func(s []byte) bool { return bytes.Equal(s, a.Certificate.RawSubject) }) { //nolint:staticcheck // of files they are there
+		t.Skip("the host's roots were read before")
+	}
+	trust := b.Trust()
+	for _, c := range []struct {
+		by     *tlstest.Authority
+		system bool
+		want   bool
+	}{{a, true, true}, {b, true, true}, {a, false, false}, {b, false, true}} {
+		both := &config.Trust{Roots: trust.Roots, SystemRoots: c.system}
+		v := verifier{params: &config.TLSParams{}, trust: both, usage: x509.ExtKeyUsageServerAuth}
+		if err := v.check([]*x509.Certificate{c.by.Server(t, "a.b").Leaf}, time.Now()); (err == nil) != c.want {
+			t.Errorf("system %v: %v", c.system, err)
+		}
 	}
 }
 

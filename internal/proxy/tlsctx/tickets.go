@@ -41,6 +41,9 @@ func writeTrust(h hash.Hash, trust *config.Trust) {
 		return
 	}
 	writeRoots(h, trust.Roots)
+	if trust.SystemRoots {
+		writePart(h, []byte("system"))
+	}
 	for _, crl := range trust.CRL {
 		writePart(h, crl.Raw)
 	}

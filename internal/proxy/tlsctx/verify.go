@@ -118,14 +118,14 @@ func (v *verifier) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if len(roots) == 0 {
+	if roots == nil {
 		return v.withoutRoots()
 	}
 	if v.trust.AllowExpired && now.After(chain[0].NotAfter) {
 		now = chain[0].NotAfter // the last moment it was good; its authorities must have been good then
 	}
 	verified, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: pool(roots), Intermediates: pool(chain[1:]), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{v.usage},
+		Roots: roots, Intermediates: pool(chain[1:]), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{v.usage},
 	})
 	if err != nil {
 		return &VerifyError{Kind: BadChain, Detail: "verify cert failed", Err: err}
@@ -142,17 +142,18 @@ func (v *verifier) withoutRoots() error {
 	return nil
 }
 
-// roots returns what the peer's chain must end in: of its trust domain, if those have roots of their own.
-func (v *verifier) roots(leaf *x509.Certificate) ([]*x509.Certificate, error) {
+// roots returns what the peer's chain must end in: of its trust domain, if those have roots of their own. nil: nothing
+// is configured.
+func (v *verifier) roots(leaf *x509.Certificate) (*x509.CertPool, error) {
 	if v.trust.Domains == nil {
-		return v.trust.Roots, nil
+		return v.trust.Pool(""), nil
 	}
-	if len(leaf.URIs) != 1 || !isSPIFFE(leaf.URIs[0]) {
+	if len(leaf.URIs) != 1 || !isSPIFFE(leaf.URIs[0]) || leaf.URIs[0].Host == "" {
 		return nil, refuse(BadIdentity, "the peer has no SPIFFE identity")
 	}
 	domain := leaf.URIs[0].Host
-	roots := v.trust.Domains[domain]
-	if len(roots) == 0 {
+	roots := v.trust.Pool(domain)
+	if roots == nil {
 		return nil, refuse(UnknownDomain, "no trust bundle for the trust domain %q", domain)
 	}
 	return roots, nil
