@@ -36,6 +36,11 @@ type Options struct {
 	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
 	Now         func() time.Time
 	MaxConns    int64 // of all listeners together
+	// Inbound reports whether a destination is one of this pod's, for profiles that capture both ways into one socket:
+	// such connections go to virtualInbound. nil: none is.
+	Inbound func(netip.AddrPort) bool
+	// Proof gets the nonce of a probe of capture, and where it was going. nil: probes are connections like any other.
+	Proof func(nonce [ProofBytes]byte, dst netip.AddrPort)
 }
 
 // Acceptor runs one accept loop a socket. Connections are served on goroutines of their own; Wait waits for them.

@@ -43,8 +43,11 @@ type rig struct {
 	dst     atomic.Pointer[netip.AddrPort]
 	socket  *net.TCPListener
 	arrived chan arrival
+	name    string // of the listener; "l"
+	begin   sync.Once
 	lines   *lockedBuffer
 	stats   *telemetry.Listener
+	start   func()
 	stop    func()
 }
 
@@ -67,11 +70,14 @@ func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
-	loop.Go(func() {
-		if err := r.Run(ctx, r.socket, "l"); err != nil {
-			t.Error(err)
-		}
-	})
+	r.name = "l"
+	r.start = func() { // with the first connection: until then a test may change options
+		loop.Go(func() {
+			if err := r.Run(ctx, r.socket, r.name); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	r.stop = sync.OnceFunc(func() { cancel(); loop.Wait(); r.Wait(); logs.Close(); r.socket.Close() })
 	t.Cleanup(r.stop)
 	return r
@@ -96,6 +102,7 @@ func (r *rig) engine(name string) func(*stream.Conn, net.Conn) {
 
 func (r *rig) dial() *net.TCPConn {
 	r.t.Helper()
+	r.begin.Do(r.start)
 	c, err := net.Dial("tcp4", r.socket.Addr().String())
 	if err != nil {
 		r.t.Fatal(err)
@@ -377,6 +384,48 @@ func TestNoChain(t *testing.T) {
 	})
 	if n := r.stats.NoFilterChain.Load(); n != 1 {
 		t.Errorf("%d counted", n)
+	}
+}
+
+// TestBothWays: where both ways come into one socket, destinations of this pod are inbound.
+func TestBothWays(t *testing.T) {
+	r := newRig(t, &config.Listener{Name: "l", HandOff: true, Default: tcpChain("outbound", config.ChainMatch{})},
+		&config.Listener{Name: config.VirtualInbound, Direction: config.Inbound, Default: tcpChain("inbound", config.ChainMatch{})})
+	own := netip.MustParseAddr("10.0.0.1")
+	r.Inbound = func(dst netip.AddrPort) bool { return dst.Addr() == own }
+	if c := r.wantChain(r.dial(), "inbound", ""); c.Direction != config.Inbound {
+		t.Error("inbound traffic goes out")
+	}
+	r.goingTo("10.0.0.2:80")
+	r.wantChain(r.dial(), "outbound", "")
+}
+
+// TestProof: a probe of capture gives its nonce, reaches no chain and is closed. On another port it is nothing special.
+func TestProof(t *testing.T) {
+	r := newRig(t, &config.Listener{Name: config.VirtualInbound, Default: tcpChain("inbound", config.ChainMatch{})})
+	r.name = config.VirtualInbound
+	type proof struct {
+		nonce [ProofBytes]byte
+		dst   netip.AddrPort
+	}
+	proofs := make(chan proof, 1)
+	r.Proof = func(nonce [ProofBytes]byte, dst netip.AddrPort) { proofs <- proof{nonce, dst} }
+	r.goingTo("10.0.0.1:15002")
+	client := r.dial()
+	if _, err := client.Write([]byte("0123456789abcdef")); err != nil {
+		t.Fatal(err)
+	}
+	wantClosed(t, client)
+	if got := <-proofs; string(got.nonce[:]) != "0123456789abcdef" || got.dst.String() != "10.0.0.1:15002" {
+		t.Errorf("%+v", got)
+	}
+	short := r.dial()
+	_ = short.CloseWrite()
+	wantClosed(t, short)
+	r.goingTo("10.0.0.1:80")
+	r.wantChain(r.dial(), "inbound", "")
+	if len(proofs) != 0 {
+		t.Error("a proof without a nonce")
 	}
 }
 

@@ -37,7 +37,11 @@ func (v *visit) handle(name string) {
 	}
 	remote := unmapped(v.socket.RemoteAddr())
 	v.facts = Facts{Destination: dst, Source: remote, DirectSource: remote.Addr(), Transport: TransportRaw}
-	l := table.HandOff(from, dst, nil)
+	if v.isProof(name) {
+		v.proof()
+		return
+	}
+	l := v.owner(table, from)
 	if l != from {
 		v.stats = v.acceptor.statsOf(l)
 	}
@@ -52,6 +56,16 @@ func (v *visit) handle(name string) {
 		return
 	}
 	v.serve(l, c)
+}
+
+// owner returns the listener that takes the connection from the one that accepted it.
+func (v *visit) owner(t *Table, from *Compiled) *Compiled {
+	if from.Config.HandOff && v.acceptor.Inbound != nil && v.acceptor.Inbound(v.facts.Destination) {
+		if inbound := t.Listener(config.VirtualInbound); inbound != nil {
+			return inbound
+		}
+	}
+	return t.HandOff(from, v.facts.Destination, nil)
 }
 
 // statsOf returns the counters of a listener that takes connections of another one's socket.
