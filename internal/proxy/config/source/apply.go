@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 
@@ -23,6 +22,7 @@ func (s *Source) apply(o *origin, r xdsclient.Response) error {
 	if s.origins[o.place] != o {
 		return errClosed
 	}
+	defer sparing(r)()
 	s.remove(k, o, gone(s.tables[k], o, r))
 	twice := duplicates(r.Resources)
 	var refused []*xds.Error
@@ -123,11 +123,11 @@ func (s *Source) asked(k kind, name string) bool {
 
 // known says whether these bytes were judged before, and how: then only their version is new.
 func (e *entry) known(r xdsclient.Resource) (bool, *xds.Error) {
-	if e.refused != nil && !e.blocked && bytes.Equal(e.refused.raw, r.Value) {
+	if e.refused != nil && !e.blocked && e.refused.raw.equal(r.Value) {
 		e.refused.text = intern(r.Version)
 		return true, e.refused.err
 	}
-	if v := e.latest(); v != nil && bytes.Equal(v.raw, r.Value) {
+	if v := e.latest(); v != nil && v.raw.equal(r.Value) {
 		v.text, e.refused, e.blocked = intern(r.Version), nil, false
 		return true, nil
 	}
@@ -137,14 +137,15 @@ func (e *entry) known(r xdsclient.Resource) (bool, *xds.Error) {
 // decode has a resource decoded, and remembers how that went.
 func (s *Source) decode(e *entry, r xdsclient.Resource) *xds.Error {
 	now := s.opts.Now()
-	if v := e.active; v != nil && bytes.Equal(v.raw, r.Value) { // back to what serves while another one warms
+	if v := e.active; v != nil && v.raw.equal(r.Value) { // back to what serves while another one warms
 		v.text, e.warming, e.refused, e.blocked = intern(r.Version), nil, nil, false
 		delete(s.warming, e)
 		s.stale = true
 		return nil
 	}
-	v := &version{text: intern(r.Version), raw: r.Value, updated: now}
-	if err := s.decodeAs(e, v); err != nil {
+	v := &version{text: intern(r.Version), raw: loose(r.Value), updated: now}
+	s.unpacked += len(r.Value)
+	if err := s.decodeAs(e, v, r.Value); err != nil {
 		e.refused = &refusal{text: v.text, raw: v.raw, at: now, err: err}
 		s.opts.Log.Info("A resource was refused; its last version stays", "reason", err.Error(), "version", v.text)
 		return err

@@ -13,25 +13,25 @@ import (
 
 // decodeAs decodes a version and puts it where its kind goes: clusters and listeners begin to warm, others go into their
 // cell at once.
-func (s *Source) decodeAs(e *entry, v *version) *xds.Error {
+func (s *Source) decodeAs(e *entry, v *version, raw []byte) *xds.Error {
 	var needs xds.Needs
 	var err error
 	switch e.kind {
 	case clusters:
-		v.cluster, needs, err = s.opts.Decode.Cluster(v.raw, decoding{s})
+		v.cluster, needs, err = s.opts.Decode.Cluster(raw, decoding{s})
 	case listeners:
-		v.listener, needs, err = s.opts.Decode.Listener(v.raw, decoding{s})
+		v.listener, needs, err = s.opts.Decode.Listener(raw, decoding{s})
 		if err == nil {
 			err = s.unblocked(e, v.listener)
 		}
 	case endpoints:
-		needs, err = s.decodeEndpoints(e, v)
+		needs, err = s.decodeEndpoints(e, v, raw)
 	case routes:
-		needs, err = s.decodeRoutes(e, v)
+		needs, err = s.decodeRoutes(e, v, raw)
 	case secrets:
-		needs, err = s.decodeSecret(e, v)
+		needs, err = s.decodeSecret(e, v, raw)
 	case extensions:
-		needs, err = s.decodeExtension(e, v)
+		needs, err = s.decodeExtension(e, raw)
 	}
 	if err != nil {
 		return asError(e, err)
@@ -69,8 +69,8 @@ func (s *Source) accept(e *entry, v *version) {
 	}
 }
 
-func (s *Source) decodeEndpoints(e *entry, v *version) (xds.Needs, error) {
-	value, needs, err := s.opts.Decode.Endpoints(v.raw)
+func (s *Source) decodeEndpoints(e *entry, v *version, raw []byte) (xds.Needs, error) {
+	value, needs, err := s.opts.Decode.Endpoints(raw)
 	if err == nil {
 		value.Version = v.text
 		cellOf(s.cells.endpoints, e.name).Store(value)
@@ -78,8 +78,8 @@ func (s *Source) decodeEndpoints(e *entry, v *version) (xds.Needs, error) {
 	return needs, err
 }
 
-func (s *Source) decodeRoutes(e *entry, v *version) (xds.Needs, error) {
-	value, needs, err := s.opts.Decode.Routes(v.raw)
+func (s *Source) decodeRoutes(e *entry, v *version, raw []byte) (xds.Needs, error) {
+	value, needs, err := s.opts.Decode.Routes(raw)
 	if err == nil {
 		value.Version = v.text
 		cellOf(s.cells.routes, e.name).Store(value)
@@ -87,8 +87,8 @@ func (s *Source) decodeRoutes(e *entry, v *version) (xds.Needs, error) {
 	return needs, err
 }
 
-func (s *Source) decodeSecret(e *entry, v *version) (xds.Needs, error) {
-	value, needs, err := s.opts.Decode.Secret(v.raw, s.opts.File)
+func (s *Source) decodeSecret(e *entry, v *version, raw []byte) (xds.Needs, error) {
+	value, needs, err := s.opts.Decode.Secret(raw, s.opts.File)
 	switch {
 	case err != nil:
 	case value.Certificate != nil:
@@ -101,8 +101,8 @@ func (s *Source) decodeSecret(e *entry, v *version) (xds.Needs, error) {
 	return needs, err
 }
 
-func (s *Source) decodeExtension(e *entry, v *version) (xds.Needs, error) {
-	value, needs, err := s.opts.Decode.Extension(v.raw, decoding{s})
+func (s *Source) decodeExtension(e *entry, raw []byte) (xds.Needs, error) {
+	value, needs, err := s.opts.Decode.Extension(raw, decoding{s})
 	if err == nil {
 		cellOf(s.cells.filters, e.name).Store(value)
 	}
@@ -151,7 +151,7 @@ func (s *Source) retryBlocked(k kind) {
 	slices.SortFunc(blocked, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
 	for _, e := range blocked {
 		v := &version{text: e.refused.text, raw: e.refused.raw, updated: s.opts.Now()}
-		if err := s.decodeAs(e, v); err == nil {
+		if err := s.decodeAs(e, v, (&inflater{}).bytes(v.raw)); err == nil {
 			e.refused = nil
 		} else {
 			e.refused.err = err

@@ -15,12 +15,13 @@ func (s *Source) Dump(w io.Writer, q dump.Query) error { return dump.Write(w, s.
 func (s *Source) snapshot() *dump.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	in := &inflater{}
 	c := &dump.Config{
-		Clusters: s.set(clusters), Endpoints: s.set(endpoints), Listeners: s.set(listeners),
-		Extensions: s.set(extensions), Routes: s.set(routes), Secrets: s.set(secrets),
+		Clusters: s.set(clusters, in), Endpoints: s.set(endpoints, in), Listeners: s.set(listeners, in),
+		Extensions: s.set(extensions, in), Routes: s.set(routes, in), Secrets: s.set(secrets, in),
 	}
 	if b := s.opts.Bootstrap; b != nil {
-		c.Bootstrap = &dump.Resource{Raw: b.Raw, Updated: s.began}
+		c.Bootstrap = &dump.Resource{Raw: func() []byte { return b.Raw }, Updated: s.began}
 	}
 	for name := range s.wanted[secrets] {
 		if s.tables[secrets][name] == nil { // waited for
@@ -35,7 +36,7 @@ func (s *Source) snapshot() *dump.Config {
 	return c
 }
 
-func (s *Source) set(k kind) dump.Set {
+func (s *Source) set(k kind, in *inflater) dump.Set {
 	set := dump.Set{}
 	if o := s.origins[s.placeOfAll(typeURLs[k])]; o != nil {
 		set.Version = o.stats().Of(typeURLs[k]).Version()
@@ -44,7 +45,7 @@ func (s *Source) set(k kind) dump.Set {
 		if _, leaving := s.doomed[e]; leaving {
 			continue
 		}
-		if state := e.state(); e.static() {
+		if state := e.state(in); e.static() {
 			set.Static = append(set.Static, state)
 		} else {
 			set.Dynamic = append(set.Dynamic, state)
@@ -53,20 +54,22 @@ func (s *Source) set(k kind) dump.Set {
 	return set
 }
 
-func (e *entry) state() dump.State {
-	s := dump.State{Name: e.name, Active: e.active.shown(e.kind), Warming: e.warming.shown(e.kind)}
+func (e *entry) state(in *inflater) dump.State {
+	s := dump.State{Name: e.name, Active: e.active.shown(e.kind, in), Warming: e.warming.shown(e.kind, in)}
 	if r := e.refused; r != nil {
 		s.Failure = &dump.Failure{Version: r.text, Reason: r.err.Error(), At: r.at}
 		if e.kind == clusters && e.latest() == nil { // else its error would stand nowhere
-			s.Warming = (&version{text: r.text, raw: r.raw, updated: r.at}).shown(e.kind)
+			s.Warming = (&version{text: r.text, raw: r.raw, updated: r.at}).shown(e.kind, in)
 		}
 	}
 	return s
 }
 
-func (v *version) shown(k kind) *dump.Resource {
+// shown copies a version: its bytes may be packed meanwhile.
+func (v *version) shown(k kind, in *inflater) *dump.Resource {
 	if v == nil {
 		return nil
 	}
-	return &dump.Resource{Version: v.text, Type: typeURLs[k], Raw: v.raw, Updated: v.updated}
+	bytes := v.raw
+	return &dump.Resource{Version: v.text, Type: typeURLs[k], Raw: func() []byte { return in.bytes(bytes) }, Updated: v.updated}
 }

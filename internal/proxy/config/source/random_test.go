@@ -152,11 +152,11 @@ func shape(s *Source) string {
 			}
 			line := words[k] + " " + name
 			if e.active != nil {
-				_, w := wordsOf(e.active.raw)
+				_, w := wordsOf(new(inflater).bytes(e.active.raw))
 				line += " active " + strings.Join(w, " ")
 			}
 			if e.warming != nil {
-				_, w := wordsOf(e.warming.raw)
+				_, w := wordsOf(new(inflater).bytes(e.warming.raw))
 				line += " warming " + strings.Join(w, " ")
 			}
 			if e.refused != nil {

@@ -59,7 +59,7 @@ type entry struct {
 // again.
 type version struct {
 	text     string // as the control plane calls it
-	raw      []byte
+	raw      raw
 	updated  time.Time
 	listener *config.Listener // of a listener
 	cluster  *config.Cluster  // of a cluster
@@ -77,7 +77,7 @@ type need struct {
 // refusal is a version that was refused.
 type refusal struct {
 	text string
-	raw  []byte
+	raw  raw
 	at   time.Time
 	err  *xds.Error
 }

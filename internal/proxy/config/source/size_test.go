@@ -29,7 +29,8 @@ func response(k kind, all []xdsclient.Resource) xdsclient.Response {
 }
 
 // meshOf is a push of everything, by kind.
-func meshOf() [kinds][]xdsclient.Resource {
+func meshOf(b testing.TB) [kinds][]xdsclient.Resource {
+	b.Helper()
 	var all [kinds][]xdsclient.Resource
 	for i := range manyClusters {
 		all[clusters] = append(all[clusters], named("1", sizes.Cluster(i))...)
@@ -37,7 +38,11 @@ func meshOf() [kinds][]xdsclient.Resource {
 	}
 	all[listeners] = named("1", sizes.Listener("0.0.0.0_8080", "0.0.0.0", 8080, "8080"))
 	all[routes] = named("1", sizes.Routes("8080", manyClusters))
-	all[secrets] = named("1", sizes.Secret("default"))
+	secret, err := sizes.Secret("default")
+	if err != nil {
+		b.Fatal(err)
+	}
+	all[secrets] = named("1", secret)
 	return all
 }
 
@@ -66,7 +71,7 @@ func BenchmarkApplyAll(b *testing.B) {
 	var before, after runtime.MemStats
 	for b.Loop() {
 		b.StopTimer()
-		mesh := meshOf()
+		mesh := meshOf(b)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		s, ads := realSource(b)
@@ -88,7 +93,7 @@ func BenchmarkApplyAll(b *testing.B) {
 
 // BenchmarkOneEndpoint changes the endpoints of one cluster among 2000.
 func BenchmarkOneEndpoint(b *testing.B) {
-	mesh := meshOf()
+	mesh := meshOf(b)
 	s, ads := realSource(b)
 	fill(b, ads, &mesh)
 	if !s.Ready() {

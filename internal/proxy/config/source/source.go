@@ -102,6 +102,7 @@ type Source struct {
 	roots     [kinds]*xds.ConfigSource // where all clusters and all listeners come from; nil: nowhere
 	came      [kinds]bool              // the first answer about all clusters, all listeners, is there
 	began     time.Time
+	unpacked  int       // bytes of resources that came since pack looked
 	next      time.Time // the nearest deadline of what warms; zero: none
 	dirty     bool      // active listeners or clusters changed since the Runtime was made
 	stale     bool      // what objects name may have changed

@@ -196,6 +196,7 @@ func text(err error) string {
 }
 
 type (
-	xdsCells = xds.Cells
-	xdsNeeds = xds.Needs
+	xdsCells      = xds.Cells
+	xdsNeeds      = xds.Needs
+	clusterConfig = config.Cluster
 )

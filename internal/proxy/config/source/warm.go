@@ -88,6 +88,9 @@ func (s *Source) settle() {
 		s.follow()
 	}
 	s.judgeReady(now)
+	if s.unpacked >= packAt {
+		s.wake()
+	}
 	if s.dirty && (s.ready.Load() || len(s.warming) == 0) {
 		s.publish()
 	}
@@ -168,7 +171,8 @@ func (s *Source) expire() {
 	s.settle()
 }
 
-// keepTime calls expire when deadlines pass, and gives memory back once after the first whole configuration.
+// keepTime calls expire when deadlines pass, packs what came, and gives memory back once after the first whole
+// configuration.
 func (s *Source) keepTime(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -181,7 +185,11 @@ func (s *Source) keepTime(ctx context.Context) {
 			s.expire()
 		case <-s.alarm:
 		}
-		if s.Ready() && !trimmed {
+		if !s.Ready() {
+			continue
+		}
+		s.pack()
+		if !trimmed {
 			debug.FreeOSMemory()
 			trimmed = true
 		}

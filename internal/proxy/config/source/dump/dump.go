@@ -21,9 +21,9 @@ import (
 // Resource is one version of a resource.
 type Resource struct {
 	Version string
-	Type    string // type URL
-	Raw     []byte
-	Updated time.Time // zero: not told
+	Type    string        // type URL
+	Raw     func() []byte // the serialised message
+	Updated time.Time     // zero: not told
 }
 
 // Failure is a version that was refused, and why.

@@ -40,7 +40,7 @@ func packed(t testing.TB, m proto.Message) *anypb.Any {
 func shown(t testing.TB, version string, m proto.Message) *Resource {
 	t.Helper()
 	a := packed(t, m)
-	return &Resource{Version: version, Type: a.GetTypeUrl(), Raw: a.GetValue(), Updated: when}
+	return &Resource{Version: version, Type: a.GetTypeUrl(), Raw: a.GetValue, Updated: when}
 }
 
 func inline(s string) *corev3.DataSource {
@@ -235,7 +235,7 @@ func TestBadQueries(t *testing.T) {
 // TestBrokenResource: bytes that can't be shown cost their own element only.
 func TestBrokenResource(t *testing.T) {
 	c := sample(t)
-	c.Clusters.Dynamic[0].Active.Raw = []byte{0xff}
+	c.Clusters.Dynamic[0].Active.Raw = func() []byte { return []byte{0xff} }
 	d, text := read(t, c, "")
 	if len(d.GetConfigs()) != 7 || !strings.Contains(text, `"version_info": "6"`) {
 		t.Error(text)

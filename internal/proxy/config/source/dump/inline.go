@@ -31,7 +31,7 @@ func inlineRoutes(states []State, q Query) iter.Seq[proto.Message] {
 
 func routesOf(r *Resource) (tables []*routev3.RouteConfiguration) {
 	var l listenerv3.Listener
-	if r == nil || proto.Unmarshal(r.Raw, &l) != nil {
+	if r == nil || proto.Unmarshal(r.Raw(), &l) != nil {
 		return nil
 	}
 	for _, chain := range append(l.GetFilterChains(), l.GetDefaultFilterChain()) {
@@ -53,14 +53,14 @@ func inlineEndpoints(states []State, q Query, element func(State) proto.Message)
 	return func(yield func(proto.Message) bool) {
 		for _, s := range states {
 			var c clusterv3.Cluster
-			if s.Active == nil || proto.Unmarshal(s.Active.Raw, &c) != nil || c.GetLoadAssignment() == nil {
+			if s.Active == nil || proto.Unmarshal(s.Active.Raw(), &c) != nil || c.GetLoadAssignment() == nil {
 				continue
 			}
 			packed, err := anypb.New(c.GetLoadAssignment())
 			if err != nil || !q.takes(c.GetLoadAssignment().GetClusterName()) {
 				continue
 			}
-			r := &Resource{Version: s.Active.Version, Type: packed.GetTypeUrl(), Raw: packed.GetValue(), Updated: s.Active.Updated}
+			r := &Resource{Version: s.Active.Version, Type: packed.GetTypeUrl(), Raw: packed.GetValue, Updated: s.Active.Updated}
 			if !yield(element(State{Name: s.Name, Active: r})) {
 				return
 			}

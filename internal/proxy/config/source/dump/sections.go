@@ -76,14 +76,14 @@ func bootstrap(r *Resource) *adminv3.BootstrapConfigDump {
 	if r == nil {
 		return d
 	}
-	if err := (proto.UnmarshalOptions{Resolver: resolver{}}).Unmarshal(r.Raw, d.Bootstrap); err != nil {
+	if err := (proto.UnmarshalOptions{Resolver: resolver{}}).Unmarshal(r.Raw(), d.Bootstrap); err != nil {
 		d.Bootstrap = &bootstrapv3.Bootstrap{}
 	}
 	d.LastUpdated = stamp(r.Updated)
 	return d
 }
 
-func (r *Resource) packed() *anypb.Any { return &anypb.Any{TypeUrl: r.Type, Value: r.Raw} }
+func (r *Resource) packed() *anypb.Any { return &anypb.Any{TypeUrl: r.Type, Value: r.Raw()} }
 
 func stamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
