@@ -39,7 +39,7 @@ func (s *Source) name(e *entry) {
 			continue
 		}
 		for _, n := range v.needs {
-			s.wanted[n.kind][n.name] = want{placeOf(n.from, e.from)}
+			s.wanted[n.kind][n.name] = want{placeOf(n.from.Value(), e.from)}
 		}
 	}
 }

@@ -69,7 +69,7 @@ type version struct {
 // need is a resource that another one names.
 type need struct {
 	resource
-	from  xds.ConfigSource
+	from  unique.Handle[xds.ConfigSource]
 	late  *config.HTTPFilter // default of an extension
 	ready bool               // an extension that serves its default at once
 }
@@ -107,11 +107,11 @@ func needsOf(n xds.Needs) []need {
 		refs []xds.Ref
 	}{{endpoints, n.Endpoints}, {routes, n.Routes}, {secrets, n.Secrets}} {
 		for _, ref := range each.refs {
-			all = append(all, need{resource: resource{each.kind, ref.Name}, from: ref.Source})
+			all = append(all, need{resource: resource{each.kind, ref.Name}, from: unique.Make(ref.Source)})
 		}
 	}
 	for _, ref := range n.Extensions {
-		all = append(all, need{resource: resource{extensions, ref.Name}, from: ref.Source, late: ref.Default, ready: ref.ServeDefault})
+		all = append(all, need{resource: resource{extensions, ref.Name}, from: unique.Make(ref.Source), late: ref.Default, ready: ref.ServeDefault})
 	}
 	return all
 }

@@ -29,10 +29,10 @@ func (s *Source) warm(e *entry) {
 
 // deadline is when to go on without a need; zero: never.
 func (v *version) deadline(n need) time.Time {
-	if n.from.FetchTimeout <= 0 {
+	if n.from.Value().FetchTimeout <= 0 {
 		return time.Time{}
 	}
-	return v.updated.Add(n.from.FetchTimeout)
+	return v.updated.Add(n.from.Value().FetchTimeout)
 }
 
 // remind has expire called at a time, or before.
@@ -133,6 +133,7 @@ func (s *Source) judgeReady(now time.Time) {
 		return
 	}
 	s.publish()
+	s.waiters, s.warming, s.check = map[resource][]*entry{}, map[*entry]struct{}{}, nil // maps don't shrink
 	s.ready.Store(true)
 	s.wake() // the first configuration cost garbage
 }
