@@ -85,11 +85,11 @@ func Endpoints(i, n, round int) Named {
 	return Named{a.GetClusterName(), pack(a)}
 }
 
-// Routes is a route table with n virtual hosts.
-func Routes(name string, n int) Named {
+// Routes is a route table with n virtual hosts, from the first on.
+func Routes(name string, first, n int) Named {
 	t := &routev3.RouteConfiguration{Name: name, ValidateClusters: wrapperspb.Bool(false), IgnorePortInHostMatching: true, MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(1 << 20)}
 	for i := range n {
-		t.VirtualHosts = append(t.VirtualHosts, virtualHost(i))
+		t.VirtualHosts = append(t.VirtualHosts, virtualHost(first+i))
 	}
 	return Named{name, pack(t)}
 }

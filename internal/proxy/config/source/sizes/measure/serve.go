@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
+	"strconv"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
@@ -43,11 +45,29 @@ func newPlane() (*plane, error) {
 		p.add(sizes.Cluster(i))
 		p.add(sizes.Endpoints(i, hostsEach, 0))
 	}
-	p.add(sizes.Listener("0.0.0.0_8080", "0.0.0.0", 8080, "8080"))
-	p.add(sizes.Routes("8080", clusters))
+	tables, err := tableCount()
+	if err != nil {
+		return nil, err
+	}
+	for i := range tables {
+		port := 8080 + i
+		p.add(sizes.Listener(fmt.Sprint("0.0.0.0_", port), "0.0.0.0", uint32(port), fmt.Sprint(port)))
+		p.add(sizes.Routes(fmt.Sprint(port), i*clusters/tables, clusters/tables))
+	}
 	secret, err := sizes.Secret("default")
 	p.add(secret)
 	return p, err
+}
+
+func tableCount() (int, error) {
+	if len(os.Args) < 3 {
+		return 8, nil
+	}
+	n, err := strconv.Atoi(os.Args[2])
+	if err == nil && (n < 1 || n > clusters) {
+		err = fmt.Errorf("%d route tables", n)
+	}
+	return n, err
 }
 
 func (p *plane) add(n sizes.Named) {
