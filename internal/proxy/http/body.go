@@ -22,6 +22,7 @@ type requestBody struct {
 	passContinue bool // Expect: 100-continue is the upstream's to answer
 
 	finished atomic.Bool // the end was read
+	written  atomic.Bool // the end was written
 	running  atomic.Bool
 	pump     sync.WaitGroup
 	broken   atomic.Pointer[codec.Failure] // the client's fault
@@ -45,6 +46,7 @@ func (r *requestBody) reset() {
 	r.keep, r.sink = 0, nil
 	r.count = messages{}
 	r.finished.Store(false)
+	r.written.Store(false)
 	if r.broken.Load() != nil {
 		r.broken.Store(nil)
 	}
@@ -270,9 +272,7 @@ func (r *requestBody) pass(c *call, piece []byte, end bool) {
 	if err != nil {
 		r.sink = nil
 	}
-	if end {
-		r.finished.Store(true)
-	}
+	r.written.Store(end)
 }
 
 // fail is after the client's body broke: by its own fault, or because it went away.
@@ -280,11 +280,11 @@ func (r *requestBody) fail(c *call, err error) {
 	var f *codec.Failure
 	if errors.As(err, &f) && f.Status != 0 {
 		r.broken.Store(f)
-		c.cut(requestDeadline.cause())
+		c.quit(requestDeadline.cause())
 		return
 	}
 	if reasonOf(err) != codec.Interrupted {
-		c.cut(causeGone)
+		c.quit(causeGone)
 	}
 }
 
@@ -303,7 +303,7 @@ func (r *requestBody) detach(up codec.Upstream) {
 	if !r.streamed {
 		return
 	}
-	if r.running.Load() {
+	if r.running.Load() && !r.written.Load() {
 		up.Interrupt()
 	}
 	r.mu.Lock()
@@ -311,12 +311,15 @@ func (r *requestBody) detach(up codec.Upstream) {
 	r.sink = nil
 }
 
+// reading reports whether the pump may be waiting for more of the body.
+func (r *requestBody) reading() bool { return r.running.Load() && !r.finished.Load() }
+
 // stop ends the pump. Its client may still be sending: nobody reads that any more.
 func (r *requestBody) stop(c *call) {
 	if !r.streamed {
 		return
 	}
-	if r.running.Load() {
+	if r.reading() {
 		c.down.Interrupt()
 		c.mu.Lock()
 		if c.up != nil {

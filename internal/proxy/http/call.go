@@ -84,6 +84,10 @@ func (c *call) startTimers() {
 		c.arm(streamDeadline, cfg.MaxStreamDuration)
 	}
 	c.watch.set(c.timers.next())
+	if c.timers.has(headDeadline.cause()) { // it passed as the head became whole
+		c.timers.causes.Store(0)
+		c.down.Resume()
+	}
 }
 
 // moved tells that bytes go through.

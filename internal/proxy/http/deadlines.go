@@ -153,9 +153,9 @@ func (c *call) cut(why causes) {
 	}
 }
 
-// gone is cut for HTTP/2, which tells by itself that the client gave up, and must not be told to interrupt the stream.
-func (c *call) gone() {
-	c.timers.causes.Or(uint32(causeGone))
+// quit is cut for who reads from the client or answers for it, and needs no interrupting there.
+func (c *call) quit(why causes) {
+	c.timers.causes.Or(uint32(why))
 	c.interrupt()
 }
 

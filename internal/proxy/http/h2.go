@@ -70,7 +70,7 @@ func (c *h2Conn) serve(s *h2.ServerStream) {
 	}
 	one.watch = c.engine.wheel.join(one)
 	defer c.engine.wheel.leave(one.watch)
-	s.OnGone(one.gone)
+	s.OnGone(func() { one.quit(causeGone) })
 	one.serve()
 	if one.timer != nil {
 		one.timer.Stop()

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -128,7 +129,7 @@ func (c *call) local(reply *Reply) {
 		return
 	}
 	if c.timers.causes.Load() != 0 {
-		c.down.Resume()
+		c.lastWords()
 	}
 	if t := c.forward.target; t != nil && x.ClusterName != "" {
 		t.stats.Response(reply.Status, x.End)
@@ -147,6 +148,19 @@ func (c *call) local(reply *Reply) {
 	}
 	c.commonHead()
 	c.writeLocal(body)
+}
+
+// answerTime is how long the answer to a request that was cut may take.
+const answerTime = 10 * time.Second
+
+// lastWords gives a call that was cut time for an answer. The connection ends with it.
+func (c *call) lastWords() {
+	c.watch.set(0) // whoever cut it has finished
+	c.timers.reset()
+	c.down.Resume()
+	c.down.LastAnswer()
+	c.arm(requestDeadline, answerTime)
+	c.watch.set(c.timers.next())
 }
 
 // localBody chooses the form of the answer: text, or gRPC's.
