@@ -135,37 +135,43 @@ func (d *decoder) serverNames(names []string) []string {
 	return out
 }
 
-// maxMatches bounds how many single matches the matches of a listener's chains are taken apart to. Beyond it, only
-// equal matches are found to be duplicates.
-const maxMatches = 1 << 16
+// maxMatches and maxMatchBytes bound what the matches of a listener's chains are taken apart to. Beyond it, only equal
+// matches are found to be duplicates.
+const (
+	maxMatches    = 1 << 16
+	maxMatchBytes = 16 << 20
+)
 
-// chainMatches are the single matches seen, with the chain they're of.
+// chainMatches are the single matches seen, with the chain they're of, and how many bytes they have.
 type chainMatches struct {
 	chains map[string]int
+	bytes  int
 }
 
 // uniqueMatch refuses a chain that could be chosen for exactly what another one is chosen for.
 func (d *decoder) uniqueMatch(seen *chainMatches, chain int, m *config.ChainMatch) {
-	for _, key := range matchKeys(m, maxMatches-len(seen.chains)) {
+	for _, key := range matchKeys(m, maxMatches-len(seen.chains), maxMatchBytes-seen.bytes) {
 		other, there := seen.chains[key]
 		if there && other != chain {
 			d.failIn("filter_chain_match", "the same as that of filter_chains[%d]", other)
 			return
 		}
 		seen.chains[key] = chain
+		seen.bytes += len(key)
 	}
 }
 
-// matchKeys takes a match apart: one key for each combination of the members of its lists. With more than room, the
-// whole match is the only key.
-func matchKeys(m *config.ChainMatch, room int) []string {
+// matchKeys takes a match apart: one key for each combination of the members of its lists. With more keys or bytes than
+// there's room for, the whole match is the only key.
+func matchKeys(m *config.ChainMatch, room, bytes int) []string {
 	lists := [][]string{
 		{fmt.Sprint(m.DestinationPort)}, keyed(m.Destinations), keyed(m.ServerNames), {m.TransportProtocol},
 		keyed(m.ApplicationProtocols), keyed(m.DirectSources), {fmt.Sprint(m.SourceType)}, keyed(m.Sources), keyed(m.SourcePorts),
 	}
-	size := 1
+	size, length := 1, 0
 	for _, l := range lists {
-		if size *= len(l); size > room {
+		size, length = size*len(l), length+longest(l)+1
+		if size > room || size*length > bytes {
 			return []string{fmt.Sprint(lists)}
 		}
 	}
@@ -174,6 +180,13 @@ func matchKeys(m *config.ChainMatch, room int) []string {
 		keys = crossed(keys, l)
 	}
 	return keys
+}
+
+func longest(list []string) (n int) {
+	for _, s := range list {
+		n = max(n, len(s))
+	}
+	return n
 }
 
 func keyed[T any](list []T) []string {

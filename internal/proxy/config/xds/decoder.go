@@ -17,6 +17,8 @@ const (
 	maxProblems = 64  // kept; the others are counted
 	maxNotes    = 256 // kept
 	maxDepth    = 128 // of nested messages that decoders follow
+	maxReason   = 1024
+	maxSegment  = 256 // of a path, in bytes
 )
 
 // decoder decodes one resource. It goes on after a problem, so that a NACK names all of them; what it returns then is
@@ -31,6 +33,8 @@ type decoder struct {
 	named      map[string]bool // needs by kind and name
 	strings    map[string]string
 	regexes    map[string]*config.Regex
+	// instructions of all regexes so far.
+	instructions int
 }
 
 // segment is a step into a message: field, field[index] if index ≥ 0, and the name of what is there, if it has one that
@@ -91,7 +95,7 @@ func (d *decoder) fail(format string, args ...any) {
 		d.lost++
 		return
 	}
-	d.problems = append(d.problems, Problem{d.where(), fmt.Sprintf(format, args...)})
+	d.problems = append(d.problems, Problem{d.where(), clip(fmt.Sprintf(format, args...), maxReason)})
 }
 
 // failIn notes a problem with a field of what the decoder is inside of.
@@ -107,7 +111,7 @@ func (d *decoder) where() string {
 		if i > 0 {
 			out.WriteByte('.')
 		}
-		out.WriteString(s.field)
+		out.WriteString(clip(s.field, maxSegment))
 		if s.index >= 0 {
 			out.WriteString("[" + strconv.Itoa(s.index) + "]")
 		}
@@ -116,14 +120,14 @@ func (d *decoder) where() string {
 		}
 	}
 	if name != "" {
-		out.WriteString(" (" + name + ")")
+		out.WriteString(" (" + excerpt(name) + ")")
 	}
 	return out.String()
 }
 
 func (d *decoder) note(kind NoteKind, what string) {
 	if len(d.needs.Notes) < maxNotes {
-		d.needs.Notes = append(d.needs.Notes, Note{kind, d.where(), what})
+		d.needs.Notes = append(d.needs.Notes, Note{kind, d.where(), excerpt(what)})
 	}
 }
 

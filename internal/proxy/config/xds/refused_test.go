@@ -1,9 +1,15 @@
 package xds
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
 // tcpChain is the least a chain needs.
@@ -222,5 +228,54 @@ func TestRoutesRefused(t *testing.T) {
 			_, _, err := Routes(routesYAML(t, c.text))
 			expect(t, reasons(t, err), c.want)
 		})
+	}
+}
+
+// TestBounds: what would cost much more than its size is refused, or done with less.
+func TestBounds(t *testing.T) {
+	d := newDecoder("route", nil, nil)
+	for i := range 1000 {
+		d.regex(fmt.Sprintf("[a-z]{1000}[a-z]{1000}%d", i))
+	}
+	if got := reasons(t, d.err()); len(got) == 0 || got[0] != "all regexes need more than 1048576 instructions" {
+		t.Errorf("got %.200q", got)
+	}
+	m := &config.ChainMatch{}
+	for i := range 300 {
+		m.ServerNames = append(m.ServerNames, strings.Repeat("a", i+1))
+		m.ApplicationProtocols = append(m.ApplicationProtocols, fmt.Sprint(i))
+	}
+	if n := len(matchKeys(m, maxMatches, maxMatchBytes)); n != 1 {
+		t.Errorf("90000 combinations are %d keys", n)
+	}
+	m.ApplicationProtocols = m.ApplicationProtocols[:2]
+	if n := len(matchKeys(m, maxMatches, maxMatchBytes)); n != 600 {
+		t.Errorf("600 combinations are %d keys", n)
+	}
+	if n := len(matchKeys(m, maxMatches, 600*300)); n != 1 {
+		t.Errorf("600 combinations in too few bytes are %d keys", n)
+	}
+	long := strings.Repeat("x", 1<<20)
+	_, _, err := Listener(listenerYAML(t, filtersOf(httpFilterOf(long, "some.Filter", ""))), nil)
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems[0].Path)+len(e.Problems[0].Reason) > 2000 {
+		t.Error("a long name makes a long problem")
+	}
+	_, needs, err := Listener(listenerYAML(t, filtersOf(httpFilterOf(long, h+"grpc_stats.v3.FilterConfig", ""))), nil)
+	if err != nil || len(needs.Notes[0].What)+len(needs.Notes[0].Path) > 2000 {
+		t.Error("a long name makes a long note")
+	}
+}
+
+// TestDepth: a rule within a rule within a rule … ends before the stack does.
+func TestDepth(t *testing.T) {
+	rule := &rbacv3.Permission{Rule: &rbacv3.Permission_Any{Any: true}}
+	for range 2000 {
+		rule = &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: rule}}
+	}
+	d := newDecoder("listener", nil, nil)
+	d.permission(rule)
+	if got := reasons(t, d.err()); len(got) != 1 || !strings.HasSuffix(got[0], ": nested too deeply") {
+		t.Errorf("got %.200q", got)
 	}
 }

@@ -9,10 +9,11 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
-// maxProgram bounds a compiled regex in instructions, maxSource its text in bytes.
+// maxProgram bounds a compiled regex in instructions, maxPrograms all of a resource; maxSource bounds a regex in bytes.
 const (
-	maxProgram = 4096
-	maxSource  = 64 << 10
+	maxProgram  = 4096
+	maxPrograms = 1 << 20
+	maxSource   = 64 << 10
 )
 
 // regex compiles source, once for the same text of a resource.
@@ -56,8 +57,13 @@ func (d *decoder) fits(source string) bool {
 	}
 	if size > maxProgram {
 		d.fail("regex %q needs more than %d instructions", excerpt(source), maxProgram)
+		return false
 	}
-	return size <= maxProgram
+	if d.instructions += size; d.instructions > maxPrograms {
+		d.fail("all regexes need more than %d instructions", maxPrograms)
+		return false
+	}
+	return true
 }
 
 // estimate is about the number of instructions of a regex, and never costs more than its text.
@@ -76,11 +82,14 @@ func estimate(tree *syntax.Regexp) int {
 }
 
 // excerpt shortens a text for a message.
-func excerpt(s string) string {
-	if len(s) > 80 {
-		return strings.ToValidUTF8(s[:80], "") + "…"
+func excerpt(s string) string { return clip(s, 200) }
+
+// clip shortens s to about n bytes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 func (d *decoder) matcherRegex(field string, m *matcherv3.RegexMatcher) (out *config.Regex) {
