@@ -88,9 +88,7 @@ func (c *conn) dataLocked(s *core, h frameHeader, data []byte, full int) error {
 	padding := full - len(data)
 	c.creditLocked(padding)
 	s.credit += int64(padding)
-	if s.readErr != nil { // interrupted
-		c.creditLocked(len(data))
-	} else if len(data) > 0 {
+	if len(data) > 0 {
 		s.pieces.add(data)
 	}
 	if end {
@@ -119,8 +117,8 @@ func (s *core) readBody(trailers *stream.Fields) ([]byte, bool, error) {
 	s.releaseLocked()
 	for {
 		switch {
-		case s.readErr != nil:
-			return nil, false, s.readErr
+		case s.readFailure() != nil:
+			return nil, false, s.readFailure()
 		case len(s.pieces.list) > 0:
 			s.held = s.pieces.take()
 		case !s.ended:
@@ -139,7 +137,7 @@ func (s *core) readBody(trailers *stream.Fields) ([]byte, bool, error) {
 func (s *core) ready() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return s.readErr != nil || len(s.pieces.list) > 0 || s.ended
+	return s.readFailure() != nil || len(s.pieces.list) > 0 || s.ended
 }
 
 // releaseLocked gives back what was handed out, and the credit for it.

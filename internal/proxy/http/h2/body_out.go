@@ -56,8 +56,8 @@ func (s *core) roomLocked() error {
 	c := s.c
 	for {
 		switch {
-		case s.writeErr != nil:
-			return s.writeErr
+		case s.writeFailure() != nil:
+			return s.writeFailure()
 		case s.finished:
 			return &codec.Failure{Reason: codec.LocalReset, Details: "written to after its end"}
 		case len(c.out.bytes) < outputMax:
@@ -115,8 +115,8 @@ func (s *core) flush() error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.c.flushLocked()
-	if s.writeErr != nil {
-		return s.writeErr
+	if err := s.writeFailure(); err != nil {
+		return err
 	}
 	return nil
 }

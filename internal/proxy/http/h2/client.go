@@ -24,6 +24,9 @@ func NewClient(nc net.Conn, o Options) *Client {
 	go func() {
 		defer close(c.done)
 		_ = c.run()
+		if o.Closed != nil {
+			o.Closed()
+		}
 	}()
 	return c
 }

@@ -56,8 +56,8 @@ func (s *ClientStream) ReadHead(r *stream.Response) (end bool, err error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	for len(s.heads) == 0 {
-		if s.readErr != nil {
-			return false, s.readErr
+		if err := s.readFailure(); err != nil {
+			return false, err
 		}
 		s.wake.Wait()
 	}

@@ -246,3 +246,28 @@ func (c *Client) settled() bool {
 	defer c.mu.Unlock()
 	return c.peer.come
 }
+
+// TestEarlyAnswer: a server that has answered wants no more of the request; its answer counts.
+func TestEarlyAnswer(t *testing.T) {
+	c, p := fakeServer(t, Options{})
+	x := &stream.Exchange{}
+	s := c.Stream(x)
+	defer s.Close()
+	x.Request = stream.Request{Method: "POST", Scheme: "http", Authority: "a", Path: "/", HasBody: true, Length: -1}
+	if err := s.WriteHead(&x.Request, false); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Flush()
+	p.request(1, true, ":status", "413")
+	_ = p.WriteRSTStream(1, http2.ErrCodeNo)
+	var err error
+	for err == nil {
+		err = s.WriteBody([]byte("x"), false)
+	}
+	if reasonOf(err) != codec.Termination {
+		t.Errorf("writing: %v", err)
+	}
+	if end, err := s.ReadHead(&x.Response); err != nil || !end || x.Response.Status != 413 {
+		t.Errorf("%v, %v, %+v", end, err, x.Response)
+	}
+}

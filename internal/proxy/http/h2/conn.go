@@ -120,7 +120,7 @@ func (c *conn) shut(err error) {
 	}
 	c.flushLocked()
 	c.mu.Unlock()
-	if told || err == nil {
+	if !c.client && (told || err == nil) {
 		c.linger()
 	}
 	_ = c.nc.Close()

@@ -37,6 +37,7 @@ type Options struct {
 
 	Read     []byte    // what was read from the connection already
 	Counters *Counters // nil: not counted
+	Closed   func()    // called when a client's connection has been closed; nil: nobody is told
 }
 
 // FromConfig are the options http2_protocol_options ask for.

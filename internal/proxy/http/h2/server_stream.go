@@ -33,17 +33,31 @@ func (s *ServerStream) Head(x *stream.Exchange) {
 	s.head = nil
 }
 
-// OnGone makes gone be called, at most once, when the client gives the request up or its connection ends before the
-// answer is queued whole; at once if that has happened. It isn't called any more when the handler has returned. It runs with the
-// connection locked: it may Interrupt streams of other connections, and must not use this one or wait.
+// OnGone makes gone be called, at most once, on a goroutine of its own, when the client gives the request up or its
+// connection ends before the answer is queued whole; at once if that has happened. nil takes that back: when OnGone
+// returns, and when the handler has, gone isn't running and won't.
 func (s *ServerStream) OnGone(gone func()) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if s.writeErr != nil {
-		gone()
-		return
-	}
+	s.hushLocked()
 	s.onGone = gone
+	if s.writeErr != nil {
+		s.tellLocked()
+	}
+}
+
+// Resume takes an Interrupt back, so that an answer can be written.
+func (s *ServerStream) Resume() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.interrupted = false
+}
+
+// LastAnswer asks the client to leave the connection, as Drain does.
+func (s *ServerStream) LastAnswer() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.c.drainLocked()
 }
 
 // ReadBody implements codec.Reader.
@@ -88,7 +102,7 @@ func (s *ServerStream) finish() {
 		s.head.free()
 		s.head = nil
 	}
-	s.onGone = nil
+	s.hushLocked()
 	if s.finished {
 		s.cutLocked(NoError) // the rest of the request isn't needed
 	} else {

@@ -13,10 +13,13 @@ import (
 type core struct {
 	c      *conn
 	id     uint32
-	opened time.Time     // a server's only
-	wake   sync.Cond     // anything below has changed
-	onGone func()        // see ServerStream.OnGone
-	owner  *ClientStream // nil on a server
+	opened time.Time // a server's only
+	wake   sync.Cond // anything below has changed
+	onGone func()    // see ServerStream.OnGone
+	tells  bool      // onGone is being called
+
+	interrupted bool
+	owner       *ClientStream // nil on a server
 
 	// What comes in.
 	headCome bool
@@ -66,26 +69,67 @@ func (s *core) failLocked(why *codec.Failure) {
 	}
 	if !s.finished && s.writeErr == nil {
 		s.writeErr = why
-		if s.onGone != nil {
-			s.onGone()
-		}
+		s.tellLocked()
 	}
 	s.wake.Broadcast()
 }
 
-// resetByPeer ends a stream after RST_STREAM. What came whole before may still be read: a server that needs no more of
-// a request answers, then resets with NO_ERROR.
-func (s *core) resetByPeer(code Code) {
-	s.failLocked(remoteFailure(code))
+// tellLocked calls onGone, on a goroutine of its own: it may lock what is locked here.
+func (s *core) tellLocked() {
+	gone := s.onGone
+	if s.onGone = nil; gone == nil {
+		return
+	}
+	s.tells = true
+	go func() {
+		gone()
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
+		s.tells = false
+		s.wake.Broadcast()
+	}()
 }
 
-// interrupt makes all calls fail from now on.
+// hushLocked makes sure that onGone isn't being called, nor will be.
+func (s *core) hushLocked() {
+	s.onGone = nil
+	for s.tells {
+		s.wake.Wait()
+	}
+}
+
+var errInterrupted = &codec.Failure{Reason: codec.Interrupted}
+
+// readFailure and writeFailure are what calls fail with now; nil: they don't.
+func (s *core) readFailure() *codec.Failure {
+	if s.interrupted {
+		return errInterrupted
+	}
+	return s.readErr
+}
+
+func (s *core) writeFailure() *codec.Failure {
+	if s.interrupted {
+		return errInterrupted
+	}
+	return s.writeErr
+}
+
+// resetByPeer ends a stream after RST_STREAM. What came whole before may still be read: a server that needs no more of
+// a request answers, then resets with NO_ERROR. Who still writes then learns only that nobody takes it.
+func (s *core) resetByPeer(code Code) {
+	why := remoteFailure(code)
+	if s.ended && s.owner != nil {
+		why = &codec.Failure{Reason: codec.Termination, Details: "answered before the request's end"}
+	}
+	s.failLocked(why)
+}
+
+// interrupt makes all calls fail until it is taken back.
 func (s *core) interrupt() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	why := &codec.Failure{Reason: codec.Interrupted}
-	s.readErr, s.writeErr = why, why
-	s.dropLocked()
+	s.interrupted = true
 	s.wake.Broadcast()
 }
 
