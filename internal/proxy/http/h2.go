@@ -25,9 +25,6 @@ func (h2Down) Gone() bool { return false }
 // LastAnswer implements downstream: connections of HTTP/2 end by GOAWAY.
 func (h2Down) LastAnswer() {}
 
-// Resume implements downstream: a stream that was interrupted is reset.
-func (h2Down) Resume() {}
-
 // serveH2 serves a connection until it ends.
 func serveH2(s *session, raw net.Conn) {
 	defer raw.Close()

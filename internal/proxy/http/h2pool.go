@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h2"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
@@ -32,8 +35,25 @@ type h2Pool struct {
 
 // h2Upstream is one connection.
 type h2Upstream struct {
-	client *h2.Client
-	conn   *upstream.Conn
+	client   *h2.Client
+	conn     *upstream.Conn
+	opened   time.Time
+	requests uint32
+}
+
+// stream takes a stream, nil if there is none. The last a connection may have lets it end.
+func (u *h2Upstream) stream(x *stream.Exchange, limits *config.UpstreamHTTP, now time.Time) *h2.ClientStream {
+	if limits.MaxDuration > 0 && now.Sub(u.opened) >= limits.MaxDuration {
+		u.client.Drain()
+	}
+	s := u.client.Stream(x)
+	if s == nil {
+		return nil
+	}
+	if u.requests++; u.requests == limits.MaxRequests {
+		u.client.Drain()
+	}
+	return s
 }
 
 // errClosed is for requests that come while the engine ends.
@@ -78,7 +98,7 @@ func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn
 		p.pools[key] = pool
 	}
 	for _, each := range pool.conns {
-		if s := each.client.Stream(c.x); s != nil {
+		if s := each.stream(c.x, &c.x.Cluster.HTTP, c.engine.opts.Now()); s != nil {
 			return s, each.conn, nil, nil
 		}
 	}
@@ -109,7 +129,7 @@ func (p *h2Pools) dial(ctx context.Context, c *call, key h2Key) error {
 	cfg := &cluster.Config().HTTP
 	o := h2.FromConfig(cfg.HTTP2)
 	o.IdleTimeout, o.MaxHeadBytes, o.MaxHeaders = cfg.IdleTimeout, cfg.MaxHeadBytes, cfg.MaxHeaders
-	up := &h2Upstream{h2.NewClient(conn.Conn, o), conn}
+	up := &h2Upstream{client: h2.NewClient(conn.Conn, o), conn: conn, opened: c.engine.opts.Now()}
 	pool.conns = append(pool.conns, up)
 	p.work.Go(func() { p.watch(key, up) })
 	return nil
