@@ -43,6 +43,17 @@ func (c *Compiled) Select(f *Facts, tr *stream.Trace) *config.Chain {
 	return c.Config.Default
 }
 
+// Choose is the whole way of a connection that the listener called name accepts: hand-off, then the chain. Both are nil if
+// there is no such listener, the chain if the connection must be closed. It is pure, for people who ask why.
+func (t *Table) Choose(name string, f *Facts, tr *stream.Trace) (*config.Listener, *config.Chain) {
+	from := t.Listener(name)
+	if from == nil {
+		return nil, nil
+	}
+	l := t.HandOff(from, f.Destination, tr)
+	return l.Config, l.Select(f, tr)
+}
+
 func noteDefault(chain *config.Chain, tr *stream.Trace) {
 	if chain == nil {
 		tr.Note(stepChain, "none fits and there is no default: closed, NR")
@@ -89,7 +100,7 @@ func (t *tree) branch(port uint16, tr *stream.Trace) *portBranch {
 
 // find returns the branch of a server name: its own, that of the longest suffix, that of chains without names.
 func (l nameLevel) find(name string, tr *stream.Trace) transportLevel {
-	if name == "" {
+	if _, unasked := l[""]; name == "" || unasked && len(l) == 1 {
 		return pick(l, "", "server name", tr)
 	}
 	if found, ok := l[name]; ok {
@@ -125,7 +136,11 @@ func nextDot(name string, after int) int {
 
 // find returns the branch of the first of the client's protocols that has one, else that of chains without.
 func (l protocolLevel) find(protocols []string, tr *stream.Trace) *ranges[typeLevel] {
+	found, unasked := l[""]
 	for _, p := range protocols {
+		if unasked && len(l) == 1 {
+			break // nobody asks
+		}
 		if found, ok := l[p]; ok && p != "" {
 			if tr.On() {
 				tr.Note(stepChain, "application protocol: %q of %q", p, protocols)
@@ -133,7 +148,6 @@ func (l protocolLevel) find(protocols []string, tr *stream.Trace) *ranges[typeLe
 			return found
 		}
 	}
-	found := l[""]
 	if tr.On() {
 		noteLevel(tr, "application protocol", protocols, false, found != nil)
 	}

@@ -19,15 +19,17 @@ func TestStatic(t *testing.T) {
 		{config.VirtualInbound, "10.0.0.1:8080", config.ChainInboundCatchAll},
 		{config.VirtualInbound, "10.0.0.1:15006", config.ChainInboundBlackhole},
 	} {
-		dst := netip.MustParseAddrPort(c.dst)
-		l := table.HandOff(table.Listener(c.listener), dst, nil)
-		chain := l.Select(&Facts{Destination: dst, Transport: TransportRaw}, nil)
-		if l.Config.Name != c.listener || chain.Name != c.want {
-			t.Errorf("%s to %s: chain %s of %s, want %s", c.listener, c.dst, chain.Name, l.Config.Name, c.want)
+		trace := &stream.Trace{}
+		l, chain := table.Choose(c.listener, &Facts{Destination: netip.MustParseAddrPort(c.dst), Transport: TransportRaw}, trace)
+		if l.Name != c.listener || chain.Name != c.want || len(trace.Steps) < 2 {
+			t.Errorf("%s to %s: chain %s of %s, want %s, %v", c.listener, c.dst, chain.Name, l.Name, c.want, trace.Steps)
 		}
 		if runtime.Cluster(chain.TCP.Clusters[0].Name) == nil {
 			t.Errorf("chain %s names the cluster %q, which there isn't", chain.Name, chain.TCP.Clusters[0].Name)
 		}
+	}
+	if l, chain := table.Choose("none", &Facts{}, nil); l != nil || chain != nil {
+		t.Error("a listener nobody configured")
 	}
 	none := Compile(&config.Listener{}, nil)
 	if chain := none.Select(&Facts{Destination: netip.MustParseAddrPort("10.0.0.1:80")}, nil); chain != nil {
