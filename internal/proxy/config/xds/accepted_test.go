@@ -58,6 +58,11 @@ func TestWasmFailsOpen(t *testing.T) {
 			t.Errorf("%q: %v, %v", fields, err, notes(needs))
 		}
 	}
+	late := strings.TrimSuffix(wasmOf("fail_open: true"), ", ")
+	f, needs, err := Extension(extensionYAML(t, late), nil)
+	if err != nil || f.Name != "w" || f.Config != nil || len(notes(needs)) != 1 {
+		t.Errorf("by ECDS: %+v, %v, %v", f, notes(needs), err)
+	}
 	// Wasm{config: PluginConfig{fail_open: true}}, then failure_policy: FAIL_OPEN.
 	for _, raw := range []string{"\x0a\x02\x28\x01", "\x0a\x02\x38\x03"} {
 		d := newDecoder("listener", nil, nil)
