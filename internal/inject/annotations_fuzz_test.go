@@ -41,6 +41,9 @@ func FuzzAnnotations(f *testing.F) {
 	})
 }
 
+// bootstrap adds a variable, a volume and its mount.
+const bootstrap = "sidecar.istio.io/bootstrapOverride"
+
 // sameStructure: but for what an annotation is there to add, a pod is built as without it.
 func sameStructure(t *testing.T, key, value string, pod, want *corev1.Pod) {
 	t.Helper()
@@ -51,16 +54,16 @@ func sameStructure(t *testing.T, key, value string, pod, want *corev1.Pod) {
 				if c.Name != w.Name {
 					continue
 				}
-				if !sameFlags(c.Args, w.Args) || !adds("proxy.istio.io/config", "status.sidecar.istio.io/port", "prometheus.istio.io/scrape-targets", "prometheus.istio.io/secure-port") && len(c.Env) != len(w.Env) {
+				if !sameFlags(c.Args, w.Args) || !adds(bootstrap, "proxy.istio.io/config", "status.sidecar.istio.io/port", "prometheus.istio.io/scrape-targets", "prometheus.istio.io/secure-port") && len(c.Env) != len(w.Env) {
 					t.Fatalf("%q = %q changes container %s: %v %v", key, value, c.Name, c.Args, c.Env)
 				}
-				if len(c.VolumeMounts) != len(w.VolumeMounts) && !adds("sidecar.istio.io/userVolumeMount") {
+				if len(c.VolumeMounts) != len(w.VolumeMounts) && !adds(bootstrap, "sidecar.istio.io/userVolumeMount") {
 					t.Fatalf("%q = %q changes the mounts of %s: %v", key, value, c.Name, c.VolumeMounts)
 				}
 			}
 		}
 	}
-	if n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers); n > 3 || len(pod.Spec.Volumes) != len(want.Spec.Volumes) && !adds("sidecar.istio.io/userVolume") {
+	if n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers); n > 3 || len(pod.Spec.Volumes) != len(want.Spec.Volumes) && !adds(bootstrap, "sidecar.istio.io/userVolume") {
 		t.Fatalf("%q = %q: %d containers, %d volumes", key, value, n, len(pod.Spec.Volumes))
 	}
 }

@@ -52,6 +52,7 @@ var annotations = []Annotation{
 	{Key: istio.AnnotationComponentLogLevel, Group: GroupProxy, Type: "scope:level, comma-separated", Default: "I: proxy.componentLogLevel", Doc: "Log levels of single parts of the proxy.", Example: "http:debug,tcp:info", set: setComponentLogLevel},
 	{Key: istio.AnnotationAgentLogLevel, Group: GroupProxy, Type: "level, or scope:level, comma-separated", Default: "I: proxy.agentLogLevel", Doc: "Log level of the agent. It has one scope: `default`.", Example: "debug", set: setAgentLogLevel},
 	{Key: istio.AnnotationNetBindService, Group: GroupProxy, Type: typeBool, Default: "false", Doc: "Lets the proxy listen on ports below 1024: it runs as root with NET_BIND_SERVICE and no other capability. Capture then knows it by its group.", Example: "true", set: setBool(func(s *settings) *bool { return &s.netBind })},
+	{Key: istio.AnnotationBootstrapOverride, Group: GroupProxy, Type: "name of a ConfigMap", Default: "none", Doc: "The proxy starts from Envoy's bootstrap under the key `custom_bootstrap.json` of this ConfigMap in the pod's namespace: static resources, files, or the control plane named there. Without it every connection goes to where it was going.", Example: "bootstrap", set: setBootstrap},
 	{Key: istio.AnnotationUserVolume, Group: GroupProxy, Type: "JSON: a list of volumes, or a map by name", Default: "none", Doc: "Volumes added to the pod.", Example: `{"certs": {"secret": {"secretName": "web"}}}`, set: setUserVolumes},
 	{Key: istio.AnnotationUserVolumeMount, Group: GroupProxy, Type: "JSON: a list of mounts, or a map by volume name", Default: "none", Doc: "Mounts added to istio-proxy.", Example: `{"certs": {"mountPath": "/etc/certs", "readOnly": true}}`, set: setUserMounts},
 	{Key: AnnotationAllowProxyUID, Group: GroupProxy, Type: typeBool, Default: "false", Doc: "Lets an application run as the proxy's user. Its traffic isn't captured; without this the pod is denied.", Example: "true", set: setBool(func(s *settings) *bool { return &s.allowProxyUID })},
@@ -107,7 +108,6 @@ var annotations = []Annotation{
 	{Key: labelCanonicalRevision, Label: true, Group: GroupWritten, Type: "version", Doc: "From app.kubernetes.io/version, version or `latest`, if the pod doesn't say."},
 	{Key: labelNetwork, Label: true, Group: GroupWritten, Type: "network", Doc: "The pod's network, if it is known and the pod doesn't say."},
 
-	{Key: istio.AnnotationBootstrapOverride, Group: GroupNoEffect},
 	{Key: istio.AnnotationStatsPrefixes, Group: GroupNoEffect},
 	{Key: istio.AnnotationStatsSuffixes, Group: GroupNoEffect},
 	{Key: istio.AnnotationStatsRegexps, Group: GroupNoEffect},

@@ -29,6 +29,7 @@ type settings struct {
 	logLevel          string // of the proxy
 	componentLogLevel string // of parts of it: scope:level,…
 	agentLogLevel     string // scope:level,…
+	bootstrap         string // ConfigMap with the proxy's bootstrap; empty: none
 	concurrency       int64  // threads of the proxy; -1: as many as it likes
 	env               []EnvVar
 	volumes, mounts   []*rawjson.Value // of annotations

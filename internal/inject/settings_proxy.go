@@ -1,8 +1,11 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
 	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
@@ -21,6 +24,14 @@ func setComponentLogLevel(s *settings, value string) error {
 
 // agentLevels are what Istio's agent calls its levels, and ours.
 var agentLevels = map[string]string{"warn": "warning", "none": "off", "fatal": "critical"}
+
+func setBootstrap(s *settings, value string) error {
+	s.bootstrap = value
+	if faults := validation.IsDNS1123Subdomain(value); len(faults) > 0 {
+		return errors.New("want the name of a ConfigMap: " + faults[0])
+	}
+	return nil
+}
 
 // setAgentLogLevel takes a level, or levels of scopes, as Istio's agent does. Ours has the scope "default" only; what
 // isn't said of it is the Injector's.

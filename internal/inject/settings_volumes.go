@@ -17,10 +17,10 @@ import (
 
 // Volumes and mount paths of the built-in sidecar: a test compares them with its template.
 var (
-	sidecarVolumes = []string{"workload-socket", "workload-certs", "istio-envoy", "istio-data", "istio-podinfo", "istio-token", "istiod-ca-cert"}
+	sidecarVolumes = []string{"workload-socket", "workload-certs", "istio-envoy", "istio-data", "istio-podinfo", "istio-token", "istiod-ca-cert", "custom-bootstrap-volume"}
 	sidecarMounts  = []string{
 		"/var/run/secrets/workload-spiffe-uds", "/var/run/secrets/workload-spiffe-credentials", "/var/run/secrets/istio",
-		"/var/run/secrets/tokens", "/var/lib/istio/data", "/etc/istio/proxy", "/etc/istio/pod",
+		"/var/run/secrets/tokens", "/var/lib/istio/data", "/etc/istio/proxy", "/etc/istio/pod", "/etc/istio/custom-bootstrap",
 	}
 )
 

@@ -52,6 +52,7 @@ var variables = []variable{
 	{name: "proxy.statusPort", typ: cel.IntType, setting: true, get: func(v *vars) any { return v.settings.statusPort }},
 	{name: "proxy.readyPort", typ: cel.IntType, fixed: true, get: func(*vars) any { return int64(istio.PortReady) }},
 	{name: "proxy.native", typ: cel.BoolType, setting: true, get: func(v *vars) any { return v.settings.native }},
+	{name: "proxy.bootstrap", typ: cel.StringType, setting: true, get: func(v *vars) any { return v.settings.bootstrap }},
 	{name: "proxy.hold", typ: cel.BoolType, setting: true, get: func(v *vars) any { return v.settings.hold }},
 	{name: "proxy.resources", typ: cel.MapType(cel.StringType, stringMap), setting: true, get: func(v *vars) any { return nestedMap(v.settings.resources) },
 		json: func(v *vars) *rawjson.Value { return v.settings.resources }},
