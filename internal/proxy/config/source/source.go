@@ -30,6 +30,9 @@ type Options struct {
 	// Stream may change what a stream is opened with: an address, a back-off, headers.
 	Stream func(cluster string, o xdsclient.Options) xdsclient.Options
 	Decode Decoders // a nil function is package xds's
+	// Before gets each Runtime before anybody else sees it, so that its clusters are there when its listeners are; nil:
+	// nobody does. It may not call the Source.
+	Before func(*config.Runtime)
 	File   xds.Files
 	Now    func() time.Time
 	Log    logr.Logger
@@ -77,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
 	}
+	if o.Before == nil {
+		o.Before = func(*config.Runtime) {}
+	}
 	o.Decode = o.Decode.withDefaults()
 	return o
 }
@@ -86,6 +92,7 @@ type Source struct {
 	opts    Options
 	runtime atomic.Pointer[config.Runtime]
 	ready   atomic.Bool
+	warmed  chan struct{} // closed when ready becomes true
 	notes   notes
 	alarm   chan struct{} // a deadline came nearer
 
@@ -111,12 +118,18 @@ type Source struct {
 	running   context.Context // of Run; nil before
 }
 
-// Static returns a source that needs no bootstrap and no control plane, and is ready.
-func Static(s config.Settings) *Source {
-	source := empty(Options{}.withDefaults())
-	source.runtime.Store(config.Static(s))
-	source.ready.Store(true)
+// Static returns a source that needs no bootstrap and no control plane, and is ready. Of the options Before, Now and Log
+// count.
+func Static(s config.Settings, o Options) *Source {
+	source := empty(o.withDefaults())
+	source.show(config.Static(s))
+	source.becomeReady()
 	return source
+}
+
+func (s *Source) show(r *config.Runtime) {
+	s.opts.Before(r)
+	s.runtime.Store(r)
 }
 
 // New returns a source with the bootstrap's static resources in it. It fails if one of them is refused.
@@ -134,7 +147,7 @@ func New(o Options) (*Source, error) {
 
 func empty(o Options) *Source {
 	s := &Source{
-		opts: o, alarm: make(chan struct{}, 1), cells: newCells(), waiters: map[resource][]*entry{}, addresses: map[netip.AddrPort]*entry{}, warming: map[*entry]struct{}{},
+		opts: o, alarm: make(chan struct{}, 1), warmed: make(chan struct{}), cells: newCells(), waiters: map[resource][]*entry{}, addresses: map[netip.AddrPort]*entry{}, warming: map[*entry]struct{}{},
 		doomed: map[*entry]struct{}{}, origins: map[place]*origin{}, began: o.Now(), group: &sync.WaitGroup{},
 	}
 	for k := range s.tables {
@@ -150,6 +163,15 @@ func (s *Source) Runtime() *atomic.Pointer[config.Runtime] { return &s.runtime }
 // Ready reports whether the first whole configuration is there: all listeners and clusters came, and what they need. It
 // never becomes false again.
 func (s *Source) Ready() bool { return s.ready.Load() }
+
+// Warm is closed when Ready becomes true.
+func (s *Source) Warm() <-chan struct{} { return s.warmed }
+
+func (s *Source) becomeReady() {
+	if !s.ready.Swap(true) {
+		close(s.warmed)
+	}
+}
 
 // Run keeps streams and file watches until ctx ends, and returns when all of them have ended.
 func (s *Source) Run(ctx context.Context) {

@@ -195,7 +195,7 @@ func TestAddressIsTaken(t *testing.T) {
 }
 
 func TestStaticSource(t *testing.T) {
-	s := Static(config.Settings{})
+	s := Static(config.Settings{}, Options{})
 	if !s.Ready() || s.Runtime().Load().Listener(config.VirtualOutbound) == nil {
 		t.Error("not what config.Static makes")
 	}

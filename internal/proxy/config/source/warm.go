@@ -123,7 +123,7 @@ func (s *Source) publish() {
 			cs = append(cs, e.active.cluster)
 		}
 	}
-	s.runtime.Store(config.NewRuntime(ls, cs))
+	s.show(config.NewRuntime(ls, cs))
 	s.dirty = false
 }
 
@@ -134,7 +134,7 @@ func (s *Source) judgeReady(now time.Time) {
 	}
 	s.publish()
 	s.waiters, s.warming, s.check = map[resource][]*entry{}, map[*entry]struct{}{}, nil // maps don't shrink
-	s.ready.Store(true)
+	s.becomeReady()
 	s.wake() // the first configuration cost garbage
 }
 

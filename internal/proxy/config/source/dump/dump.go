@@ -56,7 +56,7 @@ type Query struct {
 	Resource   string // a repeated field of a section: its elements alone
 	Mask       string // a field mask on each section, or on each element of Resource
 	IncludeEDS bool
-	name       *regexp.Regexp // nil: all names
+	Name       *regexp.Regexp // of resources; nil: all
 }
 
 // Error is a query that can't be answered, with its HTTP status and the text of the answer.
@@ -78,12 +78,12 @@ func ParseQuery(v url.Values) (Query, error) {
 		if err != nil {
 			return q, &Error{http.StatusBadRequest, fmt.Sprintf("Error while parsing name_regex from %s: %v", pattern, err)}
 		}
-		q.name = name
+		q.Name = name
 	}
 	return q, nil
 }
 
-func (q Query) takes(name string) bool { return q.name == nil || q.name.MatchString(name) }
+func (q Query) takes(name string) bool { return q.Name == nil || q.Name.MatchString(name) }
 
 // Write writes the answer. An *Error comes before anything was written; other errors are the writer's.
 func Write(w io.Writer, c *Config, q Query) error {
