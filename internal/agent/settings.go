@@ -23,6 +23,10 @@ type Settings struct {
 	Transparent bool // inbound connections come by TPROXY: the socket for them takes any address, which wants NET_ADMIN
 
 	StatusPort uint16 // 0: not served
+	AdminPort  uint16 // of the proxy, on loopback; 0: not served
+
+	// Bootstrap is a file with Envoy's bootstrap in JSON or YAML; empty: every connection goes to where it was going.
+	Bootstrap string
 
 	// What the injector took from the pod: rewritten probes, and where the application's metrics are. It is read by
 	// probe and scrape.
@@ -54,7 +58,7 @@ const DefaultRunDir = "/etc/istio/proxy/run"
 func defaults() Settings {
 	return Settings{
 		OutboundPort: istio.PortOutbound, InboundPort: istio.PortInbound,
-		StatusPort: istio.PortStatus, ReadyPort: istio.PortReady, StatsPort: istio.PortProxyStats,
+		StatusPort: istio.PortStatus, AdminPort: istio.PortAdmin, ReadyPort: istio.PortReady, StatsPort: istio.PortProxyStats,
 		TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true, ProbeHTTP2: true,
 		LogLevel: "info", ProxyLogLevel: "warning", LogFormat: "json", RunDir: DefaultRunDir,
 	}
@@ -68,10 +72,13 @@ func (s Settings) ProxySocket() string { return filepath.Join(s.RunDir, "proxy.s
 
 // OwnPorts are the ports that must never be dialled on the pod's own addresses, as configured.
 func (s Settings) OwnPorts() []uint16 {
-	if s.StatusPort == 0 {
-		return s.fixedPorts()
+	own := s.fixedPorts()
+	for _, port := range []uint16{s.StatusPort, s.AdminPort} {
+		if port != 0 {
+			own = append(own, port)
+		}
 	}
-	return append(s.fixedPorts(), s.StatusPort)
+	return own
 }
 
 func (s Settings) fixedPorts() []uint16 {
@@ -106,6 +113,8 @@ func (s *Settings) fromEnv(r *reader) {
 	r.boolean("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", &s.ExitOnZero)
 	r.boolean("PILLION_QUIT_FROM_APP", &s.QuitFromApp)
 	r.boolean("PILLION_CAPTURE_FAIL_OPEN", &s.CaptureFailOpen)
+	r.portOrNone("PILLION_ADMIN_PORT", &s.AdminPort)
+	r.text("ISTIO_BOOTSTRAP_OVERRIDE", &s.Bootstrap)
 	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
 	s.App, s.Version = s.CanonicalService, s.CanonicalRevision

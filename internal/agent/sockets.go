@@ -51,6 +51,11 @@ func (o *Sockets) all(s Settings) error {
 			return err
 		}
 	}
+	if s.AdminPort != 0 {
+		if err := o.forProxyAt("15000", s.AdminPort, loopback); err != nil {
+			return err
+		}
+	}
 	fd, err := listenUnix(s.ProxySocket())
 	if err != nil {
 		return err
@@ -79,8 +84,10 @@ func (o *Sockets) forAgent(s Settings) (err error) {
 
 // forProxy opens a port for the proxy. In the control protocol a socket is called after the port Istio knows its job
 // by, whatever port it really has, and its family.
-func (o *Sockets) forProxy(name string, port uint16) error {
-	families, fds, err := wildcards(port)
+func (o *Sockets) forProxy(name string, port uint16) error { return o.forProxyAt(name, port, wildcard) }
+
+func (o *Sockets) forProxyAt(name string, port uint16, addresses []netip.Addr) error {
+	families, fds, err := eachFamily(port, addresses)
 	for i, fd := range fds {
 		o.Names = append(o.Names, name+"/"+families[i])
 		o.FDs = append(o.FDs, fd)
@@ -123,10 +130,16 @@ func makeRunDir(dir string) error {
 	return nil
 }
 
-// wildcards opens a port on all addresses, one socket a family, so that each sees plain addresses of its own family.
-// A machine without IPv6 has one socket; one without both is an error.
-func wildcards(port uint16) (families []string, fds []int, err error) {
-	for _, addr := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+// Addresses of sockets, one a family: all of them, and this machine's own, which nobody else reaches.
+var (
+	wildcard = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	loopback = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+)
+
+// eachFamily opens a port on addresses, one socket a family, so that each sees plain addresses of its own family. A
+// machine without IPv6 has one socket; one without both is an error.
+func eachFamily(port uint16, addresses []netip.Addr) (families []string, fds []int, err error) {
+	for _, addr := range addresses {
 		fd, err := listenTCP(netip.AddrPortFrom(addr, port))
 		if addr.Is6() && isNoFamily(err) {
 			continue
@@ -151,7 +164,7 @@ func isNoFamily(err error) bool {
 }
 
 func listenersAt(port uint16) (listeners []net.Listener, err error) {
-	_, fds, err := wildcards(port)
+	_, fds, err := eachFamily(port, wildcard)
 	for _, fd := range fds {
 		l, e := listenerOf(fd)
 		if e == nil {

@@ -24,8 +24,13 @@ var ErrAgentGone = errors.New("the agent is gone")
 
 // Service is what a child does when it is told to.
 type Service interface {
-	// Accept starts serving the sockets; they are the service's from now on.
-	Accept(map[string]net.Listener) error
+	// Take gets the sockets. They are the service's from now on, also if it fails. Operators may be served at once,
+	// applications not before Accept.
+	Take(map[string]net.Listener) error
+	// Warm is closed when it could accept: its configuration is there.
+	Warm() <-chan struct{}
+	// Accept starts serving applications.
+	Accept() error
 	// Drain tells that the pod is going away.
 	Drain()
 	// SetMemoryLimit sets Go's soft limit in bytes.
@@ -42,7 +47,8 @@ type Child struct {
 	Log     logr.Logger
 
 	service  Service
-	sockets  map[string]net.Listener
+	taken    bool            // the sockets came
+	warm     <-chan struct{} // nil: not waited for
 	accepted bool
 	interval time.Duration // of BEAT
 }
@@ -52,7 +58,6 @@ func (c *Child) Run(ctx context.Context, service Service) error {
 	c.service, c.interval = service, beatInterval
 	stop := context.AfterFunc(ctx, func() { _ = c.Conn.Close() })
 	defer stop()
-	defer c.closeSockets()
 	if err := c.send(Message{Type: Hello, Epoch: c.Epoch, PID: os.Getpid(), Version: c.Version}); err != nil {
 		return err
 	}
@@ -104,6 +109,11 @@ func (c *Child) converse(in <-chan received) error {
 			if c.interval == drainInterval {
 				beat.Reset(0)
 			}
+		case <-c.warm:
+			c.warm = nil
+			if err := c.send(Message{Type: Ready, Epoch: c.Epoch}); err != nil {
+				return err
+			}
 		case <-beat.C:
 			beat.Reset(c.interval)
 			if err := c.beat(); err != nil {
@@ -130,10 +140,10 @@ func (c *Child) handle(r received) error {
 func (c *Child) do(m Message, fds []int) error {
 	switch m.Type {
 	case Sockets:
-		if err := c.keep(m.Sockets, fds); err != nil {
+		if err := c.take(m.Sockets, fds); err != nil {
 			return err
 		}
-		return c.send(Message{Type: Ready, Epoch: c.Epoch})
+		c.warm = c.service.Warm()
 	case Accept:
 		return c.accept()
 	case Drain:
@@ -150,13 +160,14 @@ func (c *Child) do(m Message, fds []int) error {
 	return nil
 }
 
-// keep turns descriptors into listeners. All descriptors are closed in the end, also if one is no good.
-func (c *Child) keep(names []string, fds []int) error {
-	if c.sockets != nil {
+// take turns descriptors into listeners and hands them on. If one is no good, all are closed.
+func (c *Child) take(names []string, fds []int) error {
+	if c.taken {
 		closeAll(fds)
 		return errors.New("the agent sent SOCKETS twice")
 	}
-	c.sockets = map[string]net.Listener{}
+	c.taken = true
+	sockets := map[string]net.Listener{}
 	var failed []error
 	for i, name := range names {
 		l, err := listenerOf(fds[i], name)
@@ -164,9 +175,15 @@ func (c *Child) keep(names []string, fds []int) error {
 			failed = append(failed, err)
 			continue
 		}
-		c.sockets[name] = l
+		sockets[name] = l
 	}
-	return errors.Join(failed...)
+	if len(failed) > 0 {
+		for _, l := range sockets {
+			_ = l.Close()
+		}
+		return errors.Join(failed...)
+	}
+	return c.service.Take(sockets)
 }
 
 // listenerOf takes fd over; net.FileListener works on a duplicate of its own.
@@ -181,16 +198,15 @@ func listenerOf(fd int, name string) (net.Listener, error) {
 }
 
 func (c *Child) accept() error {
-	if c.sockets == nil {
+	if !c.taken {
 		return errors.New("the agent sent ACCEPT before SOCKETS")
 	}
 	if c.accepted {
 		return errors.New("the agent sent ACCEPT twice")
 	}
-	if err := c.service.Accept(c.sockets); err != nil {
+	if err := c.service.Accept(); err != nil {
 		return err
 	}
-	c.sockets = map[string]net.Listener{} // they are the service's now
 	c.accepted = true
 	return c.send(Message{Type: Accepting, Epoch: c.Epoch})
 }
@@ -213,10 +229,4 @@ func (c *Child) send(m Message) error {
 		return nil
 	}
 	return err
-}
-
-func (c *Child) closeSockets() {
-	for _, l := range c.sockets {
-		_ = l.Close()
-	}
 }

@@ -80,6 +80,8 @@ func ends(t *testing.T) (agent, child *Conn) {
 
 // fakeService is a child that remembers what it was told.
 type fakeService struct {
+	sockets  map[string]net.Listener
+	warm     chan struct{}
 	accepted chan map[string]net.Listener
 	drained  chan struct{}
 	memory   chan int64
@@ -88,11 +90,20 @@ type fakeService struct {
 }
 
 func newFakeService() *fakeService {
-	return &fakeService{accepted: make(chan map[string]net.Listener, 2), drained: make(chan struct{}, 2), memory: make(chan int64, 2)}
+	warm := make(chan struct{})
+	close(warm)
+	return &fakeService{warm: warm, accepted: make(chan map[string]net.Listener, 2), drained: make(chan struct{}, 2), memory: make(chan int64, 2)}
 }
 
-func (s *fakeService) Accept(sockets map[string]net.Listener) error {
-	s.accepted <- sockets
+func (s *fakeService) Take(sockets map[string]net.Listener) error {
+	s.sockets = sockets
+	return nil
+}
+
+func (s *fakeService) Warm() <-chan struct{} { return s.warm }
+
+func (s *fakeService) Accept() error {
+	s.accepted <- s.sockets
 	return s.fails
 }
 func (s *fakeService) Drain()                 { s.drained <- struct{}{} }
