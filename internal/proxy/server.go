@@ -1,49 +1,53 @@
-// Package proxy is the pod's data plane: `pillion-sidecar proxy`. Listening sockets and settings come in; carried
-// connections, metrics and access log lines come out. This file joins the parts: listener (accept, original
-// destination, chain) → tcp (relay) → upstream (dial), with telemetry beside them and config in front.
+// Package proxy is the pod's data plane: `pillion-sidecar proxy`. Listening sockets and a configuration come in; carried
+// connections, metrics and access log lines come out. This file joins the parts: config/source → listener (accept,
+// original destination, chain) → tcp and http → upstream, with telemetry beside them. serve.go is what each socket is
+// for, bound.go the sockets that the configuration asks for, ops.go what the admin API is told.
 package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 
-	"github.com/pillion-mesh/pillion/internal/ops"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/config/source"
+	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
 	"github.com/pillion-mesh/pillion/internal/proxy/format"
+	"github.com/pillion-mesh/pillion/internal/proxy/http"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/listener"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
-)
-
-// Names of the sockets the agent hands over, before the slash; what follows it is the family.
-const (
-	SocketOutbound = "15001"
-	SocketInbound  = "15006"
-	SocketStats    = "15090"
-	SocketUnix     = "proxy.sock"
 )
 
 // Options are what a Server needs. The functions may be nil, then the system's are used.
 type Options struct {
-	Epoch       int
+	Epoch int
+	// Bootstrap says what to serve and where the rest of it comes from. nil: Config, every connection to where it was
+	// going.
+	Bootstrap   *xds.BootstrapConfig
 	Config      config.Settings
 	Labels      telemetry.Labels
+	Self        filter.Self // what this workload says of itself to its peers
 	MaxConns    int64
 	OwnPorts    []uint16 // never dialled on local addresses; nil: Istio's
 	AccessLog   io.Writer
 	Log         logr.Logger
+	Levels      admin.Logging // of Log, at run time
+	UID         uint32        // whose processes may change something by the admin API
+	CommandLine any           // shown by /server_info
+	Version     string
 	Now         func() time.Time
 	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
 	LocalAddrs  func() ([]net.Addr, error)
@@ -69,14 +73,20 @@ func (o Options) withDefaults() Options {
 type Server struct {
 	opts     Options
 	started  time.Time
-	runtime  atomic.Pointer[config.Runtime]
+	source   *source.Source
 	store    *telemetry.Store
 	logs     *telemetry.Logs
+	tap      *telemetry.Tap
+	values   *admin.Layers
 	upstream *upstream.Manager
 	guard    *guard
 	tcp      *tcp.Proxy
+	http     *http.Engine
 	acceptor *listener.Acceptor
+	bound    *bound
+	waiting  []func() // what serves applications, until Accept
 	draining atomic.Bool
+	failing  atomic.Bool // its health checks, by the admin API
 
 	ctx    context.Context // ends accepting
 	cancel context.CancelFunc
@@ -84,88 +94,68 @@ type Server struct {
 	fatal  chan error
 }
 
-// New returns a Server that is configured, and warm: there is nothing to wait for without a control plane.
+// New returns a Server with the configuration that needs nobody: Run fetches the rest.
 func New(o Options) (*Server, error) {
 	o = o.withDefaults()
-	o.Config.AccessLogs = []*config.AccessLog{{Name: "envoy.access_loggers.stdout", Format: &config.Format{Source: format.Istio}}}
-	s := &Server{opts: o, started: o.Now(), store: telemetry.NewStore(o.Epoch, o.Labels), fatal: make(chan error, 1)}
+	s := &Server{
+		opts: o, started: o.Now(), store: telemetry.NewStore(o.Epoch, o.Labels), tap: telemetry.NewTap(o.Now),
+		values: layers(o.Bootstrap), fatal: make(chan error, 1),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.runtime.Store(config.Static(o.Config))
-	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped})
+	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped, Runtime: s.values.PerMillion})
 	s.upstream = upstream.NewManager(upstream.Options{Store: s.store, OwnPorts: o.OwnPorts, LocalAddrs: o.LocalAddrs, Now: o.Now, Log: o.Log})
-	s.upstream.Apply(s.runtime.Load())
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
-	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run})
-	s.acceptor = listener.New(listener.Options{Runtime: &s.runtime, Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, Guard: s.guard.run,
+	s.http = s.newHTTP()
+	s.bound = newBound(s)
+	var err error
+	if s.source, err = s.newSource(); err != nil {
+		s.Close(s.ctx)
+		return nil, err
+	}
+	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self})
+	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.Serve, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
+	s.loops.Go(func() { s.source.Run(s.ctx) })
 	return s, nil
 }
 
-// Accept starts serving the sockets, by name. It returns an error without serving any if one is unknown.
-func (s *Server) Accept(sockets map[string]net.Listener) error {
-	var serve []func()
-	for name, socket := range sockets {
-		f, err := s.server(name, socket)
-		if err != nil {
-			return err
-		}
-		serve = append(serve, f)
+func (s *Server) newSource() (*source.Source, error) {
+	o := source.Options{Bootstrap: s.opts.Bootstrap, Before: s.prepare, Now: s.opts.Now, Log: s.opts.Log.WithName("config")}
+	if o.Bootstrap == nil {
+		s.opts.Config.AccessLogs = []*config.AccessLog{{Name: "envoy.access_loggers.stdout", Format: &config.Format{Source: format.Istio}}}
+		return source.Static(s.opts.Config, o), nil
 	}
-	for _, f := range serve {
-		s.loops.Go(f)
-	}
-	return nil
+	o.TLS = func(c *config.ClientTLS) *tls.Config { return tlsctx.Client(c, tlsctx.ClientOptions{}) }
+	return source.New(o)
 }
 
-// server returns what serves one socket.
-func (s *Server) server(name string, socket net.Listener) (func(), error) {
-	kind, _, _ := strings.Cut(name, "/")
-	switch kind {
-	case SocketOutbound:
-		return s.listen(socket, config.VirtualOutbound)
-	case SocketInbound:
-		return s.listen(socket, config.VirtualInbound)
-	case SocketStats, SocketUnix:
-		return func() { s.serveStats(name, socket) }, nil
-	default:
-		return nil, fmt.Errorf("socket %q is unknown to this proxy", name)
-	}
+// prepare has the clusters of a new configuration before its listeners lead there.
+func (s *Server) prepare(r *config.Runtime) {
+	s.upstream.Apply(r)
+	s.http.Apply(r)
+	s.bound.follow(r)
 }
 
-func (s *Server) listen(socket net.Listener, name string) (func(), error) {
-	tcpSocket, ok := socket.(*net.TCPListener)
-	if !ok {
-		return nil, fmt.Errorf("the socket of listener %s is %T, not TCP", name, socket)
-	}
-	return func() {
-		if err := s.acceptor.Run(s.ctx, tcpSocket, name); err != nil {
-			s.fail(fmt.Errorf("accepting on %s: %w", tcpSocket.Addr(), err))
-		}
-		_ = tcpSocket.Close() // this process's duplicate; the agent's goes on listening
-	}, nil
-}
+// Ready reports whether the first whole configuration is there.
+func (s *Server) Ready() bool { return s.source.Ready() }
 
-func (s *Server) serveStats(name string, socket net.Listener) {
-	if err := ops.Serve(s.ctx, socket, admin.Metrics(s.Metrics), ops.Limits{}); err != nil {
-		s.opts.Log.Error(err, "Serving metrics failed", "socket", name)
+// Warm is closed when Ready becomes true.
+func (s *Server) Warm() <-chan struct{} { return s.source.Warm() }
+
+// Drain is told that the pod is going away. HTTP peers are asked to leave; TCP's can't be, so their connections just go
+// on.
+func (s *Server) Drain() {
+	if !s.draining.Swap(true) {
+		s.http.Drain()
 	}
 }
-
-// Drain is told that the pod is going away. TCP peers can't be asked to leave, so connections just go on.
-func (s *Server) Drain() { s.draining.Store(true) }
 
 // Draining reports whether Drain was called.
 func (s *Server) Draining() bool { return s.draining.Load() }
 
 // Active is the number of application connections being carried.
-func (s *Server) Active() int { return s.tcp.Active() }
-
-// Metrics returns all metrics as Prometheus text.
-func (s *Server) Metrics() []byte {
-	s.tcp.FlushCounters()
-	return s.store.Text(s.started, s.opts.Now(), !s.draining.Load())
-}
+func (s *Server) Active() int { return s.tcp.Active() + s.http.Active() }
 
 // Fatal delivers the reason why the process should end, if it should.
 func (s *Server) Fatal() <-chan error { return s.fatal }
@@ -178,10 +168,13 @@ func (s *Server) fail(err error) {
 }
 
 // Close stops accepting, ends the connections, writes the rest of the access log. It takes no longer than ctx and
-// 200 ms. Who visits the metrics is waited for last: a visitor who says nothing costs nobody else's time.
+// 200 ms. Who visits the admin API is waited for last: a visitor who says nothing costs nobody else's time.
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
-	s.tcp.Close(ctx)
+	s.http.Close(ctx)
+	if s.tcp != nil {
+		s.tcp.Close(ctx)
+	}
 	s.upstream.Close()
 	s.logs.Close()
 	s.loops.Wait()

@@ -59,7 +59,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 		sockets[name] = listen(t)
 		*address = sockets[name].Addr().String()
 	}
-	if err := server.Accept(sockets); err != nil {
+	if err := errors.Join(server.Take(sockets), server.Accept()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.close)
@@ -448,7 +448,7 @@ func TestUnknownSocket(t *testing.T) {
 	r := newRig(t, nil)
 	l := listen(t)
 	defer l.Close()
-	if err := r.Accept(map[string]net.Listener{"4711/tcp4": l}); err == nil || !strings.Contains(err.Error(), "unknown") {
+	if err := r.Take(map[string]net.Listener{"4711/tcp4": l}); err == nil || !strings.Contains(err.Error(), "unknown") {
 		t.Errorf("error %v", err)
 	}
 }

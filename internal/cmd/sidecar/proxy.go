@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
 	"os/signal"
 	"runtime/debug"
-	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,7 +16,9 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
+	"github.com/pillion-mesh/pillion/internal/log"
 	"github.com/pillion-mesh/pillion/internal/proxy"
+	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/version"
@@ -25,30 +27,51 @@ import (
 // closeTime is how long ending the connections may take after SIGTERM; the agent kills soon after.
 const closeTime = 150 * time.Millisecond
 
-// runProxy is a child of the agent.
+// runProxy is a child of the agent, or stands alone with --control-fd=none.
 func runProxy(args []string, p Process) int {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2) // the agent forwards them; they mean nothing yet
-	settings, logger, err := load(args, p, func(s agent.Settings) string { return s.LogLevel })
+	flags, err := parseProxyFlags(args)
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}
-	epoch, fd, err := childFlags(args)
+	settings, _, err := agent.Load(args, p.Environ)
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}
-	conn, err := control.Open(fd)
+	logger, levels, err := log.NewScoped(p.Stderr, log.Options{Level: settings.ProxyLogLevel, Format: settings.LogFormat}, admin.Scopes)
 	if err != nil {
-		return fail(p, exitUsage, fmt.Errorf("proxy is started by the agent: %w", err))
+		return fail(p, exitUsage, err)
 	}
-	server, err := proxy.New(proxyOptions(settings, epoch, p, logger))
+	bootstrap, err := flags.readBootstrap(settings.Bootstrap)
+	if err != nil {
+		return fail(p, exitUsage, err)
+	}
+	options := proxyOptions(settings, flags.Epoch, p, logger)
+	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags
+	server, err := proxy.New(options)
 	if err != nil {
 		return fail(p, 1, err)
 	}
-	return serve(server, &control.Child{Conn: conn, Epoch: epoch, Version: version.Get().Version, Log: logger}, p)
+	switch {
+	case flags.Mode == modeValidate:
+		return validated(server, p)
+	case flags.ControlFD == standalone:
+		return serve(server, newAlone(bootstrap, settings), p)
+	}
+	conn, err := control.Open(flags.fd)
+	if err != nil {
+		return fail(p, exitUsage, fmt.Errorf("the agent starts the proxy; alone it wants --control-fd=none: %w", err))
+	}
+	return serve(server, &control.Child{Conn: conn, Epoch: flags.Epoch, Version: version.Get().Version, Log: logger}, p)
+}
+
+// life is who tells the proxy what to do until ctx ends.
+type life interface {
+	Run(ctx context.Context, s control.Service) error
 }
 
 // serve runs the proxy until SIGTERM, the agent's death or a fatal error.
-func serve(server *proxy.Server, child *control.Child, p Process) int {
+func serve(server *proxy.Server, child life, p Process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -79,20 +102,7 @@ func serve(server *proxy.Server, child *control.Child, p Process) int {
 // service joins the proxy to the agent's orders.
 type service struct{ *proxy.Server }
 
-func (s service) Accept(sockets map[string]net.Listener) error { return s.Server.Accept(sockets) }
-func (s service) SetMemoryLimit(bytes int64)                   { debug.SetMemoryLimit(bytes) }
-
-func childFlags(args []string) (epoch, fd int, err error) {
-	for name, to := range map[string]*int{"restart-epoch": &epoch, "control-fd": &fd} {
-		value := agent.FlagValue(args, name)
-		n, err := strconv.Atoi(value)
-		if err != nil || n < 0 {
-			return 0, 0, fmt.Errorf("--%s is %q, want a number", name, value)
-		}
-		*to = n
-	}
-	return epoch, fd, nil
-}
+func (s service) SetMemoryLimit(bytes int64) { debug.SetMemoryLimit(bytes) }
 
 func proxyOptions(s agent.Settings, epoch int, p Process, logger logr.Logger) proxy.Options {
 	return proxy.Options{
@@ -103,7 +113,19 @@ func proxyOptions(s agent.Settings, epoch int, p Process, logger logr.Logger) pr
 		OwnPorts:  s.OwnPorts(),
 		AccessLog: p.Stdout,
 		Log:       logger,
+		UID:       uint32(os.Getuid()),
+		Version:   versionText(),
 	}
+}
+
+// versionText is how /server_info writes a version: commit, version, state of the tree, kind of build, TLS library.
+func versionText() string {
+	info := version.Get()
+	tree := "Clean"
+	if info.Modified {
+		tree = "Modified"
+	}
+	return strings.Join([]string{info.Revision, info.Version, tree, "RELEASE", "Go"}, "/")
 }
 
 func labels(s agent.Settings) telemetry.Labels {

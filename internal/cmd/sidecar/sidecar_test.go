@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		{"x agent", []string{"PILLION_TERMINATION_GRACE=soon"}, 64, "want a duration such as 30s"},
 		{"x agent --run-dir=/proc/self/nowhere/run", nil, 1, "mount a volume writable for UID"},
 		{"x proxy --restart-epoch=x --control-fd=3", nil, 64, "want a number"},
-		{"x proxy --restart-epoch=0 --control-fd=4711", nil, 64, "proxy is started by the agent"},
+		{"x proxy --restart-epoch=0 --control-fd=4711", nil, 64, "the agent starts the proxy"},
 		{"x request GET", nil, 64, "usage: pillion-sidecar request"},
 		{"x request --debug-port=15004 GET /", nil, 64, "usage: pillion-sidecar request"},
 		{"x drain --run-dir=/nowhere", nil, 1, "calling the sidecar at /nowhere/agent.sock"},

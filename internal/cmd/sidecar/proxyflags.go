@@ -1,0 +1,94 @@
+package sidecar
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/pillion-mesh/pillion/internal/agent/control"
+	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
+)
+
+// Values of --control-fd and --mode.
+const (
+	standalone   = "none"
+	modeServe    = "serve"
+	modeValidate = "validate"
+)
+
+// proxyFlags are the proxy's own, named as Envoy names them; /server_info shows them.
+type proxyFlags struct {
+	Epoch     int    `json:"restart_epoch"`
+	Config    string `json:"config_path,omitempty"`
+	YAML      string `json:"config_yaml,omitempty"`
+	Mode      string `json:"mode"`
+	ControlFD string `json:"control_fd"`
+
+	fd int
+}
+
+// parseProxyFlags reads --name=value and --name value. What it doesn't know the agent's settings may.
+func parseProxyFlags(args []string) (*proxyFlags, error) {
+	f := &proxyFlags{Mode: modeServe, ControlFD: strconv.Itoa(control.FD)}
+	epoch := "0"
+	to := map[string]*string{
+		"restart-epoch": &epoch, "control-fd": &f.ControlFD, "c": &f.Config, "config-path": &f.Config, "config-yaml": &f.YAML, "mode": &f.Mode,
+	}
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		field := to[name]
+		if field == nil || !strings.HasPrefix(args[i], "-") {
+			continue
+		}
+		if !joined {
+			if i++; i == len(args) {
+				return nil, fmt.Errorf("--%s wants a value", name)
+			}
+			value = args[i]
+		}
+		*field = value
+	}
+	return f, f.check(epoch)
+}
+
+func (f *proxyFlags) check(epoch string) (err error) {
+	if f.Epoch, err = strconv.Atoi(epoch); err != nil || f.Epoch < 0 {
+		return fmt.Errorf("--restart-epoch is %q, want a number", epoch)
+	}
+	if f.Mode != modeServe && f.Mode != modeValidate {
+		return fmt.Errorf("--mode is %q, want %s or %s", f.Mode, modeServe, modeValidate)
+	}
+	if f.ControlFD == standalone {
+		return nil
+	}
+	if f.fd, err = strconv.Atoi(f.ControlFD); err != nil || f.fd < 0 {
+		return fmt.Errorf("--control-fd is %q, want a number or %s", f.ControlFD, standalone)
+	}
+	return nil
+}
+
+// readBootstrap reads the bootstrap that flags name, or the one of the settings; without any it is nil.
+func (f *proxyFlags) readBootstrap(otherwise string) (*xds.BootstrapConfig, error) {
+	if f.YAML != "" {
+		b, err := xds.Bootstrap([]byte(f.YAML))
+		if err != nil {
+			return nil, fmt.Errorf("--config-yaml: %w", err)
+		}
+		return b, nil
+	}
+	path := cmp.Or(f.Config, otherwise)
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the bootstrap: %w", err)
+	}
+	b, err := xds.Bootstrap(text)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap %s: %w", path, err)
+	}
+	return b, nil
+}
