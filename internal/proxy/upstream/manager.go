@@ -12,6 +12,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,7 @@ type Manager struct {
 
 	clusters atomic.Pointer[map[string]*Cluster] // never changed, only replaced
 	mu       sync.Mutex                          // one Apply or tick at a time
-	leaving  []*Cluster                          // removed ones whose hosts are still to be let go
+	leaving  []*Cluster                          // removed ones that may still have connections
 
 	ctx    context.Context // ends whatever runs in the background
 	cancel context.CancelFunc
@@ -114,12 +115,16 @@ func (m *Manager) applied(c *Cluster, cfg *config.Cluster) *Cluster {
 	return c
 }
 
-// Close ends everything that runs in the background, waits for it, and closes idle connections.
+// Close ends everything that runs in the background, waits for it, and closes idle connections. Counters stay.
 func (m *Manager) Close() {
 	m.cancel()
 	m.work.Wait()
 	m.Apply(config.NewRuntime(nil, nil))
-	m.tick(m.opts.Now())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.leaving {
+		c.tick(m.opts.Now())
+	}
 }
 
 // housekeeping ticks until the manager is closed.
@@ -143,20 +148,28 @@ func (m *Manager) tick(now time.Time) {
 	for _, c := range *m.clusters.Load() {
 		c.tick(now)
 	}
-	for _, c := range m.leaving {
-		c.tick(now)
-		m.forget(c)
-	}
-	m.leaving = nil
+	m.tickLeaving(now)
 }
 
-// forget takes a cluster's statistics out of what is told, unless another cluster counts into the same: names come and
-// go as services do.
-func (m *Manager) forget(gone *Cluster) {
-	for _, c := range *m.clusters.Load() {
-		if c.Stats == gone.Stats {
-			return
-		}
+// tickLeaving forgets clusters without connections, and their counters unless another cluster counts into the same: names
+// come and go as services do.
+func (m *Manager) tickLeaving(now time.Time) {
+	if len(m.leaving) == 0 {
+		return
 	}
-	m.opts.Store.ForgetCluster(gone.Stats)
+	used := map[*telemetry.Cluster]bool{}
+	for _, c := range *m.clusters.Load() {
+		used[c.Stats] = true
+	}
+	m.leaving = slices.DeleteFunc(m.leaving, func(c *Cluster) bool {
+		c.tick(now)
+		switch {
+		case used[c.Stats]:
+			return true
+		case c.Stats.CxActive.Load() > 0:
+			return false
+		}
+		m.opts.Store.ForgetCluster(c.Stats)
+		return true
+	})
 }

@@ -160,6 +160,30 @@ func TestRemovedClusterHasNoHosts(t *testing.T) {
 	}
 }
 
+// TestCountersOfRemovedClusters are forgotten with the last connection, unless another cluster counts under that name.
+func TestCountersOfRemovedClusters(t *testing.T) {
+	f := newFixture(t)
+	b := static("b")
+	b.StatName = "a"
+	a := f.apply(static("a"), b)
+	f.apply(b)
+	f.pass(time.Second)
+	if f.opts.Store.Cluster("a") != a.Stats {
+		t.Error("counters were forgotten that b uses")
+	}
+	a.Stats.CxActive.Add(1)
+	f.apply(static("c"))
+	f.pass(time.Second)
+	if len(f.leaving) == 0 || f.opts.Store.Cluster("a") != a.Stats {
+		t.Error("counters were forgotten while there are connections")
+	}
+	a.Stats.CxActive.Add(-1)
+	f.pass(time.Second)
+	if len(f.leaving) != 0 || f.opts.Store.Cluster("a") == a.Stats {
+		t.Error("counters are kept for ever")
+	}
+}
+
 func TestTrace(t *testing.T) {
 	f := newFixture(t)
 	trace := &stream.Trace{}
