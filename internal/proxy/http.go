@@ -1,20 +1,16 @@
 package proxy
 
 import (
-	"context"
-
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter"
-	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 func (s *Server) newHTTP() *http.Engine {
 	return http.New(http.Options{
 		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Now: s.opts.Now,
 		Filters: func(m *config.HTTPManager) (http.Filters, error) {
-			chain, err := httpfilter.Compile(m, s.deps(m))
-			return filters{chain}, err
+			return httpfilter.Compile(m, s.deps(m))
 		},
 	})
 }
@@ -22,7 +18,7 @@ func (s *Server) newHTTP() *http.Engine {
 // deps is what filters of a manager are given of the world outside.
 func (s *Server) deps(m *config.HTTPManager) httpfilter.Deps {
 	return httpfilter.Deps{
-		Now: s.opts.Now, Runtime: s.runtimeValue, Self: s.opts.Self,
+		Now: s.opts.Now, Runtime: s.runtimeValue, Self: s.opts.Self, Body: s.http.Body, Call: s.http.Call,
 		Go: func(f func()) { s.loops.Go(f) },
 		Counter: func(name string) func() {
 			c := s.store.Counter("http." + m.StatPrefix + "." + name)
@@ -37,20 +33,3 @@ func (s *Server) runtimeValue(key string) (perMillion uint32, set bool) {
 	value := s.values.PerMillion(key, unset)
 	return value, value != unset
 }
-
-// filters are a chain as the HTTP engine asks it.
-type filters struct{ chain *httpfilter.Chain }
-
-func (f filters) Request(ctx context.Context, x *stream.Exchange) *http.Reply {
-	reply := f.chain.Request(ctx, x, nil)
-	if reply == nil {
-		return nil
-	}
-	answer := &http.Reply{Status: reply.Status, Body: reply.Body, Details: reply.Details, Flags: reply.Flags, Fields: reply.Fields}
-	if reply.GRPCStatus != 0 {
-		answer.GRPCStatus = &reply.GRPCStatus
-	}
-	return answer
-}
-
-func (f filters) Response(x *stream.Exchange) { f.chain.Response(x) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/pillion-mesh/pillion/internal/ops"
@@ -55,8 +56,12 @@ func (s operations) ReopenLogs() { s.logs.Reopen() }
 // dumper is the configuration under the admin API's names.
 type dumper struct{ *source.Source }
 
-func (d dumper) Dump(w io.Writer, q admin.DumpQuery) error {
-	return d.Source.Dump(w, dump.Query{Resource: q.Resource, Mask: q.Mask, IncludeEDS: q.IncludeEDS, Name: q.Name})
+func (d dumper) Dump(w io.Writer, query url.Values) error {
+	q, err := dump.ParseQuery(query)
+	if err != nil {
+		return err
+	}
+	return d.Source.Dump(w, q)
 }
 
 // stats are the statistics, brought up to date with connections that are still open.
@@ -99,13 +104,22 @@ func layers(b *xds.BootstrapConfig) *admin.Layers {
 // certificates are those of all secrets.
 func (s *Server) certificates() (all []admin.Certificates) {
 	for _, c := range s.source.Certs() {
-		all = append(all, admin.Certificates{CA: c.Trust, CAPath: inline, Chain: c.Chain, ChainPath: inline, Now: s.opts.Now()})
+		all = append(all, admin.Certificates{Trust: told(c.Trust), Chain: told(c.Chain)})
 	}
 	return all
 }
 
-// inline is Envoy's name of where a certificate is from that no file held.
-const inline = "<inline>"
+// told are certificates in the admin API's types.
+func told(certificates []source.Certificate) (all []admin.Certificate) {
+	for _, c := range certificates {
+		one := admin.Certificate{Path: c.Path, Serial: c.Serial, ValidFrom: c.ValidFrom, Expires: c.Expires}
+		for _, n := range c.Names {
+			one.Names = append(one.Names, admin.SubjectName(n))
+		}
+		all = append(all, one)
+	}
+	return all
+}
 
 // Info is what /server_info says besides the state.
 func (s operations) Info() admin.Info {
