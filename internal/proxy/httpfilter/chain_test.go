@@ -57,6 +57,17 @@ func TestOrderIsTheConfigurations(t *testing.T) {
 	}
 }
 
+func TestAnswersPassTheLastFilterFirst(t *testing.T) {
+	limit := func(most uint32) config.HTTPFilter {
+		return config.HTTPFilter{Config: &config.LocalRateLimit{Bucket: config.TokenBucket{Max: most}, RateHeaders: true}}
+	}
+	x := exchange()
+	compile(t, limit(1), limit(2)).Response(x)
+	if got := x.Response.Fields.Value("x-ratelimit-limit"); got != "1" {
+		t.Errorf("the last word was filter %s's", got)
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	off, other := config.Override{Disabled: true}, config.Override{Config: allow()}
 	denied, fresh := config.Override{Config: deny()}, config.Override{}

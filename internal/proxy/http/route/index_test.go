@@ -203,7 +203,7 @@ func randomMatch(r *rand.Rand) config.RouteMatch {
 func TestMatchAgainstSlowMatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched := 0
-	for range 400 {
+	for range 200 {
 		table := randomTable(r)
 		index := NewIndex(table)
 		for range 100 {
@@ -227,7 +227,7 @@ func TestMatchAgainstSlowMatch(t *testing.T) {
 			}
 		}
 	}
-	if matched < 5000 {
+	if matched < 2000 {
 		t.Errorf("only %d requests matched anything", matched)
 	}
 }

@@ -112,6 +112,10 @@ func TestForwardedHostAndSuppressed(t *testing.T) {
 	if got := list(&x.Request.Fields); got != "x-forwarded-host=h,w " || x.Request.Authority != "endpoint" || x.Request.Path != "/b" {
 		t.Errorf("%s %s %s", got, x.Request.Authority, x.Request.Path)
 	}
+	Rewrite(x, false) // as a retry does
+	if x.Request.OriginalPath != "/a" {
+		t.Errorf("the path was %s at first", x.Request.OriginalPath)
+	}
 	for host, want := range map[string]string{"a": "a-shadow", "a:80": "a-shadow:80", "[::1]:80": "[::1]-shadow:80"} {
 		if got := ShadowHost(host); got != want {
 			t.Errorf("shadow of %s: %s", host, got)
@@ -131,6 +135,7 @@ func TestLocation(t *testing.T) {
 		{config.Redirect{Host: "new"}, "http", "GET h:80 /p", "http://new/p"},
 		{config.Redirect{Port: 8443, Scheme: "https"}, "http", "GET h:80 /", "https://h:8443/"},
 		{config.Redirect{Path: "/x"}, "http", "GET h /p?q", "http://h/x?q"},
+		{config.Redirect{Path: "/x"}, "http", "GET h:80 /p", "http://h:80/x"},
 		{config.Redirect{Path: "/x", StripQuery: true}, "http", "GET h /p?q", "http://h/x"},
 		{config.Redirect{Path: "/x?y", StripQuery: true}, "http", "GET h /p?q", "http://h/x?y"},
 		{config.Redirect{HasPrefix: true, PrefixRewrite: "/n"}, "http", "GET h /p/a?q", "http://h/n/a?q"},

@@ -84,6 +84,10 @@ func TestAlgorithms(t *testing.T) {
 			t.Errorf("ES256 with the key of %s: %s", kid, got)
 		}
 	}
+	s.keys["ES256"] = s.keys["ES384"]
+	if got := body(f, bearer(s.sign(t, "ES256", claims(), map[string]any{"kid": "ES384"}))); got != "Jwt verification fails" {
+		t.Errorf("ES256 on the curve of ES384: %q", got)
+	}
 	for _, alg := range []string{"none", "HS256", "", "ES999"} {
 		token := s.sign(t, "ES256", claims(), map[string]any{"alg": alg, "kid": "hmac"})
 		if got := body(f, bearer(token)); got != "Jwt header [alg] is not supported" {
