@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
+	"github.com/pillion-mesh/pillion/internal/xdsclient"
 )
 
 // decodeAs decodes a version and puts it where its kind goes: clusters and listeners begin to warm, others go into their
@@ -102,6 +105,9 @@ func (s *Source) decodeSecret(e *entry, v *version, raw []byte) (xds.Needs, erro
 }
 
 func (s *Source) decodeExtension(e *entry, raw []byte) (xds.Needs, error) {
+	if err := s.expected(e, raw); err != nil {
+		return xds.Needs{}, err
+	}
 	value, needs, err := s.opts.Decode.Extension(raw, decoding{s})
 	if err == nil {
 		cellOf(s.cells.filters, e.name).Store(value)
@@ -157,4 +163,35 @@ func (s *Source) retryBlocked(k kind) {
 			e.refused.err = err
 		}
 	}
+}
+
+// expected refuses an extension of a type that who names it doesn't want. What is wrapped in a TypedStruct is judged by
+// its decoder.
+func (s *Source) expected(e *entry, raw []byte) error {
+	types, is := s.wanted[extensions][e.name].types, extensionType(raw)
+	if len(types) == 0 || slices.Contains(types, is) || strings.HasSuffix(is, ".TypedStruct") {
+		return nil
+	}
+	return fmt.Errorf("is of type %s, wanted %s", is, strings.Join(types, " or "))
+}
+
+// extensionType reads the type URL of a TypedExtensionConfig's typed_config, its field 2.
+func extensionType(raw []byte) string {
+	for len(raw) > 0 {
+		number, kind, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return ""
+		}
+		value := raw[n:]
+		m := protowire.ConsumeFieldValue(number, kind, value)
+		if m < 0 {
+			return ""
+		}
+		if number == 2 && kind == protowire.BytesType {
+			packed, _ := protowire.ConsumeBytes(value)
+			return xdsclient.NameOf(packed) // field 1 of an Any is its type URL
+		}
+		raw = value[m:]
+	}
+	return ""
 }

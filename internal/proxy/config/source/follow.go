@@ -1,7 +1,10 @@
 package source
 
-// want is where a named resource comes from.
-type want struct{ place place }
+// want is where a named resource comes from, and of an extension what it may be.
+type want struct {
+	place place
+	types []string // type URLs; empty: any
+}
 
 // follow finds out what clusters, listeners and filters name now, forgets what nothing names any more, and tells the
 // origins what is wanted of them.
@@ -39,7 +42,7 @@ func (s *Source) name(e *entry) {
 			continue
 		}
 		for _, n := range v.needs {
-			s.wanted[n.kind][n.name] = want{placeOf(n.from.Value(), e.from)}
+			s.wanted[n.kind][n.name] = want{placeOf(n.from.Value(), e.from), n.types}
 		}
 	}
 }

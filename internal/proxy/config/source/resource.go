@@ -72,6 +72,7 @@ type need struct {
 	from  unique.Handle[xds.ConfigSource]
 	late  *config.HTTPFilter // default of an extension
 	ready bool               // an extension that serves its default at once
+	types []string           // type URLs an extension may have
 }
 
 // refusal is a version that was refused.
@@ -111,7 +112,7 @@ func needsOf(n xds.Needs) []need {
 		}
 	}
 	for _, ref := range n.Extensions {
-		all = append(all, need{resource: resource{extensions, ref.Name}, from: unique.Make(ref.Source), late: ref.Default, ready: ref.ServeDefault})
+		all = append(all, need{resource: resource{extensions, ref.Name}, from: unique.Make(ref.Source), late: ref.Default, ready: ref.ServeDefault, types: ref.Types})
 	}
 	return all
 }
