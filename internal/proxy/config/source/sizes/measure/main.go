@@ -76,7 +76,7 @@ func hold(ctx context.Context, address string) error {
 	began := time.Now()
 	for !s.Ready() {
 		if ctx.Err() != nil {
-			return fmt.Errorf("not ready: %v, errors %v", ctx.Err(), s.Errors())
+			return fmt.Errorf("not ready: %w, errors %v", ctx.Err(), s.Errors())
 		}
 		time.Sleep(time.Millisecond)
 	}
