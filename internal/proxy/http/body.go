@@ -259,13 +259,15 @@ func (r *requestBody) pass(c *call, piece []byte, end bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.give(piece)
+	if end {
+		c.x.RequestEnd = time.Since(c.x.Start)
+		r.finished.Store(true)
+		c.armRoute(c.forward.times.Route)
+	}
 	switch {
 	case err != nil:
 	case end:
-		c.x.RequestEnd = time.Since(c.x.Start)
-		r.finished.Store(true)
 		err = r.finish(c)
-		c.armRoute(c.forward.times.Route)
 	case !c.down.Ready() && r.sink != nil:
 		err = r.sink.Flush()
 	}
