@@ -107,7 +107,7 @@ func endsHead(b []byte) bool {
 
 // skipEmptyLine forgives an empty line before a request (RFC 9112 2.2).
 func (s *Server) skipEmptyLine() {
-	if len(s.in.rest) > 2 && s.in.rest[0] == '\r' && s.in.rest[1] == '\n' {
+	if len(s.in.rest) >= 2 && s.in.rest[0] == '\r' && s.in.rest[1] == '\n' {
 		n := copy(s.in.headBuf.b, s.in.rest[2:])
 		s.in.rest = s.in.headBuf.b[:n]
 	}
