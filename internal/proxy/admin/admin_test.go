@@ -366,6 +366,34 @@ func TestQueryErrors(t *testing.T) {
 	})
 }
 
+// TestLayers: the last layer wins; without an admin layer nothing can be changed.
+func TestLayers(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Values = NewLayers([]string{"a", "b"}, []map[string]string{{"x": "50", "y": "1"}, {"x": "25"}}, -1)
+	})
+	if code, _, body := r.ask(t, http.MethodPost, "/runtime_modify?x=1"); code != http.StatusServiceUnavailable || body != "No admin layer specified\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	l := NewLayers([]string{"a", "b", "admin"}, []map[string]string{{"x": "50", "y": "1"}, {"x": "25"}, nil}, 2)
+	for key, want := range map[string]uint32{"x": 250_000, "y": 10_000, "z": 7} {
+		if got := l.PerMillion(key, 7); got != want {
+			t.Errorf("%s is %d, want %d", key, got, want)
+		}
+	}
+	many := map[string]string{}
+	for n := range maxOverrides + 1 {
+		many[fmt.Sprint(n)] = "1"
+	}
+	if l.Modify(many) == nil {
+		t.Error("any number of keys is taken")
+	}
+	if err := l.Modify(map[string]string{"x": "100"}); err != nil || l.PerMillion("x", 0) != million || l.Snapshot()["x"] != "100" {
+		t.Errorf("%v, %v", err, l.Snapshot())
+	}
+}
+
+const million = 1_000_000
+
 func TestLogging(t *testing.T) {
 	r := newRig(t, nil)
 	for _, step := range []struct{ query, want string }{

@@ -77,7 +77,7 @@ func compare(op config.CompareOp, a, b uint64) bool {
 
 func (f *filter) threshold() uint64 { return uint64(f.config.Value) }
 
-// isHealthCheck knows the kubelet's and Envoy's own checks by their user agent.
+// isHealthCheck knows a check by the mark Envoy's health checkers and its health check filter leave.
 func isHealthCheck(x *stream.Exchange) bool {
 	_, marked := x.Request.Fields.Get("x-envoy-hc")
 	return marked

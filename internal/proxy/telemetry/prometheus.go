@@ -24,6 +24,7 @@ func (s *Store) Text(started, now time.Time, live bool) []byte {
 // Prometheus writes metrics in Prometheus's text format, some at a time. Names and labels are the ones users of Envoy
 // and Istio have in their dashboards.
 func (s *Store) Prometheus(w io.Writer, p Process, query Query) error {
+	s.refresh()
 	q, out := s.selection(query), newPromWriter(w)
 	s.writeNamed(out, &q, append(s.process(p), s.named()...))
 	for _, c := range [...]*class{serverClass, listenerClass, httpClass, clusterClass, tcpClass} {

@@ -22,6 +22,7 @@ type line struct {
 
 // lines calls yield for each statistic that is wanted, in the order /stats has: by name, histograms last.
 func (s *Store) lines(p Process, query Query, yield func(line)) {
+	s.refresh()
 	q := s.selection(query)
 	segments := s.segments(&q, p)
 	for _, histograms := range []bool{false, true} {

@@ -75,6 +75,7 @@ type Store struct {
 	istio     istioSeries
 	matcher   atomic.Pointer[Matcher]
 	lookups   Lookups
+	readers   []func() // bring numbers up to date that somebody else keeps
 }
 
 // NewStore returns an empty store.
@@ -97,6 +98,23 @@ func (s *Store) Listener(address string) *Listener {
 func (s *Store) Cluster(name string) *Cluster {
 	s.lookups.note("cluster.", name)
 	return findOrAdd(s, s.clusters, name, func() *Cluster { return &Cluster{Name: name, shards: newShards[ClusterShard]()} })
+}
+
+// OnRead has f called before statistics are told, to bring up to date what isn't counted here: versions, numbers of
+// warming clusters, bytes of open connections. f may use the Store.
+func (s *Store) OnRead(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readers = append(s.readers, f)
+}
+
+func (s *Store) refresh() {
+	s.mu.Lock()
+	readers := s.readers
+	s.mu.Unlock()
+	for _, f := range readers {
+		f()
+	}
 }
 
 // ForgetCluster takes the counters of a cluster that is gone out of what is told. Who still holds them may go on

@@ -196,6 +196,24 @@ func TestReset(t *testing.T) {
 	}
 }
 
+func TestOnRead(t *testing.T) {
+	s := NewStore(0, Labels{})
+	n := int64(0)
+	s.OnRead(func() { n++; s.Gauge("cluster_manager.warming_clusters").Store(n) })
+	q := Query{Filter: regexp.MustCompile("warming")}
+	var out bytes.Buffer
+	for _, write := range []func(io.Writer, Process, Query) error{s.Prometheus, s.WriteText, s.WriteJSON} {
+		if err := write(&out, Process{}, q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"envoy_cluster_manager_warming_clusters 1\n", "cluster_manager.warming_clusters: 2\n", `"value":3`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in %s", want, out.String())
+		}
+	}
+}
+
 func TestForget(t *testing.T) {
 	s := example()
 	gone := s.Cluster("other")
