@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -199,6 +200,21 @@ func TestForging(t *testing.T) {
 		}
 		if want := strings.ToValidUTF8(x.Request.Path, "\uFFFD"); decoded["p\"\n"] != want || decoded["q"] != "a"+want+"b" {
 			t.Fatalf("%q became %q", want, decoded)
+		}
+	}
+}
+
+// TestNotUTF8: a line of JSON is UTF-8 whatever a client sends.
+func TestNotUTF8(t *testing.T) {
+	f, err := CompileJSON([]config.FormatField{{Key: "a", Source: "%REQ(:path)%"}, {Key: "b", Source: "-%REQ(:path)%"}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := exchange()
+	for _, path := range []string{"/\xff", "\xc3", "a\xe2\x82z", "\xed\xa0\x80"} {
+		x.Request.Path = path
+		if line := f.Append(nil, x); !utf8.Valid(line) || !json.Valid(line) {
+			t.Errorf("%q gives %q", path, line)
 		}
 	}
 }

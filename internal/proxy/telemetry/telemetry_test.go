@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -414,3 +415,21 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 }
 
 var _ io.Writer = new(countingWriter)
+
+// TestSeriesKeepNoViews: labels are copies; the buffers requests are parsed in are used again.
+func TestSeriesKeepNoViews(t *testing.T) {
+	i := NewStore(0, Labels{}).Istio(nil)
+	buffer := []byte("some.host")
+	x := request(200)
+	x.Cluster, x.Request.Authority = nil, unsafe.String(&buffer[0], len(buffer))
+	x.ClusterName = x.Request.Authority
+	var cache IstioCache
+	series := i.Series(x, &cache)
+	copy(buffer, "overwrite")
+	if labels := strings.Join(series.key.labels("requests_total"), " "); !strings.Contains(labels, "destination_service some.host") {
+		t.Errorf("labels %s", labels)
+	}
+	if i.Series(x, &cache) == series {
+		t.Error("another host has the same series")
+	}
+}
