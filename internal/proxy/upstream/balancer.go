@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -154,73 +153,6 @@ type maker struct {
 	seed       uint64
 }
 
-// measure sets how much of a priority's load its healthy and its degraded hosts can bear, in percent, and returns what
-// all can bear together, up to 100.
-func (m *maker) measure(levels []level) uint32 {
-	total := uint32(0)
-	for i := range levels {
-		l := &levels[i]
-		for kind := range l.health {
-			l.health[kind] = uint32(min(percent, uint64(m.over)*uint64(l.count[kind])/uint64(len(l.members))))
-			total += l.health[kind]
-		}
-	}
-	return min(total, percent)
-}
-
-// panics says which priorities use all their hosts because too few are healthy. None does while the others can bear
-// the load.
-func (m *maker) panics(levels []level, available uint32) []bool {
-	panics := make([]bool, len(levels))
-	if available == percent || m.lb.PanicPercent == 0 {
-		return panics
-	}
-	for i := range levels {
-		l := &levels[i]
-		usable := float64(l.count[healthy]+l.count[degraded]) * percent / float64(len(l.members))
-		panics[i] = usable < m.lb.PanicPercent
-	}
-	return panics
-}
-
-// loads returns the percentages of requests for healthy and for degraded hosts by priority. Their sum is 100, or 0 if
-// there is no host to go to. In panic everywhere the numbers of hosts decide.
-func (m *maker) loads(levels []level, panics []bool, available uint32) (loads [2][]uint32) {
-	loads = [2][]uint32{make([]uint32, len(levels)), make([]uint32, len(levels))}
-	if !slices.Contains(panics, false) {
-		bySize(levels, loads[healthy])
-		return loads
-	}
-	if available == 0 {
-		return loads
-	}
-	left, first := uint32(percent), (*uint32)(nil)
-	for kind := range loads {
-		for i := range levels {
-			loads[kind][i] = min(left, levels[i].health[kind]*percent/available)
-			left -= loads[kind][i]
-			if first == nil && levels[i].health[kind] > 0 {
-				first = &loads[kind][i]
-			}
-		}
-	}
-	*first += left // what rounding left
-	return loads
-}
-
-func bySize(levels []level, loads []uint32) {
-	all := 0
-	for i := range levels {
-		all += len(levels[i].members)
-	}
-	left := uint32(percent)
-	for i := range levels {
-		loads[i] = uint32(len(levels[i].members) * percent / all)
-		left -= loads[i]
-	}
-	loads[0] += left
-}
-
 func (m *maker) share(l *level, kind availability, panics bool) share {
 	s := share{priority: l.priority, kind: kind, panics: panics}
 	usable := l.members
@@ -234,107 +166,6 @@ func (m *maker) share(l *level, kind availability, panics bool) share {
 	}
 	s.hosts = m.tier(l, usable)
 	return s
-}
-
-// tier are the hosts of one priority and availability, in one piece or by locality.
-type tier struct {
-	size    int
-	picker  picker // nil: no host
-	places  []picker
-	weights *alias // of places
-}
-
-func (t *tier) pick(d draw) *Host {
-	switch {
-	case t.picker != nil:
-		return t.picker.pick(d)
-	case len(t.places) > 0:
-		return t.places[t.weights.draw(mix(d.random^localityDraw), len(t.places))].pick(d)
-	default:
-		return nil
-	}
-}
-
-// localityDraw makes the choice of a locality another throw of the dice than the choice of a host.
-const localityDraw = 0x6c6f63616c697479
-
-// tier makes a picker of usable, or one for each locality. Hash policies have one ring or table, in which a host's
-// weight is multiplied by its locality's, so that a hash always leads to the same host.
-func (m *maker) tier(l *level, usable []member) tier {
-	t := tier{size: len(usable)}
-	switch {
-	case len(usable) == 0:
-	case !m.lb.LocalityWeighted:
-		t.picker = m.picker(usable)
-	case m.hashing():
-		if weighted := m.localityTimesHost(l, usable); len(weighted) > 0 {
-			t.picker = m.picker(weighted)
-		}
-	default:
-		m.byLocality(&t, l, usable)
-	}
-	return t
-}
-
-func (m *maker) hashing() bool {
-	return m.lb.Policy == config.LBRingHash || m.lb.Policy == config.LBMaglev
-}
-
-// place are the usable hosts of a locality.
-type place struct {
-	locality *config.Locality
-	usable   []member
-	all      int
-	weight   float64
-}
-
-// places sorts usable by locality. A locality's weight shrinks as it loses hosts, once the overprovisioning is used up.
-func (m *maker) places(l *level, usable []member) []place {
-	var places []place
-	index := map[uint32]int{}
-	for i := range l.members {
-		at, ok := index[l.members[i].place]
-		if !ok {
-			at = len(places)
-			index[l.members[i].place] = at
-			places = append(places, place{locality: m.localities[l.members[i].place]})
-		}
-		places[at].all++
-	}
-	for _, u := range usable {
-		at := index[u.place]
-		places[at].usable = append(places[at].usable, u)
-	}
-	for i := range places {
-		p := &places[i]
-		left := float64(m.over) / percent * float64(len(p.usable)) / float64(p.all)
-		p.weight = float64(p.locality.Weight) * math.Min(1, left)
-	}
-	return slices.DeleteFunc(places, func(p place) bool { return p.weight == 0 })
-}
-
-func (m *maker) byLocality(t *tier, l *level, usable []member) {
-	places := m.places(l, usable)
-	weights := make([]float64, len(places))
-	for i, p := range places {
-		t.places = append(t.places, m.picker(p.usable))
-		weights[i] = p.weight
-	}
-	t.weights = newAlias(weights)
-}
-
-func (m *maker) localityTimesHost(l *level, usable []member) (weighted []member) {
-	for _, p := range m.places(l, usable) {
-		sum := 0.0
-		for _, u := range p.usable {
-			sum += u.weight
-		}
-		for _, u := range p.usable {
-			u.weight *= p.weight / sum
-			weighted = append(weighted, u)
-		}
-	}
-	return weighted
 }
 
 // picker makes what the configured policy asks for. usable isn't empty.

@@ -3,11 +3,9 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,31 +55,6 @@ type names struct {
 
 	answers  *answers
 	failures int // in a row; of the goroutine that looks up
-}
-
-// answers are the last good ones by name. They outlive a change of the cluster's configuration.
-type answers struct {
-	mu sync.Mutex
-	by map[string][]netip.Addr
-}
-
-func (a *answers) get(name string) []netip.Addr {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.by[name]
-}
-
-func (a *answers) put(name string, found []netip.Addr) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.by[name] = found
-}
-
-// keep forgets all but these.
-func (a *answers) keep(names []string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	maps.DeleteFunc(a.by, func(name string, _ []netip.Addr) bool { return !slices.Contains(names, name) })
 }
 
 type dnsStats struct{ attempt, success, failure *counter }
@@ -222,46 +195,6 @@ func (n *names) lookup(ctx context.Context, name string) ([]netip.Addr, time.Dur
 	return families(found, o), ttl, err
 }
 
-// families leaves one family, the preferred one if it is there, unless all are wanted.
-func families(found []netip.Addr, o *config.DNSOptions) []netip.Addr {
-	all := make([]netip.Addr, 0, len(found))
-	preferred := false
-	for _, a := range found {
-		a = a.Unmap()
-		all = append(all, a)
-		preferred = preferred || a.Is4() == o.PreferV4
-	}
-	if o.All {
-		return all
-	}
-	return slices.DeleteFunc(all, func(a netip.Addr) bool { return (a.Is4() == o.PreferV4) != preferred })
-}
-
-// stable orders an answer so that servers that rotate theirs don't make hosts come and go: sorted for STRICT_DNS; for
-// LOGICAL_DNS the address used before stays the first as long as it is in the answer.
-func (n *names) stable(found, before []netip.Addr) []netip.Addr {
-	found = slices.Clone(found)
-	if n.cluster.Kind == config.StrictDNS || len(found) == 0 {
-		slices.SortFunc(found, netip.Addr.Compare)
-		return slices.Compact(found)
-	}
-	first := found[0]
-	if len(before) > 0 && slices.Contains(found, before[0]) {
-		first = before[0]
-	}
-	slices.SortFunc(found, func(a, b netip.Addr) int {
-		return cmp.Or(cmp.Compare(rank(a, first), rank(b, first)), a.Compare(b))
-	})
-	return slices.Compact(found)
-}
-
-func rank(a, first netip.Addr) int {
-	if a == first {
-		return 0
-	}
-	return 1
-}
-
 // resolve returns from with addresses in the place of names. A name without a good answer yet gives no host.
 func (n *names) resolve(from *config.Endpoints) *config.Endpoints {
 	to := *from
@@ -311,36 +244,4 @@ func sameHosts(a, b *config.Endpoints) bool {
 func sameHost(a, b *config.Endpoint) bool {
 	return a.Address == b.Address && a.Hostname == b.Hostname && a.Weight == b.Weight && a.Health == b.Health &&
 		slices.Equal(a.Additional, b.Additional) && sameTransport(a.TLSMatch, b.TLSMatch)
-}
-
-// wait is the time until the next round: by TTL if that is asked for, else the refresh rate; after a failure a random time
-// that doubles with each further one.
-func (n *names) wait(failed bool, ttl time.Duration) time.Duration {
-	o := &n.cluster.DNS
-	if failed {
-		n.failures++
-		return n.backOff()
-	}
-	n.failures = 0
-	wait := n.refresh()
-	if o.RespectTTL && ttl > 0 {
-		wait = max(ttl, shortestWait)
-	}
-	if o.Jitter > 0 {
-		wait += time.Duration(n.random() % uint64(o.Jitter))
-	}
-	return wait
-}
-
-func (n *names) refresh() time.Duration { return cmp.Or(n.cluster.DNS.Refresh, defaultRefresh) }
-
-// backOff is between half and all of base × 2^(failures-1), at most the maximum.
-func (n *names) backOff() time.Duration {
-	o := &n.cluster.DNS
-	base := cmp.Or(o.FailureBase, n.refresh())
-	wait := base << min(n.failures-1, 16)
-	if most := cmp.Or(o.FailureMax, 10*base); wait > most || wait <= 0 {
-		wait = most
-	}
-	return wait/2 + time.Duration(n.random()%uint64(wait/2+1))
 }

@@ -3,9 +3,9 @@
 // sidecar itself.
 //
 // Read this file first, then cluster.go and host.go (what lives as long as its name and its address do), hosts.go
-// (endpoints -> set of hosts), pick.go and balancer.go (set -> host) with one lb_*.go a policy; connect.go and dial.go
-// make connections, tls.go secures and breaker.go bounds them; outlier.go, healthcheck.go and dns.go change what Pick sees; status.go tells
-// it to the admin API.
+// (endpoints -> set of hosts), pick.go and balancer.go (set -> host: loads.go by priority, tier.go by locality, one lb_*.go
+// a policy); connect.go and dial.go make connections, tls.go secures and breaker.go bounds them; outlier.go, healthcheck.go
+// and dns.go change what Pick sees; status.go tells it to the admin API.
 package upstream
 
 import (
