@@ -26,6 +26,9 @@ func choose(c *config.TCPProxy, random func(n uint32) uint32) *config.WeightedCl
 	return &c.Clusters[len(c.Clusters)-1]
 }
 
+// otherHostPicks is how often a host is picked anew that has refused the connection already.
+const otherHostPicks = 8
+
 // connect opens the upstream connection, on another host each time it fails, as often as configured. It is nil if there
 // is none; then the session knows why.
 func (s *session) connect() *upstream.Conn {
@@ -57,7 +60,7 @@ func (s *session) connect() *upstream.Conn {
 }
 
 func (s *session) choice(weighted *config.WeightedCluster) *upstream.Choice {
-	c := &upstream.Choice{OriginalDst: s.conn.Local, Client: s.conn.Remote, Subset: weighted.SubsetMatch}
+	c := &upstream.Choice{OriginalDst: s.conn.Local, Client: s.conn.Remote, Subset: weighted.SubsetMatch, Attempts: otherHostPicks}
 	if s.plan.tcp.HashSourceIP {
 		c.Hash, c.Hashed = xxhash.Sum64String(s.conn.Remote.Addr().String()), true
 	}

@@ -76,21 +76,25 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestNextHost: a host that refuses is followed by another one, and the line says nothing of it.
+// TestNextHost: a host that refuses is followed by others, though all connections hash alike, and the line says nothing
+// of it.
 func TestNextHost(t *testing.T) {
 	r := newRig(t, nil)
-	r.tcp.MaxConnectAttempts = 10
-	closed := listen(t)
-	closed.Close()
-	r.cluster.Endpoints = r.clusterTo("", closed.Addr().String(), r.up.Addr().String()).Endpoints
+	r.tcp.MaxConnectAttempts, r.tcp.HashSourceIP = 50, true
+	hosts := []string{r.up.Addr().String()}
 	for range 4 {
-		client := r.dial()
-		server := r.accept()
-		pass(t, client, server)
-		client.Close()
-		leaves(t, server)
+		closed := listen(t)
+		closed.Close()
+		hosts = append(hosts, closed.Addr().String())
 	}
-	r.wantLine("- - 1 0 c -\n- - 1 0 c -\n- - 1 0 c -\n- - 1 0 c -\n")
+	r.cluster.LB = config.LB{Policy: config.LBRingHash, RingMin: 100, RingMax: 1000}
+	r.cluster.Endpoints = r.clusterTo("", hosts...).Endpoints
+	client := r.dial()
+	server := r.accept()
+	pass(t, client, server)
+	client.Close()
+	leaves(t, server)
+	r.wantLine("- - 1 0 c -\n")
 }
 
 // TestConnectionLimit: a place that gets free is used again.
@@ -135,6 +139,8 @@ func TestBucket(t *testing.T) {
 	takes(2)
 	now = now.Add(800 * time.Millisecond) // 1.9 s
 	takes(0)
+	now = now.Add(150 * time.Millisecond) // 2.05 s: intervals are counted from the start, not from the last look
+	takes(2)
 	now = now.Add(time.Hour * 24 * 365 * 100)
 	takes(3)
 }
@@ -368,6 +374,9 @@ func TestNoExchange(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 			r.wantLine(c.want)
+			if n := r.store.TCPPrefix("c").MetadataExchangeError.Load(); (n == 1) != (c.alpn == mx.Protocol) {
+				t.Errorf("%d errors counted", n)
+			}
 		})
 	}
 }
