@@ -1,0 +1,277 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pillion-mesh/pillion/internal/capture/nstest"
+	"github.com/pillion-mesh/pillion/internal/cli/proxyconfig"
+	"github.com/pillion-mesh/pillion/internal/istio"
+)
+
+const bill = "bill-service.istio-demo.svc.cluster.local"
+
+// controlPlane serves resources of testdata over ADS at a Unix socket: namespaces of the network don't part those.
+type controlPlane struct {
+	t      *testing.T
+	socket string
+	cache  cache.SnapshotCache
+
+	mu    sync.Mutex
+	nacks []string
+}
+
+func startControlPlane(t *testing.T) *controlPlane {
+	p := &controlPlane{t: t, socket: filepath.Join(filepath.Dir(runDir(t)), "xds.sock"), cache: cache.NewSnapshotCache(true, one{}, nil)}
+	l, err := net.Listen("unix", p.socket)
+	if err == nil {
+		err = os.Chmod(p.socket, 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := grpc.NewServer()
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, serverv3.NewServer(ctx, p.cache, serverv3.CallbackFuncs{
+		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
+			if why := r.GetErrorDetail().GetMessage(); why != "" {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.nacks = append(p.nacks, why)
+			}
+			return nil
+		},
+	}))
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(l) })
+	t.Cleanup(func() { cancel(); server.Stop(); served.Wait() })
+	return p
+}
+
+// one is the node of everybody.
+type one struct{}
+
+func (one) ID(*corev3.Node) string { return "all" }
+
+// serve is what the control plane says from now on; endpoints replaces words in them.
+func (p *controlPlane) serve(version string, endpoints *strings.Replacer) {
+	p.t.Helper()
+	snapshot, err := cache.NewSnapshot(version, map[resourcev3.Type][]types.Resource{
+		resourcev3.ListenerType: resources[listenerv3.Listener](p.t, "listeners", nil),
+		resourcev3.RouteType:    resources[routev3.RouteConfiguration](p.t, "routes", nil),
+		resourcev3.ClusterType:  resources[clusterv3.Cluster](p.t, "clusters", nil),
+		resourcev3.EndpointType: resources[endpointv3.ClusterLoadAssignment](p.t, "endpoints", endpoints),
+	})
+	if err == nil {
+		err = p.cache.SetSnapshot(p.t.Context(), "all", snapshot)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func resources[T any, M interface {
+	*T
+	proto.Message
+}](t *testing.T, file string, replace *strings.Replacer) (all []types.Resource) {
+	t.Helper()
+	text := walkFile(t, file+".json")
+	if replace != nil {
+		text = replace.Replace(text)
+	}
+	var raw []json.RawMessage
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	for _, each := range raw {
+		m := M(new(T))
+		if err := protojson.Unmarshal(each, m); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+func walkFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "walk", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// bootstrap writes a bootstrap that leads to the control plane, and returns the variable that names it.
+func (p *controlPlane) bootstrap() string {
+	p.t.Helper()
+	file := filepath.Join(filepath.Dir(p.socket), "bootstrap.json")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(walkFile(p.t, "bootstrap.json"), "SOCKET", p.socket)), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	return "ISTIO_BOOTSTRAP_OVERRIDE=" + file
+}
+
+// billService is the application: it says over which family it was reached, and who asked.
+func billService(t *testing.T, ns *nstest.Namespace) {
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		version := "v1"
+		if strings.HasPrefix(r.RemoteAddr, "[") {
+			version = "v2"
+		}
+		fmt.Fprintf(w, "%s %s %s", version, r.RemoteAddr[:strings.LastIndex(r.RemoteAddr, ":")], r.Host)
+	})}
+	for _, network := range []string{"tcp4", "tcp6"} {
+		var l net.Listener
+		ns.Must(t, func() (err error) { l, err = net.Listen(network, ":80"); return err })
+		go func() { _ = server.Serve(l) }()
+	}
+	t.Cleanup(func() { _ = server.Close() })
+}
+
+// TestWalk follows a request through two pods as founding document 003 does: the listener of its port, the route of
+// that name, clusters by weight, an endpoint; then the inbound listener of the other pod. Both sidecars get all of it
+// over ADS from another program's server.
+func TestWalk(t *testing.T) {
+	plane := startControlPlane(t)
+	plane.serve("1", strings.NewReplacer("PEER4", nstest.PeerV4, "PEER6", nstest.PeerV6))
+	pod := nstest.NewPod(t)
+	applyCapture(t, pod.Namespace)
+	applyCapture(t, pod.Peer)
+	billService(t, pod.Peer)
+	front, back := startSidecar(t, pod.Namespace, plane.bootstrap()), startSidecar(t, pod.Peer, plane.bootstrap())
+
+	ask := func() (string, error) {
+		request, err := http.NewRequest(http.MethodGet, "http://10.111.219.247:9999/bills", http.NoBody)
+		if err != nil {
+			return "", err
+		}
+		request.Host = "bill-service:9999"
+		answer, err := front.client().Do(request)
+		if err != nil {
+			return "", err
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err == nil && answer.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %s", answer.Status, body)
+		}
+		return string(body), err
+	}
+	counts := map[string]int{}
+	const requests = 300
+	for range requests {
+		body, err := ask()
+		if err != nil {
+			t.Fatalf("after %v: %v", counts, err)
+		}
+		counts[body]++
+	}
+	v1, v2 := counts["v1 127.0.0.6 bill-service:9999"], counts["v2 [::6] bill-service:9999"]
+	if v1+v2 != requests || v1 < requests*80/100 || v2 < requests*2/100 {
+		t.Errorf("answers: %v, want 90 %% of v1 and 10 %% of v2", counts)
+	}
+	t.Run("the walk by proxy-config", func(t *testing.T) { walk(t, front, back) })
+	t.Run("the metrics", func(t *testing.T) {
+		if n := front.metric("envoy_cluster_upstream_rq_total", map[string]string{"cluster_name": "outbound|9999|v1|" + bill}); int(n) != v1 {
+			t.Errorf("requests to v1: %v, want %d", n, v1)
+		}
+	})
+	t.Run("a new endpoint", func(t *testing.T) {
+		plane.serve("2", strings.NewReplacer("PEER4", nstest.PeerV4, "PEER6", nstest.PeerV4)) // both versions in one place
+		front.eventually("the old endpoint is used no longer", func() error {
+			for range 50 {
+				if body, err := ask(); err != nil || !strings.HasPrefix(body, "v1 ") {
+					return fmt.Errorf("%s, %w", body, err)
+				}
+			}
+			return nil
+		})
+	})
+	plane.mu.Lock()
+	defer plane.mu.Unlock()
+	if len(plane.nacks) > 0 {
+		t.Errorf("refused: %q", plane.nacks)
+	}
+}
+
+// walk asks what the founding document asks, in its order.
+func walk(t *testing.T, front, back *sidecar) {
+	dumpOf := func(s *sidecar) *proxyconfig.Dump {
+		code, text := s.request(istio.ProxyUID, "GET", "/config_dump?include_eds")
+		d, err := proxyconfig.ParseDump([]byte(text))
+		if code != 0 || err != nil {
+			t.Fatalf("exit %d, %v: %.500s", code, err, text)
+		}
+		return d
+	}
+	f, b := dumpOf(front), dumpOf(back)
+	for name, c := range map[string]struct {
+		write func(io.Writer) error
+		want  []string
+	}{
+		"virtualOutbound": {func(w io.Writer) error {
+			return f.WriteListeners(w, proxyconfig.ListenerFilter{Port: 15001}, false, "json")
+		}, []string{`"useOriginalDst": true`}},
+		"listeners": {func(w io.Writer) error {
+			return f.WriteListeners(w, proxyconfig.ListenerFilter{Port: 9999}, false, "table")
+		}, []string{"0.0.0.0 9999 Trans: raw_buffer; App: HTTP Route: 9999", "0.0.0.0 9999 ALL PassthroughCluster"}},
+		"routes":   {func(w io.Writer) error { return f.WriteRoutes(w, w, proxyconfig.RouteFilter{Name: "9999"}, "table") }, []string{"9999 bill-service /* vs-bill-service.istio-demo"}},
+		"clusters": {func(w io.Writer) error { return f.WriteClusters(w, proxyconfig.ClusterFilter{FQDN: bill}, "table") }, []string{bill + " 9999 v1 outbound EDS", bill + " 9999 v2 outbound EDS"}},
+		"endpoints": {func(w io.Writer) error {
+			return f.WriteEDS(w, proxyconfig.EndpointFilter{Cluster: "outbound|9999|v1|" + bill}, "table")
+		}, []string{nstest.PeerV4 + ":80 HEALTHY outbound|9999|v1|" + bill}},
+		"virtualInbound": {func(w io.Writer) error {
+			return b.WriteListeners(w, proxyconfig.ListenerFilter{Port: 15006}, false, "table")
+		}, []string{"0.0.0.0 15006 Trans: raw_buffer; Addr: *:80 Cluster: inbound|80||"}},
+		"inbound route": {func(w io.Writer) error {
+			return b.WriteRoutes(w, w, proxyconfig.RouteFilter{Name: "inbound|80||"}, "json")
+		}, []string{`"operation": "` + bill + `:9999/*"`}},
+		"inbound cluster": {func(w io.Writer) error {
+			return b.WriteClusters(w, proxyconfig.ClusterFilter{FQDN: "inbound|80||"}, "json")
+		}, []string{`"address": "127.0.0.6"`, `"cleanupInterval": "60s",`}},
+	} {
+		var out bytes.Buffer
+		if err := c.write(&out); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		lines := "\n"
+		for line := range strings.Lines(out.String()) {
+			lines += strings.Join(strings.Fields(line), " ") + "\n"
+		}
+		for _, want := range c.want {
+			if !strings.Contains(lines, "\n"+want) {
+				t.Errorf("%s: no line %q in\n%s", name, want, out.String())
+			}
+		}
+	}
+	code, text := front.request(istio.ProxyUID, "GET", "/clusters?format=json")
+	clusters, err := proxyconfig.ParseClusters([]byte(text))
+	if code != 0 || err != nil || !strings.Contains(text, nstest.PeerV4) || len(clusters.GetClusterStatuses()) < 6 {
+		t.Errorf("clusters: exit %d, %v: %.300s", code, err, text)
+	}
+}
