@@ -140,8 +140,8 @@ func (r *rig) serve(t testing.TB) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- ops.Serve(ctx, socket, New(r.options), ops.Limits{}) }()
+	done, handler := make(chan error, 1), New(r.options)
+	go func() { done <- ops.Serve(ctx, socket, handler, ops.Limits{}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -575,9 +575,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add("/stats", seed)
 		f.Add("/explain", seed)
 	}
-	r := newRig(f, nil)
-	r.options.Tap = nil // streams
-	r.options.Guard.Peers = peers{ourUID}
+	r := newRig(f, func(o *Options) { o.Tap = nil }) // it streams
 	handler := &api{Options: r.options, byPath: map[string]*endpoint{}}
 	for _, e := range handler.endpoints() {
 		if e.path != "/heap_dump" && e.path != "/cpuprofiler" && e.path != "/heapprofiler" {
