@@ -101,7 +101,9 @@ func (c *call) decide() *Reply {
 	}
 	x := c.x
 	c.routes = c.m.routes()
+	x.Table = c.routes.Table()
 	x.VirtualHost, x.Route = c.routes.Match(x, c.random, nil)
+	c.choose()
 	if c.m.cfg.Tracing != nil {
 		route.SampleTrace(c.m.cfg, x, nil)
 	}
@@ -126,6 +128,18 @@ func (c *call) decide() *Reply {
 		return &Reply{Status: int(r.Direct.Status), Body: r.Direct.Body, Details: "direct_response"}
 	default:
 		return c.send()
+	}
+}
+
+// choose chooses the cluster, before the filters: they have configuration by weighted cluster, and ask for its name.
+func (c *call) choose() {
+	x := c.x
+	if x.Route == nil || x.Route.Forward == nil {
+		return
+	}
+	x.ClusterName, x.Weighted = route.Choose(x.Route.Forward, x, c.random, nil)
+	if t := c.target(x.ClusterName); t != nil {
+		x.Cluster = t.cluster.Config()
 	}
 }
 

@@ -34,7 +34,6 @@ func (c *call) send() *Reply {
 	x, f := c.x, &c.forward
 	*f = forward{tried: f.tried[:0]}
 	to := x.Route.Forward
-	x.ClusterName, x.Weighted = route.Choose(to, x, c.random, nil)
 	f.target = c.target(x.ClusterName)
 	if f.target == nil {
 		return c.noCluster(to)
