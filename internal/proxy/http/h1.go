@@ -14,11 +14,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
-// Defaults of section 10 of the design, where the configuration says nothing.
-const (
-	headTimeout = 60 * time.Second
-	idleTimeout = time.Hour
-)
+// headTimeout is how long a head may take if the configuration doesn't say.
+const headTimeout = 60 * time.Second
 
 // phase is what an HTTP/1.1 connection is doing.
 type phase uint32
@@ -36,6 +33,10 @@ type h1Conn struct {
 	own    stream.Exchange
 	phase  atomic.Uint32
 	since  time.Time
+	until  atomic.Int64 // when it has been idle for too long, in the wheel's time; 0: never
+	over   bool         // a request was served in place, and was the last one
+
+	serveInPlace func() bool
 }
 
 // h1Down is the server as the core sees it.
@@ -53,6 +54,7 @@ func serveH1(s *session, raw net.Conn) {
 	c.patience = &patience{call: &c.call}
 	c.istio = make([]telemetry.IstioCache, len(s.m.istio))
 	c.down = &h1Down{c.server, socketOf(raw)}
+	c.serveInPlace = c.inPlace
 	defer raw.Close()
 	if !s.engine.join(c) {
 		return
@@ -83,10 +85,15 @@ func socketOf(conn net.Conn) syscallConn {
 	return nil
 }
 
-// next serves one request; false ends the connection.
+// next serves one request, besides those that are served in place; false ends the connection.
 func (c *h1Conn) next() bool {
-	if !c.await() {
-		return false
+	if !c.server.Buffered() {
+		if !c.rest() || c.server.Await(c.serveInPlace) != nil {
+			return false
+		}
+		if c.over {
+			return c.last()
+		}
 	}
 	c.own.Reset(c.conn, c.engine.opts.Now())
 	c.phaseTo(heading, c.headLimit())
@@ -96,26 +103,41 @@ func (c *h1Conn) next() bool {
 		c.refuse(err)
 		return c.last()
 	}
-	c.calls.Add(1)
-	c.serve()
-	if c.timers.has(causeAbort) {
-		return false
-	}
-	if !c.server.Finish() || c.timers.causes.Load() != 0 {
-		return c.last()
-	}
-	return true
+	return c.one() || c.last()
 }
 
-// await waits for a request.
-func (c *h1Conn) await() bool {
+// one serves a request whose head is here. It reports whether another one may follow.
+func (c *h1Conn) one() bool {
+	c.calls.Add(1)
+	c.serve()
+	return c.server.Finish() && c.timers.causes.Load() == 0
+}
+
+// inPlace serves the usual request, which came in one piece, within the read that brought it.
+func (c *h1Conn) inPlace() bool {
+	c.own.Reset(c.conn, c.engine.opts.Now())
+	if !c.server.TakeWhole(&c.own) {
+		return false
+	}
+	c.phase.Store(uint32(busy))
+	if !c.one() {
+		c.over = true
+		return false
+	}
 	if c.server.Buffered() {
-		return true
+		return false
 	}
+	c.over = !c.rest()
+	return !c.over
+}
+
+// idleLook is when it is looked whether an idle client has closed the connection: it may have done so with the bytes of
+// its last request, and then nothing wakes us.
+const idleLook = time.Second
+
+// rest is between requests. It reports whether the connection may wait for another one.
+func (c *h1Conn) rest() bool {
 	limit := c.m.cfg.IdleTimeout
-	if limit == 0 && c.m.cfg.Routes == nil {
-		limit = idleTimeout
-	}
 	if most := c.m.cfg.MaxConnectionDuration; most > 0 {
 		left := most - time.Since(c.since)
 		if left <= 0 {
@@ -126,9 +148,19 @@ func (c *h1Conn) await() bool {
 			limit = left
 		}
 	}
+	now := c.now()
+	c.until.Store(0)
+	if limit > 0 {
+		c.until.Store(now + int64(limit))
+	}
 	c.timers.reset()
-	c.phaseTo(idle, limit)
-	return c.server.Await() == nil
+	c.phase.Store(uint32(idle))
+	first := now + int64(idleLook)
+	if until := c.until.Load(); until > 0 {
+		first = min(first, until)
+	}
+	c.watch.set(first)
+	return true
 }
 
 func (c *h1Conn) headLimit() time.Duration {
@@ -151,8 +183,13 @@ func (c *h1Conn) phaseTo(p phase, limit time.Duration) {
 
 // look implements watched.
 func (c *h1Conn) look(now int64) int64 {
-	if phase(c.phase.Load()) == busy {
+	switch phase(c.phase.Load()) {
+	case busy:
 		return c.call.look(now)
+	case idle:
+		if until := c.until.Load(); (until == 0 || now < until) && !c.down.Gone() {
+			return until
+		}
 	}
 	c.timers.causes.Or(uint32(headDeadline.cause()))
 	c.server.Interrupt()
@@ -184,7 +221,7 @@ func (c *h1Conn) refuse(err error) {
 
 // last ends the connection so that the answer reaches the client.
 func (c *h1Conn) last() bool {
-	if c.server.Unread() {
+	if c.server.Unread() && !c.timers.has(causeAbort) {
 		c.server.Linger()
 	}
 	return false

@@ -644,3 +644,15 @@ func TestNothingStaysBehind(t *testing.T) {
 	})
 	check()
 }
+
+// TestClientThatEndsWithItsRequest: its end comes with the bytes of the request, and nothing else wakes the connection.
+func TestClientThatEndsWithItsRequest(t *testing.T) {
+	backend := served(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	r := newRig(t, []string{backend}, nil)
+	conn := r.raw()
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if text, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(text), "ok") {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -42,6 +42,11 @@ type Server struct {
 	// Close ends the connection after the present answer, which says so: set it before WriteHead.
 	Close bool
 
+	// Of Await. The callback is made once.
+	tryServe func(fd uintptr) bool
+	inPlace  func() bool
+	awaitErr error
+
 	answered bool // the final head was written
 	cut      bool // Reset was called, or the message broke
 }
@@ -53,11 +58,70 @@ func NewServer(conn net.Conn, o ServerOptions) *Server {
 	s.socket.init(conn)
 	s.in.socket, s.in.lim = &s.socket, o.Limits
 	s.out.socket = &s.socket
+	s.tryServe = s.serveOnce
 	return s
 }
 
 // Await waits for the first bytes of a request. io.EOF is a client that is done. While it waits no buffer is held.
-func (s *Server) Await() error { return s.in.await() }
+//
+// On a bare TCP connection inPlace is called with what came, within the read that found it: if it has served all of that
+// (TakeWhole, the answer, Finish) it returns true, and waiting goes on without asking the kernel again whether there is
+// more, since a read that came back short has emptied the socket, and what came later wakes us. It must neither read
+// from the connection nor close it. With false Await returns.
+func (s *Server) Await(inPlace func() bool) error {
+	if s.socket.raw == nil || len(s.in.rest) > 0 {
+		return s.in.await()
+	}
+	s.inPlace = inPlace
+	if err := s.socket.raw.Read(s.tryServe); err != nil {
+		return err
+	}
+	return s.awaitErr
+}
+
+// serveOnce is Await's try to read and serve.
+func (s *Server) serveOnce(fd uintptr) bool {
+	s.socket.want = smallSize
+	if !s.socket.readOnce(fd) {
+		return false
+	}
+	got, n := s.socket.got, s.socket.n
+	s.socket.got = nil
+	if s.awaitErr = s.socket.rerr; s.awaitErr != nil || n == 0 {
+		giveBack(got)
+		s.awaitErr = orEOF(s.awaitErr)
+		return true
+	}
+	s.socket.received += uint64(n) //nolint:gosec // not negative
+	s.in.headBuf, s.in.rest = got, got.b[:n]
+	return n == len(got.b) || !s.inPlace()
+}
+
+// TakeWhole is Head for a request that is here with all its body, and asks for nothing special. If it isn't, false
+// leaves everything to Head.
+func (s *Server) TakeWhole(x *stream.Exchange) bool {
+	n, err := parseRequest(s.in.rest, s.opts.Limits, &x.Request, &s.in.head)
+	if n == 0 || err != nil || !s.plain(&x.Request, int64(len(s.in.rest)-n)) || s.accept(x) != nil {
+		x.Request.Fields.Clear()
+		return false
+	}
+	s.start(x)
+	s.in.rest = s.in.rest[n:]
+	s.begin(x)
+	return true
+}
+
+// plain reports whether a request can be served without reading on: behind are the bytes behind its head.
+func (s *Server) plain(r *stream.Request, behind int64) bool {
+	h := &s.in.head
+	return h.encodings == 0 && h.expect == "" && r.Upgrade == "" && r.Method != http.MethodConnect && r.Length <= behind
+}
+
+// start forgets the last request.
+func (s *Server) start(x *stream.Exchange) {
+	s.x, s.answered, s.cut = x, false, false
+	s.out.whole, s.out.failed = false, nil
+}
 
 // Buffered reports whether bytes of another request are here already.
 func (s *Server) Buffered() bool { return len(s.in.rest) > 0 }
@@ -65,8 +129,7 @@ func (s *Server) Buffered() bool { return len(s.in.rest) > 0 }
 // Head reads the rest of a request's head into x. Its error is a *codec.Failure: with a Status it is to be answered
 // (x holds what was understood), and the connection has no future.
 func (s *Server) Head(x *stream.Exchange) error {
-	s.x, s.answered, s.cut = x, false, false
-	s.out.whole, s.out.failed = false, nil
+	s.start(x)
 	s.skipEmptyLine()
 	for {
 		n, err := parseRequest(s.in.rest, s.opts.Limits, &x.Request, &s.in.head)
