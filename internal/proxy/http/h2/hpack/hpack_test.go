@@ -183,6 +183,9 @@ func FuzzDecode(f *testing.F) {
 				return
 			}
 			if otherErr != nil {
+				if strings.Contains(otherErr.Error(), "size update") {
+					return // it doesn't always take two, RFC 7541 section 4.2 does
+				}
 				t.Fatalf("%x: we read %v, x/net says %v", block, mine, otherErr)
 			}
 			compare(t, 0, theirs, mine)
