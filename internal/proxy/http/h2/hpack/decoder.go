@@ -15,7 +15,7 @@ type Decoder struct {
 }
 
 // pieceSize is how much memory literals get at a time: a few usual heads, and little enough to be pinned by one.
-const pieceSize = 1024
+const pieceSize = 512
 
 // NewDecoder returns a Decoder whose peer was told tableSize as SETTINGS_HEADER_TABLE_SIZE.
 func NewDecoder(tableSize uint32) *Decoder {
