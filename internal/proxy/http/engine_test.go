@@ -133,6 +133,18 @@ func TestLocalAnswers(t *testing.T) {
 			"GET /%00 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil, func(r *rig) { r.cfg.NormalizePath = true },
 			[]string{"HTTP/1.1 400 "}, "400 - path_normalization_failed",
 		},
+		"mapped": {
+			"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil, func(r *rig) {
+				r.cfg.LocalReplies = &config.LocalReplies{
+					Mappers: []config.LocalReplyMapper{
+						{Filter: &config.LogFilter{Kind: config.LogStatus, Op: config.Equal, Value: 404}, Status: 500},
+						{Filter: &config.LogFilter{Kind: config.LogStatus, Op: config.Equal, Value: 503}, Status: 555},
+					},
+					Body: &config.Format{Source: "<%LOCAL_REPLY_BODY%> %RESPONSE_CODE%"},
+				}
+			},
+			[]string{"HTTP/1.1 555 ", "\r\n\r\n<no healthy upstream> 555"}, "555 UH no_healthy_upstream",
+		},
 		"CONNECT": {
 			"CONNECT a:1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil, nil,
 			[]string{"HTTP/1.1 404 "}, "404 NR route_not_found",

@@ -166,17 +166,21 @@ func (c *call) lastWords() {
 // localBody chooses the form of the answer: text, or gRPC's.
 func (c *call) localBody(reply *Reply) string {
 	x := c.x
-	x.LocalBody = reply.Body
+	text, contentType := reply.Body, "text/plain"
+	x.LocalBody = text
+	if l := c.m.local; l != nil {
+		text, contentType = l.apply(x, text)
+	}
 	if x.GRPC {
-		c.grpcReply(reply)
+		c.grpcReply(reply.GRPCStatus, text)
 		return ""
 	}
-	if reply.Body != "" {
+	if text != "" {
 		if _, there := x.Response.Fields.Get("content-type"); !there {
-			x.Response.Fields.Add("content-type", "text/plain")
+			x.Response.Fields.Add("content-type", contentType)
 		}
 	}
-	return reply.Body
+	return text
 }
 
 func (c *call) writeLocal(body string) {
@@ -191,19 +195,18 @@ func (c *call) writeLocal(body string) {
 	c.x.Sent = uint64(len(body))
 }
 
-// grpcReply makes a trailers-only answer of reply.
-func (c *call) grpcReply(reply *Reply) {
+// grpcReply makes a trailers-only answer. code 0: it follows from the HTTP status.
+func (c *call) grpcReply(code int, text string) {
 	x := c.x
-	code := grpcCode(reply.Status)
-	if reply.GRPCStatus > 0 {
-		code = reply.GRPCStatus
+	if code == 0 {
+		code = grpcCode(x.Response.Status)
 	}
 	x.GRPCStatus = code
 	x.Response.Status = http.StatusOK
 	x.Response.Fields.Set("content-type", "application/grpc")
 	x.Response.Fields.Set("grpc-status", strconv.Itoa(code))
-	if reply.Body != "" {
-		x.Response.Fields.Set("grpc-message", percentEncode(reply.Body))
+	if text != "" {
+		x.Response.Fields.Set("grpc-message", percentEncode(text))
 	}
 }
 

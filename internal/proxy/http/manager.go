@@ -18,6 +18,7 @@ type manager struct {
 	logs     *telemetry.LogSet
 	filters  Filters // nil: none
 	istio    []*telemetry.Istio
+	local    *localReplies // nil: answers stay as they are
 	h1       h1.ServerOptions
 	index    atomic.Pointer[indexed]
 	draining atomic.Int64 // since when the configuration doesn't name it, in the wheel's time
@@ -73,10 +74,10 @@ func (e *Engine) newManager(cfg *config.HTTPManager) (*manager, error) {
 			m.istio = append(m.istio, e.opts.Store.Istio(stats))
 		}
 	}
-	if e.opts.Filters == nil {
-		return m, nil
-	}
 	var err error
+	if m.local, err = e.newLocalReplies(cfg.LocalReplies); err != nil || e.opts.Filters == nil {
+		return m, err
+	}
 	m.filters, err = e.opts.Filters(cfg)
 	return m, err
 }

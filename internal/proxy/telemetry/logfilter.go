@@ -149,3 +149,8 @@ func headerMatches(m *config.HeaderMatch, r *stream.Request) bool {
 		return !m.Invert
 	}
 }
+
+// Takes compiles a filter for others than access logs: local_reply_config chooses by it. nil takes everything.
+func (l *Logs) Takes(c *config.LogFilter) func(*stream.Exchange) bool {
+	return l.compileFilter(c).takes
+}
