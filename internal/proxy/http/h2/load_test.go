@@ -55,7 +55,7 @@ func TestDrainUnderLoad(t *testing.T) {
 func BenchmarkIdleConnection(b *testing.B) {
 	addr := serve(b, Options{}, hello)
 	before := inUse()
-	peers := make([]net.Conn, b.N)
+	peers := make([]net.Conn, min(b.N, 1000)) // there are only so many descriptors
 	for i := range peers {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -76,7 +76,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 			have += n
 		}
 	}
-	b.ReportMetric(float64(inUse()-before)/float64(b.N), "B/connection")
+	b.ReportMetric(float64(inUse()-before)/float64(len(peers)), "B/connection")
 }
 
 // ended reports whether p has the end of a stream.
