@@ -39,6 +39,7 @@ func NewClient(conn net.Conn, lim Limits) *Client {
 	c := &Client{keepAlive: -1}
 	c.socket.init(conn)
 	c.in.socket, c.in.lim = &c.socket, lim.withDefaults()
+	c.in.size = largeSize // answers often come with their bodies: one read, one write
 	c.out.socket = &c.socket
 	return c
 }

@@ -13,6 +13,7 @@ import (
 type input struct {
 	*socket
 	lim  Limits
+	size int // of the first read of a message
 	head head
 
 	headBuf *buffer
@@ -33,7 +34,7 @@ func (in *input) await() error {
 	}
 	giveBack(in.headBuf) // of a 1xx
 	in.headBuf = nil
-	b, n, err := in.readParked(smallSize)
+	b, n, err := in.readParked(in.size)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func NewServer(conn net.Conn, o ServerOptions) *Server {
 	o.Limits = o.Limits.withDefaults()
 	s := &Server{opts: o}
 	s.socket.init(conn)
-	s.in.socket, s.in.lim = &s.socket, o.Limits
+	s.in.socket, s.in.lim, s.in.size = &s.socket, o.Limits, smallSize
 	s.out.socket = &s.socket
 	s.tryServe = s.serveOnce
 	return s
