@@ -39,8 +39,8 @@ test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, ku
 	@$(GOTESTSUM) -p 1 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
 
 .PHONY: bench
-bench: ## Measure; AREA=inject, capture or size prints a line a figure; without it all
-	@for area in $(if $(filter all,$(AREA)),inject capture size,$(AREA)); do go run ./test/bench/$$area || exit 1; done
+bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; without it all
+	@for area in $(if $(filter all,$(AREA)),inject capture size proxy,$(AREA)); do go run ./test/bench/$$area || exit 1; done
 
 ##@ Build and deploy
 
