@@ -63,6 +63,7 @@ func (c *call) begin() {
 	c.random = c.engine.opts.Random()
 	c.answering = false
 	c.request.reset()
+	c.request.finished.Store(!c.x.Request.HasBody)
 	c.startTimers()
 }
 

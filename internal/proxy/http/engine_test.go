@@ -64,6 +64,17 @@ func TestPipelinedAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
+// An answer of our own leaves the connection open for the next request, unless a body nobody reads is in between.
+func TestLocalAnswersKeepTheConnection(t *testing.T) {
+	r := newRig(t, nil, func(r *rig) {
+		r.route.Forward, r.route.Direct = nil, &config.DirectResponse{Status: 200, Body: "hello"}
+	})
+	got := r.exchange("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\nPOST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /4 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if n, closed := strings.Count(got, "HTTP/1.1 200 OK"), strings.Count(got, "connection: close"); n != 3 || closed != 1 {
+		t.Errorf("%d answers and %d closes; want 3, the last of which closes:\n%s", n, closed, got)
+	}
+}
+
 func TestLocalAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		request string
