@@ -27,7 +27,7 @@ func newBound(s *Server) *bound {
 }
 
 // has says that the port of a socket is served already.
-func (b *bound) has(socket *net.TCPListener) {
+func (b *bound) has(socket net.Listener) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if a, ok := socket.Addr().(*net.TCPAddr); ok {

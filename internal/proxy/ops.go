@@ -20,9 +20,9 @@ import (
 func (s *Server) adminOptions() admin.Options {
 	o := admin.Options{
 		Guard:  &ops.Guard{OwnUID: s.opts.UID, Peers: &ops.Kernel{Find: ops.FindSocket, Ours: ownSocket}, OnRefused: s.refused},
-		Server: operations{s}, Stats: stats{s.store, s}, Clusters: s.upstream, Config: dumper{s.source},
+		Server: operations{s}, Stats: s.store, Clusters: s.upstream, Config: dumper{s.source},
 		Runtime: func() *config.Runtime { return s.source.Runtime().Load() },
-		Certs:   s.certificates, Logging: s.opts.Levels, Values: s.values, Tap: s.tap,
+		Certs:   s.certificates, Logging: s.opts.Levels, Values: s.values, Explainer: s, Tap: s.tap,
 	}
 	if b := s.opts.Bootstrap; b != nil {
 		o.ProfilePath = b.ProfilePath
@@ -44,7 +44,21 @@ func (s *Server) Process() telemetry.Process {
 	case !s.source.Ready():
 		p.State = telemetry.Initializing
 	}
+	p.CertDays = s.certDays()
 	return p
+}
+
+// certDays is how many days the first certificate is good for; nil: there is none.
+func (s *Server) certDays() *int64 {
+	var first *int64
+	for _, secret := range s.source.Certs() {
+		for _, c := range append(secret.Trust, secret.Chain...) {
+			if days := int64(c.Days(s.opts.Now())); first == nil || days < *first {
+				first = &days
+			}
+		}
+	}
+	return first
 }
 
 // FailHealth makes the server fail its health checks, or pass them again.
@@ -62,27 +76,6 @@ func (d dumper) Dump(w io.Writer, query url.Values) error {
 		return err
 	}
 	return d.Source.Dump(w, q)
-}
-
-// stats are the statistics, brought up to date with connections that are still open.
-type stats struct {
-	*telemetry.Store
-	server *Server
-}
-
-func (t stats) Prometheus(w io.Writer, p telemetry.Process, q telemetry.Query) error {
-	t.server.tcp.FlushCounters()
-	return t.Store.Prometheus(w, p, q)
-}
-
-func (t stats) WriteText(w io.Writer, p telemetry.Process, q telemetry.Query) error {
-	t.server.tcp.FlushCounters()
-	return t.Store.WriteText(w, p, q)
-}
-
-func (t stats) WriteJSON(w io.Writer, p telemetry.Process, q telemetry.Query) error {
-	t.server.tcp.FlushCounters()
-	return t.Store.WriteJSON(w, p, q)
 }
 
 // layers are the bootstrap's layers of runtime values; the last one may be changed, if it says so.

@@ -26,6 +26,7 @@ const (
 func (s *Server) Take(sockets map[string]net.Listener) error {
 	var operations, applications []func()
 	for name, socket := range sockets {
+		s.bound.has(socket)
 		f, forApplications, err := s.server(name, socket)
 		switch {
 		case err != nil:
@@ -67,7 +68,7 @@ func (s *Server) server(name string, socket net.Listener) (f func(), forApplicat
 		handler := admin.New(s.adminOptions())
 		return func() { s.serveHTTP(name, socket, handler) }, false, nil
 	case SocketStats:
-		handler := admin.Scrape(stats{s.store, s}, s.Process)
+		handler := admin.Scrape(s.store, s.Process)
 		return func() { s.serveHTTP(name, socket, handler) }, false, nil
 	default:
 		return nil, false, fmt.Errorf("socket %q is unknown to this proxy", name)
@@ -79,7 +80,6 @@ func (s *Server) listen(socket net.Listener, name string) (func(), error) {
 	if !ok {
 		return nil, fmt.Errorf("the socket of listener %s is %T, not TCP", name, socket)
 	}
-	s.bound.has(tcpSocket)
 	return func() { s.accept(tcpSocket, name) }, nil
 }
 

@@ -200,7 +200,16 @@ func TestWalk(t *testing.T) {
 		if n := front.metric("envoy_cluster_upstream_rq_total", map[string]string{"cluster_name": "outbound|9999|v1|" + bill}); int(n) != v1 {
 			t.Errorf("requests to v1: %v, want %d", n, v1)
 		}
+		for name, want := range map[string]float64{
+			"envoy_control_plane_connected_state": 1, "envoy_listener_manager_lds_update_success": 1, "envoy_cluster_manager_cds_update_success": 1,
+			"envoy_listener_manager_total_listeners_active": 3, "envoy_cluster_manager_active_clusters": 7, "envoy_listener_manager_lds_update_rejected": 0,
+		} {
+			if n := front.metric(name, nil); n != want {
+				t.Errorf("%s is %v, want %v", name, n, want)
+			}
+		}
 	})
+	t.Run("explained", func(t *testing.T) { explained(t, front, back) })
 	t.Run("a new endpoint", func(t *testing.T) {
 		plane.serve("2", strings.NewReplacer("PEER4", nstest.PeerV4, "PEER6", nstest.PeerV4)) // both versions in one place
 		front.eventually("the old endpoint is used no longer", func() error {
@@ -273,5 +282,34 @@ func walk(t *testing.T, front, back *sidecar) {
 	clusters, err := proxyconfig.ParseClusters([]byte(text))
 	if code != 0 || err != nil || !strings.Contains(text, nstest.PeerV4) || len(clusters.GetClusterStatuses()) < 6 {
 		t.Errorf("clusters: exit %d, %v: %.300s", code, err, text)
+	}
+}
+
+// explained asks the proxies what they would do, and why.
+func explained(t *testing.T, front, back *sidecar) {
+	for query, c := range map[string]struct {
+		of   *sidecar
+		want []string
+	}{
+		"direction=outbound&dst=10.111.219.247:9999&host=bill-service:9999": {front, []string{"0.0.0.0_9999", "bill-service-route", "weight", ":80 of outbound|9999|v"}},
+		"direction=outbound&dst=10.111.219.247:9999&host=other":             {front, []string{"allow_any", "to 10.111.219.247:9999 of PassthroughCluster"}},
+		"direction=outbound&dst=10.0.0.9:25":                                {front, []string{"to 10.0.0.9:25 of PassthroughCluster"}},
+		"direction=outbound&dst=10.0.0.9:15001":                             {front, []string{"BlackHoleCluster: "}},
+		"direction=inbound&dst=" + nstest.PeerV4 + ":80&path=/":             {back, []string{"inbound|http|9999", "to " + nstest.PeerV4 + ":80 of inbound|80||, from 127.0.0.6"}},
+	} {
+		code, text := c.of.request(istio.ProxyUID, "GET", "/explain?"+query)
+		t.Logf("%s\n%s", query, text)
+		for _, want := range c.want {
+			if code != 0 || !strings.Contains(text, want) {
+				t.Errorf("%s: exit %d, no %q in\n%s", query, code, want, text)
+			}
+		}
+	}
+	code, text := front.request(istio.ProxyUID, "GET", "/explain?direction=outbound&dst=10.0.0.9:25&format=json")
+	var told struct {
+		Steps []struct{ What, Reason string }
+	}
+	if err := json.Unmarshal([]byte(text), &told); code != 0 || err != nil || len(told.Steps) < 2 {
+		t.Errorf("as JSON: exit %d, %v: %s", code, err, text)
 	}
 }

@@ -68,7 +68,7 @@ func (t *tree) find(f *Facts, tr *stream.Trace) *config.Chain {
 		return nil
 	}
 	names, prefix := branch.destinations.longest(f.Destination.Addr())
-	if notePrefix(tr, "destination", f.Destination.Addr(), names != nil, prefix); names == nil {
+	if notePrefix(tr, "destination", f.Destination.Addr(), names != nil, prefix, branch.destinations.asked()); names == nil {
 		return nil
 	}
 	transports := names.find(f.ServerName, tr)
@@ -93,7 +93,7 @@ func (t *tree) branch(port uint16, tr *stream.Trace) *portBranch {
 		branch = t.ports[0]
 	}
 	if tr.On() {
-		noteLevel(tr, "destination port", port, own, branch != nil)
+		noteLevel(tr, "destination port", port, own, branch != nil, len(t.ports) > 1)
 	}
 	return branch
 }
@@ -119,7 +119,7 @@ func (l nameLevel) find(name string, tr *stream.Trace) transportLevel {
 	}
 	found := l[""]
 	if tr.On() {
-		noteLevel(tr, "server name", name, false, found != nil)
+		noteLevel(tr, "server name", name, false, found != nil, true)
 	}
 	return found
 }
@@ -149,14 +149,14 @@ func (l protocolLevel) find(protocols []string, tr *stream.Trace) *ranges[typeLe
 		}
 	}
 	if tr.On() {
-		noteLevel(tr, "application protocol", protocols, false, found != nil)
+		noteLevel(tr, "application protocol", protocols, false, found != nil, len(l) > 1)
 	}
 	return found
 }
 
 func fromSource(direct *ranges[typeLevel], f *Facts, tr *stream.Trace) *config.Chain {
 	types, prefix := direct.longest(f.DirectSource)
-	if notePrefix(tr, "direct source", f.DirectSource, types != nil, prefix); types == nil {
+	if notePrefix(tr, "direct source", f.DirectSource, types != nil, prefix, direct.asked()); types == nil {
 		return nil
 	}
 	sources := ofType(types, f, tr)
@@ -164,15 +164,15 @@ func fromSource(direct *ranges[typeLevel], f *Facts, tr *stream.Trace) *config.C
 		return nil
 	}
 	ports, prefix := sources.longest(f.Source.Addr())
-	if notePrefix(tr, "source", f.Source.Addr(), ports != nil, prefix); ports == nil {
+	if notePrefix(tr, "source", f.Source.Addr(), ports != nil, prefix, sources.asked()); ports == nil {
 		return nil
 	}
 	chain, own := (*ports)[f.Source.Port()]
-	if !own {
+	if own = own && f.Source.Port() != 0; !own {
 		chain = (*ports)[0]
 	}
 	if tr.On() {
-		noteLevel(tr, "source port", f.Source.Port(), own, chain != nil)
+		noteLevel(tr, "source port", f.Source.Port(), own, chain != nil, len(*ports) > 1)
 	}
 	return chain
 }
@@ -188,7 +188,8 @@ func ofType(types *typeLevel, f *Facts, tr *stream.Trace) *ranges[sourcePortLeve
 		kind = config.AnySource
 	}
 	if tr.On() {
-		noteLevel(tr, "source type", name, own, !types[kind].empty())
+		asked := !types[config.ExternalSource].empty() || !types[config.SameIPOrLoopback].empty()
+		noteLevel(tr, "source type", name, own, !types[kind].empty(), asked)
 	}
 	if types[kind].empty() {
 		return nil
@@ -212,12 +213,12 @@ func pick[M ~map[string]X, X any](level map[string]M, key, what string, tr *stre
 		found = level[""]
 	}
 	if tr.On() {
-		noteLevel(tr, what, key, own, found != nil)
+		noteLevel(tr, what, key, own, found != nil, len(level) > 1)
 	}
 	return found
 }
 
-func notePrefix(tr *stream.Trace, what string, a netip.Addr, found bool, prefix netip.Prefix) {
+func notePrefix(tr *stream.Trace, what string, a netip.Addr, found bool, prefix netip.Prefix, asked bool) {
 	if !tr.On() {
 		return
 	}
@@ -225,14 +226,16 @@ func notePrefix(tr *stream.Trace, what string, a netip.Addr, found bool, prefix 
 		tr.Note(stepChain, "%s: %s is in %s", what, a, prefix)
 		return
 	}
-	noteLevel(tr, what, a, false, found)
+	noteLevel(tr, what, a, false, found, asked)
 }
 
-// noteLevel says what became of a level: chains that ask for just this, chains that don't ask, or none of either.
-func noteLevel(tr *stream.Trace, what string, value any, own, found bool) {
+// noteLevel says what became of a level: chains that ask for just this, chains that don't ask, or none of either. Of a
+// level at which no chain asks there is nothing to say.
+func noteLevel(tr *stream.Trace, what string, value any, own, found, asked bool) {
 	switch {
 	case own:
 		tr.Note(stepChain, "%s: %v", what, value)
+	case found && !asked:
 	case found:
 		tr.Note(stepChain, "%s: no chain asks for %v, those that don't ask are left", what, value)
 	default:

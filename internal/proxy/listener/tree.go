@@ -202,6 +202,9 @@ func (r *ranges[T]) seal(each func(*T)) {
 // empty reports whether no chain is in there.
 func (r *ranges[T]) empty() bool { return r.entries == 0 }
 
+// asked reports whether any chain has a prefix.
+func (r *ranges[T]) asked() bool { return len(r.found) > 0 }
+
 // longest returns the place of the longest prefix that holds a, and that prefix (zero: not asked), or nil.
 func (r *ranges[T]) longest(a netip.Addr) (*T, netip.Prefix) {
 	lengths := r.v6
