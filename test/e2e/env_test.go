@@ -38,6 +38,7 @@ func TestNode(t *testing.T) {
 		{"InjectedPodsTalkThroughBothSidecars", testTraffic},
 		{"ServiceFromAPodThatAsked", testService},
 		{"TransparentCaptureShowsTheClient", testTransparent},
+		{"ProxyFromABootstrap", testBootstrap},
 		{"ClassicSidecar", testClassic},
 		{"JobWithNativeSidecarCompletes", testJob},
 		{"ExcludedTrafficStaysOutside", testExcluded},
