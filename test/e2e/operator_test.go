@@ -241,7 +241,7 @@ func killOperator(t *testing.T, pod string, worker bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var killed int
+	var victims []int // all found before the first is killed: a worker that dies with its parent loses its command line first
 	for _, path := range entries {
 		environ, err := os.ReadFile(path)
 		if err != nil || !bytes.Contains(environ, []byte("\x00POD_NAME="+pod+"\x00")) {
@@ -251,13 +251,13 @@ func killOperator(t *testing.T, pod string, worker bool) {
 		if err != nil || isWorker(pid) != worker {
 			continue
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatalf("killing pid %d of %s: %v", pid, pod, err)
-		}
-		killed++
+		victims = append(victims, pid)
 	}
-	if killed != 1 {
-		t.Fatalf("killed %d processes of pod %s, want one", killed, pod)
+	if len(victims) != 1 {
+		t.Fatalf("pod %s has %d such processes %v, want one", pod, len(victims), victims)
+	}
+	if err := syscall.Kill(victims[0], syscall.SIGKILL); err != nil {
+		t.Fatalf("killing pid %d of %s: %v", victims[0], pod, err)
 	}
 }
 
