@@ -53,9 +53,3 @@ func skipValue(args []string, inline bool) []string {
 	}
 	return args[1:]
 }
-
-// FlagValue returns the value of one of the flags Load knows, "" if it isn't there.
-func FlagValue(args []string, name string) string {
-	found, _ := parseFlags(args, &reader{})
-	return found[name]
-}

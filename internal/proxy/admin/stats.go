@@ -15,16 +15,6 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
-// Metrics returns the handler of GET /stats/prometheus; everything else is 404.
-func Metrics(text func() []byte) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc(istio.PathPrometheus, ops.Get(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", exposition.ContentType)
-		_, _ = w.Write(text())
-	}))
-	return mux
-}
-
 // Scrape returns the handler of port 15090: metrics for everyone, and nothing else.
 func Scrape(stats Stats, process func() telemetry.Process) http.Handler {
 	mux := http.NewServeMux()

@@ -80,6 +80,7 @@ func (c *call) writeHead(end bool) bool {
 	c.answering = true
 	c.mu.Unlock()
 	c.x.FirstTx = time.Since(c.x.Start)
+	c.engine.opts.Tap.Response(c.x)
 	if err := c.down.WriteHead(&c.x.Response, end); err != nil {
 		c.clientFailed(err)
 		return false

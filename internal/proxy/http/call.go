@@ -105,6 +105,7 @@ func (c *call) decide() *Reply {
 	x.Table = c.routes.Table()
 	x.VirtualHost, x.Route = c.routes.Match(x, c.random, nil)
 	c.choose()
+	c.engine.opts.Tap.Request(x)
 	if c.m.cfg.Tracing != nil {
 		route.SampleTrace(c.m.cfg, x, nil)
 	}
@@ -190,5 +191,6 @@ func (c *call) end() {
 	c.stats.Response(x.Response.Status, x.End)
 	c.m.count(x, c.istio)
 	c.m.logs.Log(x)
+	c.engine.opts.Tap.End(x)
 	c.forward.end(c)
 }

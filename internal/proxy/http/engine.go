@@ -37,6 +37,7 @@ type Options struct {
 	Store     *telemetry.Store
 	Logs      *telemetry.Logs                            // nil: no access logs
 	Filters   func(*config.HTTPManager) (Filters, error) // nil: no filters
+	Tap       *telemetry.Tap                             // who watches requests; nil: nobody can
 	DrainTime time.Duration                              // over which Drain spreads; 0: at once
 	Now       func() time.Time                           // nil: time.Now
 	Random    func() uint64                              // nil: math/rand/v2
@@ -48,6 +49,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Tap == nil {
+		o.Tap = telemetry.NewTap(o.Now)
 	}
 	if o.Random == nil {
 		o.Random = rand.Uint64

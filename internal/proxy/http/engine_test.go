@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
 func TestForwards(t *testing.T) {
@@ -173,6 +175,32 @@ func TestLocalAnswers(t *testing.T) {
 				t.Errorf("no date in\n%s", got)
 			}
 			r.logged(c.log)
+		})
+	}
+}
+
+// Who watches sees a request three times: as it comes, as it is answered, as it has ended; answers of our own too.
+func TestTap(t *testing.T) {
+	backend := served(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+	for name, hosts := range map[string][]string{"upstream": {backend}, "own": nil} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, hosts, nil)
+			lines, stop, err := r.tap.Watch(telemetry.TapFilter{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			r.do(r.client(), "GET", "/watched", "")
+			for _, want := range []string{`"req"`, `"rsp"`, `"end"`} {
+				select {
+				case line := <-lines:
+					if !strings.Contains(string(line), want) {
+						t.Errorf("%s, want %s", line, want)
+					}
+				case <-time.After(patient):
+					t.Fatalf("no line %s", want)
+				}
+			}
 		})
 	}
 }

@@ -27,6 +27,7 @@ const patient = 20 * time.Second
 type rig struct {
 	t        testing.TB
 	engine   *Engine
+	tap      *telemetry.Tap
 	manager  *upstream.Manager
 	store    *telemetry.Store
 	address  string
@@ -78,7 +79,8 @@ func newRig(t testing.TB, hosts []string, change func(*rig)) *rig {
 	}
 	r.manager = upstream.NewManager(upstream.Options{Store: r.store})
 	logs := telemetry.NewLogs(telemetry.LogOptions{Stdout: r, Flush: time.Millisecond})
-	r.engine = New(Options{Upstreams: r.manager, Store: r.store, Logs: logs})
+	r.tap = telemetry.NewTap(time.Now)
+	r.engine = New(Options{Upstreams: r.manager, Store: r.store, Logs: logs, Tap: r.tap})
 	clusters := []*config.Cluster{cluster("backend", hosts...)}
 	if change != nil {
 		change(r)

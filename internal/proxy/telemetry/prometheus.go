@@ -1,25 +1,12 @@
 package telemetry
 
 import (
-	"bytes"
 	"cmp"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// Text returns all metrics in Prometheus's text format. started is when the process began to serve.
-func (s *Store) Text(started, now time.Time, live bool) []byte {
-	state := Draining
-	if live {
-		state = Live
-	}
-	var b bytes.Buffer
-	_ = s.Prometheus(&b, Process{State: state, Uptime: now.Sub(started)}, Query{}) // a buffer takes everything
-	return b.Bytes()
-}
 
 // Prometheus writes metrics in Prometheus's text format, some at a time. Names and labels are the ones users of Envoy
 // and Istio have in their dashboards.

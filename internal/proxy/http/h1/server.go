@@ -7,8 +7,6 @@
 package h1
 
 import (
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -369,6 +367,3 @@ func (s *Server) Unread() bool { return !s.in.ended || len(s.in.rest) > 0 }
 
 // Conn is the connection itself.
 func (s *Server) Conn() net.Conn { return s.socket.conn }
-
-// IsEOF reports whether err is the clean end of a connection between messages.
-func IsEOF(err error) bool { return errors.Is(err, io.EOF) }
