@@ -100,14 +100,18 @@ func (e *Engine) Serve(conn *stream.Conn, raw net.Conn) {
 	}
 	s := newSession(e, m, conn)
 	defer s.end()
+	defer raw.Close()
 	if speaksHTTP2(conn, m.cfg) {
-		serveH2(s, raw)
+		serveH2(s, raw, nil)
 		return
 	}
-	serveH1(s, raw)
+	if read := serveH1(s, raw); read != nil {
+		serveH2(s, raw, read)
+	}
 }
 
-// speaksHTTP2 chooses the codec: as configured, else as ALPN or the inspector found it.
+// speaksHTTP2 chooses the codec: as configured, else as ALPN says it. Without either HTTP/1 it is, until the first bytes
+// say otherwise.
 func speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
 	if m.Codec != config.CodecAuto {
 		return m.Codec == config.CodecHTTP2

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h1"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -35,6 +36,8 @@ type h1Conn struct {
 	since  time.Time
 	until  atomic.Int64 // when it has been idle for too long, in the wheel's time; 0: never
 	over   bool         // a request was served in place, and was the last one
+	known  bool         // it is HTTP/1 indeed, and was counted
+	http2  []byte       // it isn't: what was read of HTTP/2
 
 	serveInPlace func() bool
 }
@@ -47,28 +50,38 @@ type h1Down struct {
 
 type syscallConn interface{ Control(func(fd uintptr)) error }
 
-// serveH1 serves a connection until it ends.
-func serveH1(s *session, raw net.Conn) {
+// serveH1 serves a connection until it ends. If it turns out to be HTTP/2, which codec AUTO leaves to the first bytes, it
+// returns what it has read of it.
+func serveH1(s *session, raw net.Conn) (http2 []byte) {
 	c := &h1Conn{server: h1.NewServer(raw, s.m.h1), since: time.Now()}
 	c.session, c.x = s, &c.own
 	c.patience = &patience{call: &c.call}
 	c.istio = make([]telemetry.IstioCache, len(s.m.istio))
 	c.down = &h1Down{c.server, socketOf(raw)}
 	c.serveInPlace = c.inPlace
-	defer raw.Close()
 	if !s.engine.join(c) {
-		return
+		return nil
 	}
 	defer s.engine.leave(c)
 	c.watch = s.engine.wheel.join(c)
 	defer s.engine.wheel.leave(c.watch)
-	s.m.stats.CxHTTP1.Add(1)
-	s.m.stats.CxHTTP1Active.Add(1)
-	defer s.m.stats.CxHTTP1Active.Add(-1)
 	for c.next() {
+	}
+	if c.known {
+		s.m.stats.CxHTTP1Active.Add(-1)
 	}
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+	return c.http2
+}
+
+// count counts the connection with its first request.
+func (c *h1Conn) count() {
+	if !c.known {
+		c.known = true
+		c.m.stats.CxHTTP1.Add(1)
+		c.m.stats.CxHTTP1Active.Add(1)
 	}
 }
 
@@ -99,6 +112,12 @@ func (c *h1Conn) next() bool {
 	c.phaseTo(heading, c.headLimit())
 	err := c.server.Head(&c.own)
 	c.phase.Store(uint32(busy))
+	if err != nil && !c.known && c.m.cfg.Codec == config.CodecAuto {
+		if c.http2 = c.server.Preface(); c.http2 != nil {
+			return false
+		}
+	}
+	c.count()
 	if err != nil {
 		c.refuse(err)
 		return c.last()
@@ -120,6 +139,7 @@ func (c *h1Conn) inPlace() bool {
 		return false
 	}
 	c.phase.Store(uint32(busy))
+	c.count()
 	if !c.one() {
 		c.over = true
 		return false

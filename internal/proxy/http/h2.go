@@ -25,11 +25,12 @@ func (h2Down) Gone() bool { return false }
 // LastAnswer implements downstream: connections of HTTP/2 end by GOAWAY.
 func (h2Down) LastAnswer() {}
 
-// serveH2 serves a connection until it ends.
-func serveH2(s *session, raw net.Conn) {
-	defer raw.Close()
+// serveH2 serves a connection until it ends. read is what was read of it before.
+func serveH2(s *session, raw net.Conn, read []byte) {
 	c := &h2Conn{session: s}
-	c.server = h2.NewServer(raw, h2Options(s.m.cfg), c.serve)
+	o := h2Options(s.m.cfg)
+	o.Read = read
+	c.server = h2.NewServer(raw, o, c.serve)
 	if !s.engine.join(c) {
 		return
 	}

@@ -121,3 +121,24 @@ func TestStreamGone(t *testing.T) {
 	done.Wait()
 	r.logged("0 DC downstream_remote_disconnect")
 }
+
+// TestAutoByPreface: without ALPN the first bytes tell the version, however they come.
+func TestAutoByPreface(t *testing.T) {
+	r := newRig(t, []string{served(t, echo)}, nil)
+	if answer, body := r.do(r.h2Client(), "POST", "/", "abc"); answer.ProtoMajor != 2 || body != "HTTP/1.1 POST "+r.address+" 3" {
+		t.Errorf("%s %q", answer.Proto, body)
+	}
+	if n := r.store.HTTP("test").CxHTTP1.Load(); n != 0 {
+		t.Errorf("%d connections of HTTP/1", n)
+	}
+	conn := r.raw()
+	for _, piece := range []string{"P", "RI * HTTP/2", ".", "0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04", "\x00\x00\x00\x00\x00"} {
+		if _, err := io.WriteString(conn, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head := make([]byte, 9)
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Errorf("no SETTINGS: %x, %v", head, err)
+	}
+}

@@ -166,6 +166,20 @@ func endsHead(b []byte) bool {
 	return strings.Contains(view(b), "\n\r\n") || strings.Contains(view(b), "\n\n")
 }
 
+// preface is how a connection of HTTP/2 begins (RFC 9113 3.4), up to where a head of HTTP/1 is refused.
+const preface = "PRI * HTTP/2.0"
+
+// Preface gives away what was read if Head has refused HTTP/2's preface; else it returns nil.
+func (s *Server) Preface() []byte {
+	if !strings.HasPrefix(view(s.in.rest), preface) {
+		return nil
+	}
+	read := append([]byte(nil), s.in.rest...)
+	s.in.rest = nil
+	s.in.finish()
+	return read
+}
+
 // skipEmptyLine forgives an empty line before a request (RFC 9112 2.2).
 func (s *Server) skipEmptyLine() {
 	if len(s.in.rest) >= 2 && s.in.rest[0] == '\r' && s.in.rest[1] == '\n' {
