@@ -71,7 +71,10 @@ func (c *call) lastAnswer() bool {
 		c.m.stats.CxDrainClose.Add(1)
 		return true
 	}
-	return !c.request.finished.Load() && c.x.Protocol != stream.HTTP2
+	if c.x.Protocol == stream.HTTP2 {
+		return false // its connections are ended when their time has come, whatever is under way
+	}
+	return !c.request.finished.Load() || c.aged()
 }
 
 // writeHead writes the final head; false: the client is gone.

@@ -40,7 +40,11 @@ func (c *call) pick() (outcome, bool) {
 	x, f := c.x, &c.forward
 	host, err := f.target.cluster.Pick(&f.choice, nil)
 	if err != nil {
-		return outcome{err: err, reply: noHost, Outcome: route.Outcome{Why: codec.Overflow}}, false
+		reply := noHost
+		if errors.Is(err, upstream.ErrDropped) {
+			reply = c.dropped()
+		}
+		return outcome{err: err, reply: reply, Outcome: route.Outcome{Why: codec.Overflow}}, false
 	}
 	f.host = host
 	x.Upstream = stream.Upstream{Remote: host.Address, Endpoint: host.Endpoint()}

@@ -101,6 +101,15 @@ func TestLocalAnswers(t *testing.T) {
 			"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", nil, nil,
 			[]string{"HTTP/1.1 200 OK", "grpc-status: 14", "grpc-message: no healthy upstream", "content-type: application/grpc"}, "200 UH no_healthy_upstream 0 0",
 		},
+		"dropped": {
+			"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil, func(r *rig) {
+				all := cluster("dropping", "127.0.0.1:1")
+				all.Endpoints.Store(&config.Endpoints{DropPerMillion: 1e6, Localities: all.Endpoints.Load().Localities})
+				r.extra, r.route.Forward.Cluster = []*config.Cluster{all}, all.Name
+				r.route.Forward.Retry = &config.RetryPolicy{On: config.Retry5xx | config.RetryConnectFailure | config.RetryReset, Retries: 3}
+			},
+			[]string{"HTTP/1.1 503 ", "x-envoy-drop-overload: true", "\r\n\r\ndrop overload"}, "503 DO drop_overload 0 13",
+		},
 		"connect failed": {
 			"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", []string{"127.0.0.1:1"}, nil,
 			[]string{"HTTP/1.1 503 ", "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, transport failure reason: delayed connect error: connection refused"},

@@ -33,7 +33,6 @@ type h1Conn struct {
 	server *h1.Server
 	own    stream.Exchange
 	phase  atomic.Uint32
-	since  time.Time
 	until  atomic.Int64 // when it has been idle for too long, in the wheel's time; 0: never
 	over   bool         // a request was served in place, and was the last one
 	known  bool         // it is HTTP/1 indeed, and was counted
@@ -53,7 +52,7 @@ type syscallConn interface{ Control(func(fd uintptr)) error }
 // serveH1 serves a connection until it ends. If it turns out to be HTTP/2, which codec AUTO leaves to the first bytes, it
 // returns what it has read of it.
 func serveH1(s *session, raw net.Conn) (http2 []byte) {
-	c := &h1Conn{server: h1.NewServer(raw, s.m.h1), since: time.Now()}
+	c := &h1Conn{server: h1.NewServer(raw, s.m.h1)}
 	c.session, c.x = s, &c.own
 	c.patience = &patience{call: &c.call}
 	c.istio = make([]telemetry.IstioCache, len(s.m.istio))
@@ -159,7 +158,7 @@ const idleLook = time.Second
 func (c *h1Conn) rest() bool {
 	limit := c.m.cfg.IdleTimeout
 	if most := c.m.cfg.MaxConnectionDuration; most > 0 {
-		left := most - time.Since(c.since)
+		left := time.Until(c.began.Add(most))
 		if left <= 0 {
 			c.m.stats.CxMaxDuration.Add(1)
 			return false

@@ -22,9 +22,6 @@ type h2Down struct{ *h2.ServerStream }
 // Gone implements downstream: streams tell it by themselves.
 func (h2Down) Gone() bool { return false }
 
-// LastAnswer implements downstream: connections of HTTP/2 end by GOAWAY.
-func (h2Down) LastAnswer() {}
-
 // serveH2 serves a connection until it ends. read is what was read of it before.
 func serveH2(s *session, raw net.Conn, read []byte) {
 	c := &h2Conn{session: s}
@@ -35,6 +32,11 @@ func serveH2(s *session, raw net.Conn, read []byte) {
 		return
 	}
 	defer s.engine.leave(c)
+	if most := s.m.cfg.MaxConnectionDuration; most > 0 {
+		watch := s.engine.wheel.join(c)
+		defer s.engine.wheel.leave(watch)
+		watch.set(s.engine.wheel.since(s.began.Add(most)))
+	}
 	stats := s.m.stats
 	stats.CxHTTP2.Add(1)
 	stats.CxHTTP2Active.Add(1)
@@ -73,6 +75,13 @@ func (c *h2Conn) serve(s *h2.ServerStream) {
 	if one.timer != nil {
 		one.timer.Stop()
 	}
+}
+
+// look implements watched: the connection has lasted as long as it may.
+func (c *h2Conn) look(int64) int64 {
+	c.m.stats.CxMaxDuration.Add(1)
+	c.server.Drain()
+	return 0
 }
 
 func (c *h2Conn) drain() { c.server.Drain() }

@@ -68,6 +68,15 @@ func resetReply(why codec.Reason, transport string, retried bool) *Reply {
 	return r
 }
 
+// dropped answers a request that the control plane wants dropped.
+func (c *call) dropped() *Reply {
+	reply := &Reply{Status: 503, Details: "drop_overload", Body: "drop overload", Flags: stream.DropOverload}
+	if !c.m.cfg.Router.SuppressHeaders {
+		reply.Fields = []stream.Field{{Name: "x-envoy-drop-overload", Value: "true"}}
+	}
+	return reply
+}
+
 // refuseReply answers a request that breaks the rules.
 func refuseReply(f *codec.Failure) *Reply {
 	return &Reply{Status: f.Status, Details: f.Details, Flags: stream.DownstreamProtocolError}
@@ -153,12 +162,14 @@ func (c *call) local(reply *Reply) {
 // answerTime is how long the answer to a request that was cut may take.
 const answerTime = 10 * time.Second
 
-// lastWords gives a call that was cut time for an answer. The connection ends with it.
+// lastWords gives a call that was cut time for an answer. A connection that carries one request at a time ends with it.
 func (c *call) lastWords() {
 	c.watch.set(0) // whoever cut it has finished
 	c.timers.reset()
 	c.down.Resume()
-	c.down.LastAnswer()
+	if c.x.Protocol != stream.HTTP2 {
+		c.down.LastAnswer()
+	}
 	c.arm(requestDeadline, answerTime)
 	c.watch.set(c.timers.next())
 }

@@ -2,6 +2,7 @@ package http
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -16,6 +17,7 @@ type session struct {
 	m      *manager
 	conn   *stream.Conn
 	stats  *telemetry.HTTPShard
+	began  time.Time
 	xfcc   string // what x-forwarded-client-cert says of this client
 
 	last  atomic.Pointer[target]
@@ -30,7 +32,7 @@ type target struct {
 }
 
 func newSession(e *Engine, m *manager, conn *stream.Conn) *session {
-	s := &session{engine: e, m: m, conn: conn, stats: m.stats.Shard(conn.ID)}
+	s := &session{engine: e, m: m, conn: conn, stats: m.stats.Shard(conn.ID), began: time.Now()}
 	s.xfcc = route.ClientCertElement(m.cfg, conn.TLS)
 	m.stats.CxTotal.Add(1)
 	m.stats.CxActive.Add(1)
@@ -41,6 +43,12 @@ func (s *session) end() {
 	s.m.stats.CxActive.Add(-1)
 	s.m.stats.CxDestroy.Add(1)
 	s.m.users.Add(-1)
+}
+
+// aged reports whether the connection has lasted as long as it may.
+func (s *session) aged() bool {
+	most := s.m.cfg.MaxConnectionDuration
+	return most > 0 && time.Since(s.began) >= most
 }
 
 // target returns the cluster of that name, nil if there is none.

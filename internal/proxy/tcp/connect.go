@@ -42,7 +42,7 @@ func (s *session) connect() *upstream.Conn {
 	for range max(s.plan.tcp.MaxConnectAttempts, 1) {
 		host, err := s.cluster.Pick(choice, nil)
 		if err != nil {
-			s.noHost(len(choice.Tried) > 0)
+			s.noHost(err, len(choice.Tried) > 0)
 			return nil
 		}
 		conn, err := s.cluster.Dial(s.proxy.ctx, host, upstream.DialOptions{Client: s.conn.Remote, Final: true})
@@ -67,10 +67,10 @@ func (s *session) choice(weighted *config.WeightedCluster) *upstream.Choice {
 	return c
 }
 
-// noHost records that a cluster has no host, unless one was tried before.
-func (s *session) noHost(tried bool) {
+// noHost records that a cluster has no host for this connection, unless one was tried before.
+func (s *session) noHost(err error, tried bool) {
 	if !tried {
-		s.setEnd("", stream.NoHealthyUpstream)
+		s.setEnd("", dialFlags(err))
 	}
 }
 
@@ -98,11 +98,13 @@ func again(err error) bool {
 	return dialFlags(err) == stream.UpstreamConnectionFailure
 }
 
-// dialFlags says in Envoy's terms why a dial failed.
+// dialFlags says in Envoy's terms why there is no connection.
 func dialFlags(err error) stream.Flags {
 	switch {
 	case errors.Is(err, upstream.ErrNoHost):
 		return stream.NoHealthyUpstream
+	case errors.Is(err, upstream.ErrDropped):
+		return stream.DropOverload
 	case errors.Is(err, upstream.ErrSelfDial):
 		return stream.NoClusterFound
 	case errors.Is(err, upstream.ErrOverflow):

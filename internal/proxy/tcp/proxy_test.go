@@ -54,6 +54,9 @@ func TestEnds(t *testing.T) {
 	}{
 		{"no cluster", "NC - 0 0 nowhere", func(r *rig) { r.tcp.Clusters[0].Name = "nowhere" }},
 		{"no host", "UH - 0 0 c", func(r *rig) { r.cluster.Endpoints.Store(&config.Endpoints{}) }},
+		{"dropped", "DO - 0 0 c", func(r *rig) {
+			r.cluster.Endpoints.Store(&config.Endpoints{DropPerMillion: 1e6, Localities: r.cluster.Endpoints.Load().Localities})
+		}},
 		{"connect failed", "UF - 0 0 c", func(r *rig) { r.cluster.Endpoints = r.clusterTo("", closed.Addr().String()).Endpoints }},
 		{"too many connections", "UO - 0 0 c", func(r *rig) { r.cluster.Breakers[0].Connections = 0 }},
 		{"RBAC", "- rbac_access_denied_matched_policy[none] 0 0 c", func(r *rig) {
