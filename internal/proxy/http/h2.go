@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h2"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -26,7 +27,7 @@ func (h2Down) Gone() bool { return false }
 func serveH2(s *session, raw net.Conn, read []byte) {
 	c := &h2Conn{session: s}
 	o := h2Options(s.m.cfg)
-	o.Read = read
+	o.Read, o.Refused = read, c.refused
 	c.server = h2.NewServer(raw, o, c.serve)
 	if !s.engine.join(c) {
 		return
@@ -44,6 +45,20 @@ func serveH2(s *session, raw net.Conn, read []byte) {
 	if err := c.server.Serve(); err != nil {
 		stats.CxProtocolError.Add(protocolErrors(err))
 	}
+}
+
+// refused counts and logs a request that the codec didn't hand out; with a Status it has answered it, else it has reset
+// the stream.
+func (c *h2Conn) refused(r *stream.Request, why *codec.Failure) {
+	x := &stream.Exchange{}
+	x.Reset(c.conn, c.engine.opts.Now())
+	x.Protocol, x.Request, x.Local = stream.HTTP2, *r, true
+	x.Response.Status, x.Details, x.Flags = why.Status, why.Details, stream.DownstreamProtocolError
+	c.calls.Add(1)
+	c.stats.RqTotal.Add(1)
+	c.stats.Response(why.Status, 0)
+	c.m.count(x, make([]telemetry.IstioCache, len(c.m.istio)))
+	c.m.logs.Log(x)
 }
 
 func h2Options(cfg *config.HTTPManager) h2.Options {

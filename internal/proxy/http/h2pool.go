@@ -30,7 +30,13 @@ type h2Key struct {
 
 type h2Pool struct {
 	conns   []*h2Upstream
-	dialing chan struct{} // closed when it is over; nil: nobody dials
+	dialing *h2Dial // nil: nobody dials
+}
+
+// h2Dial is somebody's dial, which others wait for.
+type h2Dial struct {
+	over chan struct{} // closed when it is
+	err  error         // why there is no connection; nil also if only its caller gave up
 }
 
 // h2Upstream is one connection.
@@ -59,31 +65,35 @@ func (u *h2Upstream) stream(x *stream.Exchange, limits *config.UpstreamHTTP, now
 // errClosed is for requests that come while the engine ends.
 var errClosed = errors.New("the proxy is ending")
 
-// stream returns a stream to host on a connection that has one free, or on a new one.
+// errUnusable is for hosts that end connections as they begin.
+var errUnusable = errors.New("the host ends connections of HTTP/2 before they are used")
+
+// stream returns a stream to host on a connection that has one free, or on a new one. Who waits for somebody else's dial
+// and gets nothing of it dials too, so each request makes one connection at most.
 func (p *h2Pools) stream(ctx context.Context, c *call, host *upstream.Host) (codec.Upstream, *upstream.Conn, error) {
 	key := h2Key{host, c.poolKey()}
 	for {
-		s, conn, wait, err := p.try(c, key)
-		if s != nil || err != nil {
+		s, conn, others, err := p.try(c, key)
+		switch {
+		case s != nil || err != nil:
 			return s, conn, err
-		}
-		if wait == nil {
-			if err := p.dial(ctx, c, key); err != nil {
-				return nil, nil, err
-			}
-			continue
+		case others == nil:
+			return p.dial(ctx, c, key)
 		}
 		select {
-		case <-wait:
+		case <-others.over:
+			if others.err != nil {
+				return nil, nil, others.err
+			}
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		}
 	}
 }
 
-// try takes a stream of a connection there is. Without one, wait is closed when somebody else's dial is over; nil: it is
-// the caller's turn to dial.
-func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn, wait chan struct{}, err error) {
+// try takes a stream of a connection there is. Without one it returns somebody else's dial; nil: it is the caller's turn
+// to dial.
+func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn, others *h2Dial, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -105,34 +115,49 @@ func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn
 	if pool.dialing != nil {
 		return nil, nil, pool.dialing, nil
 	}
-	pool.dialing = make(chan struct{})
+	pool.dialing = &h2Dial{over: make(chan struct{})}
 	return nil, nil, nil, nil
 }
 
-// dial makes one more connection and lets those go on who wait for it.
-func (p *h2Pools) dial(ctx context.Context, c *call, key h2Key) error {
+// dial makes one more connection, takes its first stream, and lets those go on who wait for it.
+func (p *h2Pools) dial(ctx context.Context, c *call, key h2Key) (codec.Upstream, *upstream.Conn, error) {
 	cluster := c.forward.target.cluster
 	conn, err := cluster.Dial(ctx, key.host, c.dialOptions())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pool := p.pools[key]
-	close(pool.dialing)
+	over := pool.dialing
 	pool.dialing = nil
+	defer close(over.over)
 	if err != nil {
-		return err
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			over.err = err
+		}
+		return nil, nil, err
 	}
 	if p.closed {
 		_ = conn.Close()
-		return errClosed
+		return nil, nil, errClosed
 	}
+	up := p.add(pool, key, conn, c.engine.opts.Now())
+	s := up.stream(c.x, &cluster.Config().HTTP, up.opened)
+	if s == nil {
+		return nil, nil, errUnusable
+	}
+	return s, conn, nil
+}
+
+// add makes a connection one of the pool's.
+func (p *h2Pools) add(pool *h2Pool, key h2Key, conn *upstream.Conn, now time.Time) *h2Upstream {
+	cluster := key.host.Cluster()
 	cluster.Stats.CxHTTP2.Add(1)
 	cfg := &cluster.Config().HTTP
 	o := h2.FromConfig(cfg.HTTP2)
 	o.IdleTimeout, o.MaxHeadBytes, o.MaxHeaders = cfg.IdleTimeout, cfg.MaxHeadBytes, cfg.MaxHeaders
-	up := &h2Upstream{client: h2.NewClient(conn.Conn, o), conn: conn, opened: c.engine.opts.Now()}
+	up := &h2Upstream{client: h2.NewClient(conn.Conn, o), conn: conn, opened: now}
 	pool.conns = append(pool.conns, up)
 	p.work.Go(func() { p.watch(key, up) })
-	return nil
+	return up
 }
 
 // watch waits until a connection is over, and forgets it.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // Options shape one connection. Zero values mean the defaults below; durations of 0 mean never.
@@ -37,7 +39,10 @@ type Options struct {
 
 	Read     []byte    // what was read from the connection already
 	Counters *Counters // nil: not counted
-	Closed   func()    // called when a client's connection has been closed; nil: nobody is told
+	// Refused is told of a client's request that broke a rule and wasn't handed out; nil: nobody is. It may not call the
+	// connection. The request is what was understood of it, and the caller's again when Refused returns.
+	Refused func(request *stream.Request, why *codec.Failure)
+	Closed  func() // called when a client's connection has been closed; nil: nobody is told
 }
 
 // FromConfig are the options http2_protocol_options ask for.

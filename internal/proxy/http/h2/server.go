@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -70,7 +71,7 @@ func (s *Server) onRequest(h frameHeader) error {
 	}
 	s.highest = h.stream
 	if refused, err := s.refuseLocked(h, m); refused {
-		m.free()
+		s.tell(m, h.has(flagEndStream))
 		return err
 	}
 	s.startLocked(h, m)
@@ -107,6 +108,33 @@ func (s *Server) refuseLocked(h frameHeader, m *message) (bool, error) {
 		return true, s.sendResetLocked(h.stream, RefusedStream)
 	}
 	return false, nil
+}
+
+// tell says that a request broke a rule, if it did.
+func (s *Server) tell(m *message, end bool) {
+	why := m.failure(end)
+	if why == nil || s.opts.Refused == nil {
+		m.free()
+		return
+	}
+	var r stream.Request
+	m.into(&r, end)
+	s.opts.Refused(&r, why)
+}
+
+// failure is the rule a head breaks, nil if it is a good one.
+func (m *message) failure(end bool) *codec.Failure {
+	switch {
+	case m.count > m.maxFields:
+		return &codec.Failure{Reason: codec.Protocol, Status: http.StatusRequestHeaderFieldsTooLarge, Details: "http2.too_many_headers"}
+	case m.tooLarge():
+		return &codec.Failure{Reason: codec.Protocol, Status: http.StatusRequestHeaderFieldsTooLarge, Details: "http2.headers_too_large"}
+	case m.wrong != "":
+		return &codec.Failure{Reason: codec.Protocol, Details: "http2." + m.wrong}
+	case end && m.length > 0:
+		return &codec.Failure{Reason: codec.Protocol, Details: "http2.content_length"}
+	}
+	return nil
 }
 
 // answerTooLarge sends 431 at once, and takes no more of the request.
