@@ -17,6 +17,9 @@ type Lock struct{ file *os.File }
 
 // Change admits one `up` or `down` of a cluster at a time, and one joining or leaving test.
 func (d Dir) Change(ctx context.Context) (*Lock, error) {
+	if err := os.MkdirAll(base(), 0o755); err != nil {
+		return nil, fmt.Errorf("making the folder that %s names: %w", BaseEnv, err)
+	}
 	l, err := acquire(ctx, string(d)+".lock", unix.LOCK_EX)
 	if err != nil {
 		return nil, fmt.Errorf("waiting for another up or down of cluster %q: %w", d.Name(), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -184,6 +185,19 @@ func TestWaitForLockEnds(t *testing.T) {
 	if _, err := dir.Change(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestTheFolderOfClustersIsMade(t *testing.T) {
+	t.Setenv(BaseEnv, filepath.Join(t.TempDir(), "not", "yet"))
+	dir, err := For("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := dir.Change(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Remove()
 }
 
 func testDir(t *testing.T, name string) Dir {
