@@ -11,7 +11,7 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION=dev
 ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH
 RUN for program in .:pillion ./sidecar:pillion-sidecar ./sidecar/capture:pillion-capture; do \
-      go build -trimpath -ldflags "-s -w -X github.com/pillion-mesh/pillion/internal/version.Version=$VERSION" \
+      go build -trimpath -tags grpcnotrace -ldflags "-s -w -X github.com/pillion-mesh/pillion/internal/version.Version=$VERSION" \
         -o "/out/${program#*:}" "${program%:*}" || exit 1; \
     done
 RUN printf 'root:x:0:0::/:/sbin/nologin\nnonroot:x:65532:65532::/:/sbin/nologin\nistio-proxy:x:1337:1337::/:/sbin/nologin\n' >/out/passwd \

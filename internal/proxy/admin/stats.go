@@ -2,7 +2,8 @@ package admin
 
 import (
 	"bytes"
-	"html/template"
+	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -63,12 +64,12 @@ func (a *api) stats(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-var statsPage = template.Must(template.New("stats").Parse(`<!DOCTYPE html>
+const statsPage = `<!DOCTYPE html>
 <html><head><meta charset="utf-8"><title>Pillion proxy stats</title></head><body><h1>Stats</h1>
 <form><label>filter <input name="filter"></label> <label><input type="checkbox" name="usedonly"> used only</label>
 <input type="hidden" name="format" value="html"> <button>show</button></form>
-<pre>{{.}}</pre></body></html>
-`))
+<pre>%s</pre></body></html>
+`
 
 func (a *api) statsPage(w http.ResponseWriter, p telemetry.Process, q telemetry.Query) {
 	var text bytes.Buffer
@@ -78,7 +79,7 @@ func (a *api) statsPage(w http.ResponseWriter, p telemetry.Process, q telemetry.
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'")
-	_ = statsPage.Execute(w, text.String())
+	_, _ = fmt.Fprintf(w, statsPage, html.EscapeString(text.String()))
 }
 
 var (

@@ -136,7 +136,7 @@ func buildCommand(ctx context.Context, root, output, pkg, version string) *exec.
 	if version != "" {
 		flags += " -X github.com/pillion-mesh/pillion/internal/version.Version=" + version
 	}
-	return goCommand(ctx, root, "build", "-trimpath", "-buildvcs=false", "-ldflags="+flags, "-o", output, pkg)
+	return goCommand(ctx, root, "build", "-trimpath", "-tags=grpcnotrace", "-buildvcs=false", "-ldflags="+flags, "-o", output, pkg)
 }
 
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
