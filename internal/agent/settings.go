@@ -17,6 +17,7 @@ type Settings struct {
 	PodName, PodNamespace, PodIP                   string
 	Workload, App, Version                         string // for metrics
 	CanonicalService, CanonicalRevision, ClusterID string
+	Owner                                          string // of the pod: kubernetes://apis/apps/v1/namespaces/…
 
 	OutboundPort, InboundPort, ReadyPort, StatsPort uint16
 
@@ -101,6 +102,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.text("POD_NAMESPACE", &s.PodNamespace)
 	r.address("INSTANCE_IP", &s.PodIP)
 	r.text("ISTIO_META_WORKLOAD_NAME", &s.Workload)
+	r.text("ISTIO_META_OWNER", &s.Owner)
 	r.text("ISTIO_META_CLUSTER_ID", &s.ClusterID)
 	s.Transparent = r.env["ISTIO_META_INTERCEPTION_MODE"] == "TPROXY"
 	r.text("CANONICAL_SERVICE", &s.CanonicalService)

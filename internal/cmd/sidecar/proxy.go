@@ -20,7 +20,6 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
-	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
 
@@ -48,6 +47,8 @@ func runProxy(args []string, p Process) int {
 	}
 	options := proxyOptions(settings, flags.Epoch, p, logger)
 	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags
+	options.Self = self(settings, bootstrap)
+	options.Labels = labels(options.Self)
 	server, err := proxy.New(options)
 	if err != nil {
 		return fail(p, 1, err)
@@ -108,7 +109,6 @@ func proxyOptions(s agent.Settings, epoch int, p Process, logger logr.Logger) pr
 	return proxy.Options{
 		Epoch:     epoch,
 		Config:    config.Settings{OutboundPort: s.OutboundPort, InboundPort: s.InboundPort, KeepClient: s.Transparent},
-		Labels:    labels(s),
 		MaxConns:  maxConns(s.MaxConns),
 		OwnPorts:  s.OwnPorts(),
 		AccessLog: p.Stdout,
@@ -126,14 +126,6 @@ func versionText() string {
 		tree = "Modified"
 	}
 	return strings.Join([]string{info.Revision, info.Version, tree, "RELEASE", "Go"}, "/")
-}
-
-func labels(s agent.Settings) telemetry.Labels {
-	return telemetry.Labels{
-		Workload: s.Workload, Namespace: s.PodNamespace, App: s.App, Version: s.Version,
-		CanonicalService: s.CanonicalService, CanonicalRevision: s.CanonicalRevision,
-		Cluster: s.ClusterID, Build: version.Get().Version,
-	}
 }
 
 // Descriptors that aren't for connections: sockets, logs, pipes of splice, the operations API.
