@@ -33,7 +33,7 @@ const stepChain = "chain"
 func (c *Compiled) Select(f *Facts, tr *stream.Trace) *config.Chain {
 	if chain := c.tree.find(f, tr); chain != nil {
 		if tr.On() {
-			tr.Note(stepChain, "%q", chain.Name)
+			tr.Note(stepChain, "%s", describe(chain))
 		}
 		return chain
 	}
@@ -59,7 +59,7 @@ func noteDefault(chain *config.Chain, tr *stream.Trace) {
 		tr.Note(stepChain, "none fits and there is no default: closed, NR")
 		return
 	}
-	tr.Note(stepChain, "none fits: the default chain %q", chain.Name)
+	tr.Note(stepChain, "none fits: the default chain %s", describe(chain))
 }
 
 func (t *tree) find(f *Facts, tr *stream.Trace) *config.Chain {
