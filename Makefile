@@ -7,6 +7,7 @@ GOBUILD    := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDF
 GOTESTSUM  := bin/gotestsum --format pkgname-and-test-fails --hide-summary=output --
 UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./test/deps/... ./test/docs/... ./sidecar/... .
 AREA       ?= all
+ARGS       ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -40,8 +41,9 @@ test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, ku
 	@$(GOTESTSUM) -p 1 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
 
 .PHONY: bench
-bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; without it all
-	@for area in $(if $(filter all,$(AREA)),inject capture size proxy,$(AREA)); do go run ./test/bench/$$area || exit 1; done
+bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; without it all. ARGS are that area's options
+	@$(if $(filter all proxy,$(AREA)),go run ./test/deps bench,true)
+	@for area in $(if $(filter all,$(AREA)),inject capture size proxy,$(AREA)); do go run ./test/bench/$$area $(ARGS) || exit 1; done
 
 ##@ Build and deploy
 

@@ -1,5 +1,6 @@
-// Command deps looks for the programs that the demo and the tests start, and installs the missing ones from the
-// distribution if it can: as root, where apt-get is. Elsewhere it says what to install and what will be left out.
+// Command deps looks for the programs that the demo and the tests start (with the argument bench: those that make bench
+// starts), and installs the missing ones from the distribution if it can: as root, where apt-get is. Elsewhere it says
+// what to install and what will be left out.
 package main
 
 import (
@@ -29,14 +30,30 @@ var needs = []need{
 	{"/usr/include/stdio.h", "libc6-dev", "the race detector"},
 }
 
+// benchNeeds are for measuring the proxy beside others.
+var benchNeeds = []need{
+	{"nginx", "nginx-light", "the peer most bars are set by"},
+	{"haproxy", "haproxy", "the peer of connections and bytes"},
+	{"wrk", "wrk", "figures of HTTP/1.1"},
+	{"h2load", "nghttp2-client", "figures of HTTP/2"},
+	{"taskset", "util-linux", "any figure: processes are bound to cores"},
+}
+
 func main() {
-	if err := run(os.Stderr); err != nil {
+	if err := run(os.Stderr, needsOf(os.Args[1:])); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(69)
 	}
 }
 
-func run(out io.Writer) error {
+func needsOf(args []string) []need {
+	if slices.Contains(args, "bench") {
+		return benchNeeds
+	}
+	return needs
+}
+
+func run(out io.Writer, needs []need) error {
 	missing := find(needs, present)
 	if len(missing) == 0 {
 		return nil

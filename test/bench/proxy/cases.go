@@ -7,6 +7,7 @@ type kase struct {
 	name    string
 	title   string // in the table
 	service string // port of the proxies
+	client  string // the program that load starts; empty: this one
 	load    load
 	unit    unit
 	peers   []string
@@ -44,23 +45,23 @@ const (
 var cases = []kase{
 	{
 		name: "http1", title: "HTTP/1.1, 64 connections kept alive, 100 hosts with 4 prefixes each",
-		service: "http", load: wrk("http", "/api/v3/pay"), unit: aRequest,
+		service: "http", client: "wrk", load: wrk("http", "/api/v3/pay"), unit: aRequest,
 		peers: []string{nginx, haproxy, reverseProxy}, bars: []bar{{nginx, 1.15, 1}},
 	}, {
 		name: "http1_log", title: "the same with Istio's metrics, request ids, retries and an access log; nginx with its log, buffered",
-		service: "log", load: wrk("http", "/api/v3/pay"), unit: aRequest,
+		service: "log", client: "wrk", load: wrk("http", "/api/v3/pay"), unit: aRequest,
 		peers: []string{nginx}, bars: []bar{{nginx, 1.4, 1.25}},
 	}, {
 		name: "http1_16k", title: "HTTP/1.1, answers of 16 KiB",
-		service: "http", load: wrk("http", "/api/v3/16k"), unit: aRequest,
+		service: "http", client: "wrk", load: wrk("http", "/api/v3/16k"), unit: aRequest,
 		peers: []string{nginx, haproxy},
 	}, {
 		name: "tls", title: "TLS 1.3 terminated, 64 connections kept alive",
-		service: "tls", load: wrk("https", "/"), unit: aRequest,
+		service: "tls", client: "wrk", load: wrk("https", "/"), unit: aRequest,
 		peers: []string{nginx, haproxy}, bars: []bar{{nginx, 1.1, 0.9}},
 	}, {
 		name: "mtls", title: "mTLS hop: plaintext to one proxy, mTLS to the second, plaintext to the application; CPU of both",
-		service: "mtls", load: wrk("http", "/"), unit: aRequest,
+		service: "mtls", client: "wrk", load: wrk("http", "/"), unit: aRequest,
 		peers: []string{nginx, haproxy}, bars: []bar{{nginx, 1.1, 0.9}},
 	}, {
 		name: "tls_handshake", title: "new TLS 1.3 connections without resumption, ECDSA P-256",
@@ -68,7 +69,7 @@ var cases = []kase{
 		peers: []string{nginx, haproxy},
 	}, {
 		name: "h2c_http1", title: "h2c in, HTTP/1.1 out, 8 connections with 8 streams each",
-		service: "h2c", load: h2load, unit: aRequest,
+		service: "h2c", client: "h2load", load: h2load, unit: aRequest,
 		peers: []string{nginx, haproxy}, bars: []bar{{nginx, 1.5, 1}},
 	}, {
 		name: "grpc", title: "gRPC unary, h2c in and out, 4 connections with 16 calls each; nginx with grpc_pass",

@@ -118,14 +118,3 @@ func found(what string, number *regexp.Regexp, text []byte) (float64, error) {
 	}
 	return n, err
 }
-
-// clientOf is the program a case's load wants besides this one; empty: none.
-func clientOf(k kase) string {
-	switch k.name {
-	case "h2c_http1":
-		return "h2load"
-	case "http1", "http1_log", "http1_16k", "tls", "mtls":
-		return "wrk"
-	}
-	return ""
-}

@@ -134,7 +134,7 @@ func runGRPC(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
+		defer conn.Close() //nolint:errcheck // the process ends with it
 		clients[i] = healthv1.NewHealthClient(conn)
 	}
 	return many(ctx, grpcConnections*grpcCallsEach, args[1], func(_ context.Context, i int) (int64, error) {

@@ -44,11 +44,9 @@ func (r *rig) measureAll(ctx context.Context, o options, lines io.Writer) (*resu
 		if len(o.cases) > 0 && !slices.Contains(o.cases, k.name) {
 			continue
 		}
-		if program := clientOf(k); program != "" {
-			if _, err := exec.LookPath(program); err != nil {
-				fmt.Fprintf(os.Stderr, "bench proxy: no %s: %s skipped\n", program, k.name)
-				continue
-			}
+		if _, err := exec.LookPath(k.client); k.client != "" && err != nil {
+			fmt.Fprintf(os.Stderr, "bench proxy: no %s: %s skipped\n", k.client, k.name)
+			continue
 		}
 		res, err := r.measure(ctx, k, p)
 		if err == nil && o.profiles != "" {
