@@ -122,7 +122,7 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) newSource() (*source.Source, error) {
-	o := source.Options{Bootstrap: s.opts.Bootstrap, Before: s.prepare, Now: s.opts.Now, Log: s.opts.Log.WithName("config")}
+	o := source.Options{Bootstrap: s.opts.Bootstrap, Before: s.prepare, Warm: s.upstream.Warm, Now: s.opts.Now, Log: s.opts.Log.WithName("config")}
 	if o.Bootstrap == nil {
 		s.opts.Config.AccessLogs = []*config.AccessLog{{Name: "envoy.access_loggers.stdout", Format: &config.Format{Source: format.Istio}}}
 		return source.Static(s.opts.Config, o), nil

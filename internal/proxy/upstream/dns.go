@@ -54,7 +54,8 @@ type names struct {
 	stats    *dnsStats
 
 	answers  *answers
-	failures int // in a row; of the goroutine that looks up
+	begun    bool // all names were looked up before the goroutine began
+	failures int  // in a row; of the goroutine that looks up
 }
 
 type dnsStats struct{ attempt, success, failure *counter }
@@ -63,6 +64,7 @@ type dnsStats struct{ attempt, success, failure *counter }
 func (c *Cluster) startNames(cfg *config.Cluster) {
 	old := c.dns.Load()
 	c.stopNames()
+	found := c.manager.early.take(cfg)
 	if cfg.Kind != config.StrictDNS && cfg.Kind != config.LogicalDNS || cfg.Endpoints == nil {
 		c.dns.Store(nil)
 		return
@@ -73,10 +75,26 @@ func (c *Cluster) startNames(cfg *config.Cluster) {
 		n.resolved.Store(old.resolved.Load())
 		n.answers = old.answers
 	}
+	if found != nil {
+		n.begin(found)
+	}
 	ctx, cancel := context.WithCancel(c.manager.ctx)
 	n.cancel = cancel
 	c.dns.Store(n)
 	c.manager.work.Go(func() { n.run(ctx) })
+}
+
+// begin goes on from the first look-ups, which were made before the cluster was applied.
+func (n *names) begin(found *answers) {
+	n.answers.adopt(found)
+	from := n.cluster.Endpoints.Load()
+	n.seen.Store(from)
+	n.publish(n.resolve(from), true)
+	asked := namesOf(from)
+	if n.begun = n.answers.have(asked); n.begun {
+		n.stats.attempt.Add(uint64(len(asked)))
+		n.stats.success.Add(uint64(len(asked)))
+	}
 }
 
 func (c *Cluster) stopNames() {
@@ -102,13 +120,12 @@ func (c *Cluster) Warm() <-chan struct{} {
 }
 
 func (n *names) run(ctx context.Context) {
-	first := true
-	for {
-		wait := n.round(ctx)
-		if first {
-			close(n.warm)
-			first = false
-		}
+	wait := n.refresh()
+	if !n.begun {
+		wait = n.round(ctx)
+	}
+	close(n.warm)
+	for ; ; wait = n.round(ctx) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

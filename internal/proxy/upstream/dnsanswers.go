@@ -28,6 +28,18 @@ func (a *answers) put(name string, found []netip.Addr) {
 	a.by[name] = found
 }
 
+// have reports whether all of these were found.
+func (a *answers) have(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return len(a.get(name)) == 0 })
+}
+
+// adopt takes the answers of another one, which nobody changes any more.
+func (a *answers) adopt(found *answers) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	maps.Copy(a.by, found.by)
+}
+
 // keep forgets all but these.
 func (a *answers) keep(names []string) {
 	a.mu.Lock()

@@ -68,6 +68,7 @@ type Manager struct {
 	clusters atomic.Pointer[map[string]*Cluster] // never changed, only replaced
 	mu       sync.Mutex                          // one Apply or tick at a time
 	leaving  []*Cluster                          // removed ones that may still have connections
+	early    earlyAnswers
 
 	ctx    context.Context // ends whatever runs in the background
 	cancel context.CancelFunc

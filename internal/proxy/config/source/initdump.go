@@ -50,6 +50,9 @@ var discovery = [kinds]string{endpoints: "EDS", routes: "RDS", secrets: "SDS", e
 
 func (s *Source) missing(v *version) []string {
 	var names []string
+	if v.names != nil {
+		names = append(names, "DNS "+v.cluster.Name)
+	}
 	for _, n := range v.needs {
 		if !s.cells.filled(n.resource) {
 			names = append(names, discovery[n.kind]+" "+n.name)

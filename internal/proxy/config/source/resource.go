@@ -64,6 +64,7 @@ type version struct {
 	listener *config.Listener // of a listener
 	cluster  *config.Cluster  // of a cluster
 	needs    []need
+	names    <-chan struct{} // closed when a cluster's names were looked up; nil: they aren't waited for
 }
 
 // need is a resource that another one names.

@@ -33,9 +33,13 @@ type Options struct {
 	// Before gets each Runtime before anybody else sees it, so that its clusters are there when its listeners are; nil:
 	// nobody does. It may not call the Source.
 	Before func(*config.Runtime)
-	File   xds.Files
-	Now    func() time.Time
-	Log    logr.Logger
+	// Warm begins to look up the names of a cluster's hosts, and closes the channel when that is over; nil, also for a
+	// function: there is nothing to wait for. It may not call the Source.
+	Warm     func(*config.Cluster) <-chan struct{}
+	WarmTime time.Duration // how long a cluster is held back for that at most; 0: 5s
+	File     xds.Files
+	Now      func() time.Time
+	Log      logr.Logger
 }
 
 // Decoders turn bytes into the types of package config.
@@ -79,6 +83,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log.GetSink() == nil {
 		o.Log = logr.Discard()
+	}
+	if o.WarmTime == 0 {
+		o.WarmTime = defaultWarmTime
+	}
+	if o.Warm == nil {
+		o.Warm = func(*config.Cluster) <-chan struct{} { return nil }
 	}
 	if o.Before == nil {
 		o.Before = func(*config.Runtime) {}

@@ -13,6 +13,9 @@ import (
 func (s *Source) warm(e *entry) {
 	s.warming[e] = struct{}{}
 	s.check = append(s.check, e)
+	if e.kind == clusters {
+		s.lookUp(e, e.warming)
+	}
 	for _, n := range e.warming.needs {
 		if n.ready && n.late != nil && !s.cells.filled(n.resource) {
 			cellOf(s.cells.filters, n.name).Store(n.late)
@@ -59,6 +62,9 @@ func (s *Source) arrived(r resource) {
 
 // whole reports whether all that a version needs is there or given up.
 func (s *Source) whole(v *version, now time.Time) bool {
+	if v.names != nil {
+		return false
+	}
 	for _, n := range v.needs {
 		if s.cells.filled(n.resource) {
 			continue
