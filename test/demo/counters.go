@@ -29,9 +29,9 @@ func (d *demo) count(ctx context.Context, frontend, backend *corev1.Pod) (counte
 	}, nil
 }
 
-// countReaching counts until all requests are there, for five seconds at most: a counter may be a moment behind.
+// countReaching counts until all requests are there, for twenty seconds at most: a counter may be a moment behind.
 func (d *demo) countReaching(ctx context.Context, before counters, frontend, backend *corev1.Pod) (counters, error) {
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for {
 		now, err := d.count(ctx, frontend, backend)
 		if err != nil || min(now.outbound-before.outbound, now.inbound-before.inbound) >= requests || time.Now().After(deadline) {

@@ -201,7 +201,7 @@ func (l look) bundles(t *testing.T) map[string][]*x509.Certificate {
 			all[configuration+"/"+webhook] = append(all[configuration+"/"+webhook], ca)
 		}
 	}
-	api, ctx := l.Client.AdmissionregistrationV1(), deadline(t, 10*time.Second)
+	api, ctx := l.Client.AdmissionregistrationV1(), deadline(t, 30*time.Second)
 	mutating, err := api.MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -146,7 +146,7 @@ func (e *env) since(t *testing.T) time.Time {
 // annotations are those of the Secret with the CA.
 func (e *env) annotations(t *testing.T) map[string]string {
 	t.Helper()
-	secret, err := e.Client.CoreV1().Secrets(install.Namespace).Get(deadline(t, 10*time.Second), v1alpha1.ServingCASecret("pillion"), metav1.GetOptions{})
+	secret, err := e.Client.CoreV1().Secrets(install.Namespace).Get(deadline(t, 30*time.Second), v1alpha1.ServingCASecret("pillion"), metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func (e *env) probed(t *testing.T) float64 {
 	t.Helper()
 	var sum float64
 	for _, pod := range e.allOperatorPods(t) {
-		metrics, err := e.kubectl.OperatorMetrics(deadline(t, 10*time.Second), pod.Name)
+		metrics, err := e.kubectl.OperatorMetrics(deadline(t, 30*time.Second), pod.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

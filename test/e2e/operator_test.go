@@ -120,7 +120,7 @@ func testOperatorReplaced(t *testing.T, e *env) {
 	})
 	t.Run("SIGKILL of one", func(t *testing.T) {
 		l := startLoad(t, e, namespace)
-		eventually(t, 10*time.Second, func() error {
+		eventually(t, 30*time.Second, func() error {
 			if l.created.Load() < 50 {
 				return fmt.Errorf("only %d pods so far", l.created.Load())
 			}
@@ -146,7 +146,7 @@ func testOperatorReplaced(t *testing.T, e *env) {
 func testReplicaKilled(t *testing.T, e *env) {
 	namespace := e.Namespace(t, map[string]string{istio.LabelInjection: "enabled"})
 	l := startLoad(t, e, namespace)
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, 30*time.Second, func() error {
 		if l.created.Load() < 50 {
 			return fmt.Errorf("only %d pods so far", l.created.Load())
 		}
@@ -223,7 +223,7 @@ func (e *env) evict(t *testing.T, name string) {
 	t.Helper()
 	eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: install.Namespace}}
 	eventually(t, 2*time.Minute, func() error {
-		return e.Client.PolicyV1().Evictions(install.Namespace).Evict(deadline(t, 10*time.Second), eviction)
+		return e.Client.PolicyV1().Evictions(install.Namespace).Evict(deadline(t, 30*time.Second), eviction)
 	})
 }
 

@@ -30,7 +30,7 @@ func testBootstrap(t *testing.T, e *env) {
 					t.Errorf("answer %+v; want pod server, called by its sidecar", a)
 				}
 			}
-			eventually(t, 5*time.Second, func() error {
+			eventually(t, 30*time.Second, func() error {
 				const requests = "envoy_http_downstream_rq_total"
 				labels := map[string]string{"http_conn_manager_prefix": "inbound_0.0.0.0_8080"}
 				if more := e.metrics(t, namespace, "server").Sum(requests, labels) - before.Sum(requests, labels); more != n {
@@ -40,7 +40,7 @@ func testBootstrap(t *testing.T, e *env) {
 			})
 		})
 	}
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, 30*time.Second, func() error {
 		if log := e.must(t, "logs", "-n", namespace, "server", "-c", istio.ContainerProxy); !strings.Contains(log, `"GET / HTTP/1.1" 200 -`) {
 			return fmt.Errorf("no line of a request in the access log:\n%s", log)
 		}

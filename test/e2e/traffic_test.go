@@ -68,7 +68,7 @@ func (e *env) metrics(t *testing.T, namespace, pod string) install.Metrics {
 func (e *env) passed(t *testing.T, namespace, pod, reporter string, before install.Metrics, n float64) {
 	t.Helper()
 	labels := map[string]string{"reporter": reporter}
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, 30*time.Second, func() error {
 		if more := e.metrics(t, namespace, pod).Sum(opened, labels) - before.Sum(opened, labels); more < n {
 			return fmt.Errorf("%s of pod %s rose by %.0f for reporter=%s, want %.0f", opened, pod, more, reporter, n)
 		}

@@ -48,7 +48,7 @@ func TestRolloutLosesNoCreation(t *testing.T) {
 	c := e.Start("c") // as a rollout does: first one more, then one less
 	e.Ready(c)
 	leader.Terminate() // it stays as long as the API server has idle connections to it
-	e.Within(6*time.Second, "another replica leads: the Lease was given away", func() error {
+	e.Within(12*time.Second, "another replica leads: the Lease was given away", func() error {
 		if e.Leads(lease, other) == nil {
 			return nil
 		}
