@@ -29,35 +29,53 @@ type env struct {
 	sidecar string // pillion-sidecar, for what people call by hand
 }
 
+// part is one thing shown on the installation.
+type part struct {
+	name string
+	run  func(*testing.T, *env)
+}
+
 func TestNode(t *testing.T) {
 	e := start(t)
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, *env)
-	}{
-		{"InjectedPodsTalkThroughBothSidecars", testTraffic},
-		{"ServiceFromAPodThatAsked", testService},
-		{"TransparentCaptureShowsTheClient", testTransparent},
-		{"ProxyFromABootstrap", testBootstrap},
-		{"ClassicSidecar", testClassic},
-		{"JobWithNativeSidecarCompletes", testJob},
-		{"ExcludedTrafficStaysOutside", testExcluded},
-		{"ProbesOfEveryKindPassTheSidecar", testProbes},
-		{"ProbesOfAClassicSidecar", testClassicProbes},
-		{"OneScrapeHasAllMetrics", testMergedMetrics},
-		{"NeverInjected", testNeverInjected},
-		{"BadAnnotationIsDeniedWithItsReason", testDenied},
-		{"BadInjectorIsRefusedThroughTheService", testBadInjector},
-		{"Documentation", testDocumentation},
-		{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
-		{"CAReplacedUnderLoad", testCertificates},
-		{"OperatorReplacedUnderLoad", testOperatorReplaced},
-		{"ReplicaKilled", testReplicaKilled},
-		{"EverythingDownComesBack", testEverythingDown},
-		{"UninstalledLeavesNothing", testUninstall}, // the last one
-	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, e) })
+	t.Run("Pods", func(t *testing.T) {
+		for _, p := range pods {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				p.run(t, e)
+			})
+		}
+	})
+	for _, p := range installation {
+		t.Run(p.name, func(t *testing.T) { p.run(t, e) })
 	}
+}
+
+// pods have a namespace of their own and change nothing outside it, so that they run at the same time.
+var pods = []part{
+	{"TalkThroughBothSidecars", testTraffic},
+	{"ServiceFromOneThatAsked", testService},
+	{"TransparentCaptureShowsTheClient", testTransparent},
+	{"ProxyFromABootstrap", testBootstrap},
+	{"ClassicSidecar", testClassic},
+	{"JobWithNativeSidecarCompletes", testJob},
+	{"ExcludedTrafficStaysOutside", testExcluded},
+	{"ProbesOfEveryKindPassTheSidecar", testProbes},
+	{"ProbesOfAClassicSidecar", testClassicProbes},
+	{"OneScrapeHasAllMetrics", testMergedMetrics},
+	{"NeverInjected", testNeverInjected},
+	{"BadAnnotationIsDeniedWithItsReason", testDenied},
+}
+
+// installation is what changes it, in this order.
+var installation = []part{
+	{"BadInjectorIsRefusedThroughTheService", testBadInjector},
+	{"Documentation", testDocumentation},
+	{"FaultyInjectorKeepsTheLastGoodOne", testLastGood},
+	{"CAReplacedUnderLoad", testCertificates},
+	{"OperatorReplacedUnderLoad", testOperatorReplaced},
+	{"ReplicaKilled", testReplicaKilled},
+	{"EverythingDownComesBack", testEverythingDown},
+	{"UninstalledLeavesNothing", testUninstall}, // the last one
 }
 
 // start installs Pillion on a node of its own.
