@@ -38,7 +38,7 @@ test-integration: bin/gotestsum ## Run the tests on a real API server, with the 
 
 test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, kube-proxy (root on Linux)
 	@echo '== e2e: real node'
-	@$(GOTESTSUM) -p 1 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
+	@$(GOTESTSUM) -p 1 -parallel 4 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
 
 .PHONY: bench
 bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; without it all. ARGS are that area's options

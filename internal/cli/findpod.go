@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +20,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// FindPod returns the pod that is meant by POD, TYPE/NAME or both with .NAMESPACE behind: of a workload the first
-// running one with a sidecar, by name.
+// FindPod returns the pod that is meant by POD, TYPE/NAME or both with .NAMESPACE behind: of a workload a running one with
+// a sidecar, a ready one before others, one that is ending last, else the first by name.
 func FindPod(ctx context.Context, c client.Reader, argument, namespace string) (*corev1.Pod, error) {
 	target, err := ParseTarget(argument, namespace)
 	if err != nil {
@@ -50,7 +51,7 @@ func podOf(ctx context.Context, c client.Reader, object *unstructured.Unstructur
 	if err := c.List(ctx, &pods, client.InNamespace(object.GetNamespace()), client.MatchingLabelsSelector{Selector: selector}, client.Limit(maxPods)); err != nil {
 		return nil, failed(what, err)
 	}
-	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return cmp.Or(rank(&a)-rank(&b), strings.Compare(a.Name, b.Name)) })
 	for i := range pods.Items {
 		if pods.Items[i].Status.Phase == corev1.PodRunning && hasSidecar(&pods.Items[i]) {
 			return &pods.Items[i], nil
@@ -60,6 +61,19 @@ func podOf(ctx context.Context, c client.Reader, object *unstructured.Unstructur
 		What: what, Why: errors.New("none is running with a sidecar"),
 		Try: []string{fmt.Sprintf("kubectl get pods -n %s -l '%s'", object.GetNamespace(), selector), "pillion check-inject, to learn why a pod has no sidecar"},
 	}
+}
+
+// rank is lower for a pod of which an answer is likelier, and likelier the one that was meant: in the middle of a rollout
+// the new one.
+func rank(pod *corev1.Pod) int {
+	ready := func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue }
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return 2
+	case !slices.ContainsFunc(pod.Status.Conditions, ready):
+		return 1
+	}
+	return 0
 }
 
 // selectorOf reads spec.selector; a CronJob has none, its pods come and go.
