@@ -23,7 +23,8 @@ demo: deps ## Start a real Kubernetes here, deploy Pillion, inject pods and send
 demo-clean: ## Remove what `make demo` left running
 	@go run ./test/demo --clean
 
-test: deps test-unit test-integration test-e2e ## Run every test: unit, integration (real API server), e2e (real node)
+test: deps test-unit ## Run every test: unit, then integration (real API server) and e2e (real node), which mostly wait, side by side
+	@$(MAKE) --no-print-directory -j2 test-integration test-e2e
 
 .PHONY: test-unit test-integration test-e2e
 test-unit: bin/gotestsum ## Run the tests beside the code, with the race detector
