@@ -26,6 +26,8 @@ var needs = []need{
 	{"iptables", "iptables", "the node: e2e, demo; tests of capture's iptables backend"},
 	{"nft", "nftables", "capture's round-trip tests"},
 	{"ip", "iproute2", "the node: e2e, demo"},
+	{"nginx", "nginx-light", "second opinions on what the proxy forwards"},
+	{"haproxy", "haproxy", "second opinions on what the proxy forwards"},
 	{"gcc", "gcc", "the race detector"},
 	{"/usr/include/stdio.h", "libc6-dev", "the race detector"},
 }
