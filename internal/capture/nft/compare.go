@@ -60,17 +60,16 @@ func (c *comparison) chains(want *plan.Ruleset) {
 // the id its comment starts with; what finds no partner is surplus.
 func (c *comparison) rules(want plan.Chain) {
 	have := c.have.rules[want.Name]
-	partner := pair(want.Rules, have)
 	var kept []string // ids that both sides have, in the kernel's order
-	for i, h := range have {
-		if partner[i] < 0 {
+	for i, partner := range pair(want.Rules, have) {
+		h := have[i]
+		if partner == nil {
 			c.note(plan.Surplus, strings.TrimSpace("rule "+ruleID(h)), "", describe(h))
 			continue
 		}
-		w := want.Rules[partner[i]]
-		kept = append(kept, w.ID)
-		if !sameRule(w, h) {
-			c.note(plan.Altered, "rule "+w.ID, w.String(), describe(h))
+		kept = append(kept, partner.want.ID)
+		if !partner.same {
+			c.note(plan.Altered, "rule "+partner.want.ID, partner.want.String(), describe(h))
 		}
 	}
 	c.order(want.Rules, kept)
@@ -91,37 +90,43 @@ func (c *comparison) order(want []plan.Rule, kept []string) {
 	}
 }
 
-// pair finds for each of the kernel's rules the index of the wanted one it stands for, -1 if none.
-func pair(want []plan.Rule, have []rule) []int {
-	partner := make([]int, len(have))
-	for i := range partner {
-		partner[i] = -1
-	}
-	for _, fits := range []func(plan.Rule, rule) bool{sameRule, sameID} {
-		for w, wanted := range want {
-			if slices.Contains(partner, w) {
-				continue
-			}
-			for h, listed := range have {
-				if partner[h] < 0 && fits(wanted, listed) {
-					partner[h] = w
-					break
-				}
-			}
+// partner is the wanted rule that one of the kernel's stands for.
+type partner struct {
+	want plan.Rule
+	same bool // in everything, not only by its id
+}
+
+// pair finds for each of the kernel's rules the wanted one it stands for, nil if none.
+func pair(want []plan.Rule, have []rule) []*partner {
+	partners := make([]*partner, len(have))
+	var rest []plan.Rule
+	for _, w := range want {
+		comment, exprs := w.Comment(), encode(w)
+		same := func(h rule) bool { return h.comment == comment && sameExprs(h.exprs, exprs) }
+		if !join(partners, have, &partner{w, true}, same) {
+			rest = append(rest, w)
 		}
 	}
-	return partner
+	for _, w := range rest {
+		join(partners, have, &partner{w, false}, func(h rule) bool { return ruleID(h) == w.ID })
+	}
+	return partners
+}
+
+// join gives a wanted rule to the first of the kernel's that fits and has none yet.
+func join(partners []*partner, have []rule, p *partner, fits func(rule) bool) bool {
+	for i, h := range have {
+		if partners[i] == nil && fits(h) {
+			partners[i] = p
+			return true
+		}
+	}
+	return false
 }
 
 func ruleID(r rule) string {
 	id, _, _ := strings.Cut(r.comment, ":")
 	return id
-}
-
-func sameID(want plan.Rule, have rule) bool { return ruleID(have) == want.ID }
-
-func sameRule(want plan.Rule, have rule) bool {
-	return have.comment == want.Comment() && sameExprs(have.exprs, encode(want))
 }
 
 func describe(r rule) string {

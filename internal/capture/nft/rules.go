@@ -87,18 +87,30 @@ func bigEndian(data []byte) uint64 {
 	return binary.BigEndian.Uint64(data)
 }
 
-// decode splits a list of attributes.
+// attributeHeader is the length of struct nlattr: length and kind, two bytes each.
+const attributeHeader = 4
+
+// decode splits a list of attributes. A rule has some thirty of them, and every comparison looks at all.
 func decode(data []byte) ([]attribute, error) {
-	decoder, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return nil, err
-	}
 	var list []attribute
-	for decoder.Next() {
-		list = append(list, attribute{kind: decoder.Type(), nested: decoder.TypeFlags()&netlink.Nested != 0, data: decoder.Bytes()})
+	for len(data) > 0 {
+		if len(data) < attributeHeader {
+			return nil, fmt.Errorf("%d bytes are no attribute", len(data))
+		}
+		length, kind := int(binary.NativeEndian.Uint16(data)), binary.NativeEndian.Uint16(data[2:])
+		if length < attributeHeader || length > len(data) {
+			return nil, fmt.Errorf("an attribute of %d bytes among %d", length, len(data))
+		}
+		list = append(list, attribute{
+			kind: kind &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER), nested: kind&unix.NLA_F_NESTED != 0, data: data[attributeHeader:length],
+		})
+		data = data[min(aligned(length), len(data)):]
 	}
-	return list, decoder.Err()
+	return list, nil
 }
+
+// aligned is where the next attribute starts: the last one needn't be filled up.
+func aligned(length int) int { return (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1) }
 
 // sameExprs compares the kernel's expressions with ours, one by one.
 func sameExprs(have []attribute, want []expr.Any) bool {
@@ -128,6 +140,9 @@ func derived(e expr.Any) []uint16 {
 // sameAttributes compares encoded attributes. What one side has and the other doesn't must be zero, which is what the
 // kernel takes for something left out. It lists nested attributes without the flag that says so: ours tell.
 func sameAttributes(have, want []byte, derived []uint16) bool {
+	if bytes.Equal(have, want) {
+		return true
+	}
 	h, errH := decode(have)
 	w, errW := decode(want)
 	if errH != nil || errW != nil {
