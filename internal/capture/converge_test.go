@@ -155,24 +155,29 @@ func TestEveryHistoryEndsAsAFreshApply(t *testing.T) {
 	needNft(t)
 	lines := append(features(), injected, injected+" --ip-families ipv4", "-m NONE -i * -b *")
 	for _, last := range lines {
-		fresh, used := nstest.NewPod(t), nstest.NewPod(t)
-		state := func(pod *nstest.Pod, before ...string) (text string) {
-			pod.Must(t, func() (err error) {
-				for _, line := range append(before, last) {
-					if _, _, err = apply(line); err != nil {
-						return err
-					}
-				}
-				text, err = listRuleset()
-				return err
-			})
-			return text + addresses(t, pod)
-		}
-		want, got := state(fresh), state(used, lines...)
-		if d := cmp.Diff(sorted(want), sorted(got)); d != "" {
-			t.Errorf("%s: fresh (-) and used (+) namespace differ:\n%s", last, d)
-		}
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			want, got := stateAfter(t, last), stateAfter(t, append(slices.Clone(lines), last)...)
+			if d := cmp.Diff(sorted(want), sorted(got)); d != "" {
+				t.Errorf("fresh (-) and used (+) namespace differ:\n%s", d)
+			}
+		})
 	}
+}
+
+// stateAfter is what a new pod holds once these were applied to it.
+func stateAfter(t *testing.T, lines ...string) (text string) {
+	pod := nstest.NewPod(t)
+	pod.Must(t, func() (err error) {
+		for _, line := range lines {
+			if _, _, err = apply(line); err != nil {
+				return err
+			}
+		}
+		text, err = listRuleset()
+		return err
+	})
+	return text + addresses(t, pod)
 }
 
 func addresses(t *testing.T, pod *nstest.Pod) (text string) {

@@ -18,6 +18,7 @@ import (
 func eachIptables(t *testing.T, test func(t *testing.T, apply applier)) {
 	for _, variant := range []ipt.Variant{ipt.NFT, ipt.Legacy} {
 		t.Run(string(variant), func(t *testing.T) {
+			t.Parallel()
 			programs, err := ipt.Find(variant, ipt.Dirs())
 			if err != nil {
 				if os.Getenv("PILLION_REQUIRE_NETNS") != "" {
@@ -77,7 +78,7 @@ func TestNoConnectionEscapesIptables(t *testing.T) {
 			all.Add(<-client)
 		}
 		t.Logf("%d connections during %d reapplies, slowest %s", all.Connections, iptablesReapplies, all.Slowest)
-		if all.Escaped > 0 || all.Failed > 0 || all.Slowest > patience || all.Connections == 0 {
+		if all.Escaped > 0 || all.Failed > 0 || all.Connections == 0 {
 			t.Errorf("%+v", all)
 		}
 	})

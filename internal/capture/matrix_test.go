@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
@@ -87,7 +88,10 @@ func matrixPlans() map[string][]flow {
 	return all
 }
 
-func TestMatrix(t *testing.T) { matrix(t, apply, 1) }
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	matrix(t, apply, 1)
+}
 
 // iptables gets a part of the cells: another one on each variant.
 func TestMatrixOfIptables(t *testing.T) {
@@ -95,41 +99,68 @@ func TestMatrixOfIptables(t *testing.T) {
 	eachIptables(t, func(t *testing.T, apply applier) { matrix(t, apply, 9) })
 }
 
-// matrix tries each nth cell of each plan.
+// matrix tries each nth cell of each plan; each plan has a pod of its own.
 func matrix(t *testing.T, apply applier, nth int) {
-	count, verdicts := 0, map[plan.Verdict]int{}
-	for line := range matrixPlans() {
-		t.Run(line, func(t *testing.T) {
-			pod := matrixPod(t)
-			var p *plan.Plan
-			pod.Must(t, func() (err error) {
-				p, _, err = apply(line)
-				return err
+	var all counts
+	t.Run("plans", func(t *testing.T) {
+		for line := range matrixPlans() {
+			t.Run(line, func(t *testing.T) {
+				t.Parallel()
+				all.add(column(t, apply, line, nth))
 			})
-			wrong := 0
-			for i, f := range cells() {
-				if i%nth != 0 || f.src == "::6" && (!p.Families.V6 || p.Empty() || p.Mode == plan.Listed) {
-					continue
-				}
-				verdict, err := f.cell(pod, p)
-				count++
-				verdicts[verdict]++
-				if err != nil {
-					wrong++
-					t.Errorf("%+v: %v", f, err)
-				}
-				if wrong > 10 {
-					t.Fatal("and so on")
-				}
-			}
-		})
-	}
-	t.Logf("%d cells: %v", count, verdicts)
+		}
+	})
+	t.Logf("%d cells: %v", all.cells, all.of)
 	for _, v := range []plan.Verdict{left, inbound, outbound, dns} {
-		if verdicts[v] < 50/nth {
-			t.Errorf("%d cells are %s: this proves little", verdicts[v], v)
+		if all.of[v] < 50/nth {
+			t.Errorf("%d cells are %s: this proves little", all.of[v], v)
 		}
 	}
+}
+
+// counts are cells by verdict, of all plans.
+type counts struct {
+	sync.Mutex
+	cells int
+	of    map[plan.Verdict]int
+}
+
+func (c *counts) add(verdicts map[plan.Verdict]int) {
+	c.Lock()
+	defer c.Unlock()
+	if c.of == nil {
+		c.of = map[plan.Verdict]int{}
+	}
+	for verdict, n := range verdicts {
+		c.cells += n
+		c.of[verdict] += n
+	}
+}
+
+// column tries each nth cell of one plan.
+func column(t *testing.T, apply applier, line string, nth int) map[plan.Verdict]int {
+	pod := matrixPod(t)
+	var p *plan.Plan
+	pod.Must(t, func() (err error) {
+		p, _, err = apply(line)
+		return err
+	})
+	wrong, verdicts := 0, map[plan.Verdict]int{}
+	for i, f := range cells() {
+		if i%nth != 0 || f.src == "::6" && (!p.Families.V6 || p.Empty() || p.Mode == plan.Listed) {
+			continue
+		}
+		verdict, err := f.cell(pod, p)
+		verdicts[verdict]++
+		if err != nil {
+			wrong++
+			t.Errorf("%+v: %v", f, err)
+		}
+		if wrong > 10 {
+			t.Fatal("and so on")
+		}
+	}
+	return verdicts
 }
 
 // cell makes one connection and holds what became of it against Eval.

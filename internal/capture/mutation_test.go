@@ -35,6 +35,7 @@ func TestVerifyCatchesEveryMutation(t *testing.T) {
 	t.Parallel()
 	for _, line := range mutated() {
 		t.Run(line, func(t *testing.T) {
+			t.Parallel()
 			ns := nstest.New(t)
 			ns.Must(t, func() error {
 				p, _, err := apply(line)
@@ -61,10 +62,10 @@ func countRules(p *plan.Plan) (n int) {
 // survivors reports each mutation that verify doesn't see.
 func survivors(t *testing.T, s capture.System, p *plan.Plan, all []mutation) error {
 	about := fmt.Sprintf("pillion test backend=%s plan=%s", s.Rules.Name(), p.Fingerprint())
+	if _, err := s.Rules.Compare(p.Rules(), about); err != nil { // Replace builds on it, and later on Diff's
+		return err
+	}
 	for _, m := range all {
-		if _, err := s.Rules.Compare(p.Rules(), about); err != nil { // Replace builds on it
-			return err
-		}
 		if err := s.Rules.Replace(m.rules, about); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}

@@ -20,18 +20,21 @@ import (
 func TestVerifyNamesEveryDeletedRule(t *testing.T) {
 	t.Parallel()
 	for _, line := range features() {
-		ns := nstest.New(t)
-		var p *plan.Plan
-		ns.Must(t, func() (err error) {
-			p, _, err = apply(line)
-			return err
-		})
-		for _, chain := range p.Rules().Chains {
-			for _, r := range chain.Rules {
-				ns.Must(t, func() error { return deleteRule(chain.Name, r.ID) })
-				expectOne(t, ns, p, plan.Missing, "rule "+r.ID)
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			ns := nstest.New(t)
+			var p *plan.Plan
+			ns.Must(t, func() (err error) {
+				p, _, err = apply(line)
+				return err
+			})
+			for _, chain := range p.Rules().Chains {
+				for _, r := range chain.Rules {
+					ns.Must(t, func() error { return deleteRule(chain.Name, r.ID) })
+					expectOne(t, ns, p, plan.Missing, "rule "+r.ID)
+				}
 			}
-		}
+		})
 	}
 }
 

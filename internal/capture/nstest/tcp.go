@@ -21,8 +21,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
-// wait bounds every step of a connection; on loopback and veth they take microseconds.
-const wait = 5 * time.Second
+// wait bounds every step of a connection; on loopback and veth they take microseconds, unless the machine does much else.
+const wait = 20 * time.Second
 
 // Serve listens on ports of both families in the namespace until the test ends. To whoever connects it says which port
 // took the connection and where it was meant to go, and closes.
