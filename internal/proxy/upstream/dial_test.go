@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
@@ -71,5 +73,25 @@ func TestSource(t *testing.T) {
 	defer conn.Close()
 	if got := conn.LocalAddr().(*net.TCPAddr).IP.String(); got != "127.0.0.6" {
 		t.Errorf("dialled from %s", got)
+	}
+}
+
+// TestPortsAreSharedBetweenDestinations: the kernel may give a source port to several connections if they go elsewhere.
+func TestPortsAreSharedBetweenDestinations(t *testing.T) {
+	for network, at := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+		l := echo(t, network, at)
+		for _, cluster := range []string{config.PassthroughCluster, config.InboundPassthroughCluster} {
+			conn, err := dialOriginal(t, Options{LocalAddrs: localAddrs}, config.Static(config.Settings{}).Cluster(cluster), l.Addr().String())
+			if errors.Is(err, unix.EADDRNOTAVAIL) {
+				continue // ::6 is an address only where capture has made it one
+			}
+			if err != nil {
+				t.Fatalf("%s %s: %v", network, cluster, err)
+			}
+			if left := option(t, conn.Conn, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT); left != 1 {
+				t.Errorf("%s %s: the port was chosen before the destination", network, cluster)
+			}
+			conn.Close()
+		}
 	}
 }
