@@ -60,14 +60,15 @@ func (p *pair) direction(f *flow) {
 
 var errPanic = errors.New("panic")
 
-// endOfData closes dst's write side after src has ended, and watches src while the other direction goes on.
+// endOfData closes dst's write side after src has ended, and watches src while the other direction goes on. For the
+// second direction closing both connections does that: both have been read to their end.
 func (p *pair) endOfData(f *flow) error {
-	if err := f.dst.closeWrite(); err != nil {
-		return &errReset{f.dst, err}
-	}
 	if p.open.Add(-1) == 0 {
 		p.end(nil)
 		return nil
+	}
+	if err := f.dst.closeWrite(); err != nil {
+		return &errReset{f.dst, err}
 	}
 	return f.awaitReset()
 }
