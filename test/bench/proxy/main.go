@@ -9,7 +9,7 @@
 // The product's own binary is measured, with a bootstrap as a control plane would make it. Peers are Debian packages
 // (nginx-light, haproxy; wrk and nghttp2-client are the clients); one that is missing is skipped by name. Names of cases
 // as arguments run those alone. -o markdown prints the table of docs/performance.md instead of lines; -short shows that
-// everything runs, with figures that prove nothing; -profiles writes the proxy's CPU profile of each case to a folder.
+// everything runs, with figures that prove nothing.
 //
 // Read this file, then cases.go (what is compared), rounds.go (how it is measured), servers.go over conf/ (who takes
 // part), load.go (clients), role*.go (what this program is when it starts itself as a client or backend), report.go.
@@ -31,11 +31,10 @@ import (
 
 // options are the command line.
 type options struct {
-	short    bool
-	output   string
-	binary   string // empty: it is built from this tree
-	profiles string // folder; empty: none are taken
-	cases    []string
+	short  bool
+	output string
+	binary string // empty: it is built from this tree
+	cases  []string
 }
 
 // Forms of output.
@@ -65,7 +64,6 @@ func parse(args []string) (o options, err error) {
 	flags.BoolVar(&o.short, "short", false, "one short round a case: it proves that the bench runs, no more")
 	flags.StringVar(&o.output, "o", outputLines, "lines or markdown (lines go to stderr then)")
 	flags.StringVar(&o.binary, "sidecar", "", "the pillion-sidecar to measure; without it this tree's is built")
-	flags.StringVar(&o.profiles, "profiles", "", "folder for the proxy's CPU profiles, one a case")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/pillion-mesh/pillion/test/cluster/binary"
 )
 
 // rig is what runs: a backend, and one proxy of each kind that is installed.
@@ -43,11 +45,6 @@ func (r *rig) prepare(ctx context.Context, o options) (err error) {
 	if r.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if o.profiles != "" {
-		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
-			return err
-		}
-	}
 	if r.sidecar, err = filepath.Abs(o.binary); o.binary == "" {
 		r.sidecar = filepath.Join(r.dir, "pillion-sidecar")
 		err = build(ctx, r.sidecar)
@@ -55,16 +52,14 @@ func (r *rig) prepare(ctx context.Context, o options) (err error) {
 	return errors.Join(err, writeCertificates(r.dir), r.writeHostList())
 }
 
-// build makes the product's binary as a release has it.
+// build makes the product's binary as its image has it.
 func build(ctx context.Context, path string) error {
-	fmt.Fprintln(os.Stderr, "building pillion-sidecar")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/pillion-mesh/pillion/sidecar")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("building pillion-sidecar: %w", err)
+	root, err := binary.Root(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	fmt.Fprintln(os.Stderr, "building pillion-sidecar")
+	return binary.Build(ctx, root, path, "./sidecar")
 }
 
 func (r *rig) startAll(ctx context.Context) error {

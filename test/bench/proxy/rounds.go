@@ -49,9 +49,6 @@ func (r *rig) measureAll(ctx context.Context, o options, lines io.Writer) (*resu
 			continue
 		}
 		res, err := r.measure(ctx, k, p)
-		if err == nil && o.profiles != "" {
-			err = r.profile(ctx, k, o.profiles, p)
-		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k.name, err)
 		}

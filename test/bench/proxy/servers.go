@@ -25,7 +25,7 @@ type server struct {
 }
 
 // services are the ports a proxy has. inner is where the second proxy of an mTLS hop is reached.
-var services = []string{"http", "log", "tls", "mtls", "inner", "h2c", "grpc", "tcp", "admin"}
+var services = []string{"http", "log", "tls", "mtls", "inner", "h2c", "grpc", "tcp"}
 
 // Size of the route table.
 const (
@@ -52,12 +52,12 @@ func prefixes() (list []string) {
 
 // settings are what the configurations in conf are made of.
 type settings struct {
-	Name, Dir, Log, Profile, HostList string
-	Ports                             map[string]int
-	Backend                           backendPorts
-	Second                            int // port of the second proxy of an mTLS hop
-	Hosts, Prefixes                   []string
-	HTTP                              []httpListener // Pillion's
+	Name, Dir, Log, HostList string
+	Ports                    map[string]int
+	Backend                  backendPorts
+	Second                   int // port of the second proxy of an mTLS hop
+	Hosts, Prefixes          []string
+	HTTP                     []httpListener // Pillion's
 }
 
 // httpListener is one with a connection manager.
@@ -176,7 +176,7 @@ func (r *rig) settings(as string, ports map[string]int, second int) settings {
 		second = ports["inner"]
 	}
 	s := settings{
-		Name: as, Dir: r.dir, Log: filepath.Join(r.dir, as+".log"), Profile: filepath.Join(r.dir, as+".pprof"),
+		Name: as, Dir: r.dir, Log: filepath.Join(r.dir, as+".log"),
 		HostList: filepath.Join(r.dir, "hosts"), Ports: ports, Backend: r.backend, Second: second,
 		Hosts: hostNames(), Prefixes: prefixes(),
 	}
