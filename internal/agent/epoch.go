@@ -92,6 +92,11 @@ func (e *epoch) receive(m control.Message, now time.Time) ([]action, error) {
 	return e.offend(fmt.Errorf("%w: %s of epoch %d in state %s", errProtocol, m.Type, m.Epoch, e.state))
 }
 
+// mayAsk reports whether a message is one about sockets that the child may send now.
+func (e *epoch) mayAsk(m control.Message) bool {
+	return e.state != Starting && (m.Type == control.Listen || m.Type == control.Release)
+}
+
 // offend is called for messages that are wrong or no messages.
 func (e *epoch) offend(err error) ([]action, error) {
 	if e.state >= Serving {

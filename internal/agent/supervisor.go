@@ -97,12 +97,14 @@ type run struct {
 	draining *order // as it was told, for children started later
 	stopping bool
 	oomKills uint64
+	bound    bound
 }
 
 // Run supervises until Stop was ordered (nil), the budget of starts is used up, or ctx ends, which kills the child.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer close(s.done)
 	r := &run{Supervisor: s, oomKills: s.OOMKill()}
+	defer r.bound.close()
 	for n := 0; ; n++ {
 		if !r.restarts.allow(time.Now()) {
 			return errBudget

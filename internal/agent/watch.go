@@ -71,6 +71,8 @@ func (w *watch) publish() {
 func (w *watch) receive(in incoming) {
 	var bad *control.MessageError
 	switch {
+	case in.err == nil && w.epoch.mayAsk(in.message):
+		w.listen(in.message)
 	case in.err == nil:
 		before := w.epoch.state
 		actions, err := w.epoch.receive(in.message, time.Now())
@@ -125,7 +127,9 @@ func (w *watch) act(actions []action) {
 	for _, a := range actions {
 		switch a {
 		case sendSockets:
-			w.send(control.Message{Type: control.Sockets, Sockets: w.Names}, w.FDs)
+			names, fds := w.bound.all()
+			names, fds = append(w.Names[:len(w.Names):len(w.Names)], names...), append(w.FDs[:len(w.FDs):len(w.FDs)], fds...)
+			w.send(control.Message{Type: control.Sockets, Sockets: names}, fds)
 		case sendAccept:
 			w.send(control.Message{Type: control.Accept}, nil)
 		case quit:

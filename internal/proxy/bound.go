@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,21 +11,28 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
-// bound holds the sockets of listeners that want one of their own (bind_to_port) and didn't get it from the agent. A
-// socket is opened when its listener comes, closed when it goes; one that can't be opened is told of and tried again
-// with the next configuration.
+// bound holds the sockets of listeners that want one of their own (bind_to_port) and didn't get it among the capture
+// ports. A socket is asked for when its listener comes, closed when it goes; one that can't be had is told of and tried
+// again with the next configuration. Under an agent it is the agent that opens them, and the next epoch begins with
+// those it holds.
 type bound struct {
 	server *Server
 
 	mu      sync.Mutex
 	started bool
-	given   map[uint16]bool // ports of sockets from the agent
-	open    map[netip.AddrPort]*net.TCPListener
+	given   map[uint16]bool // ports of the capture sockets
+	open    map[netip.AddrPort]*place
 	last    *config.Runtime
 }
 
+// place is where a listener listens.
+type place struct {
+	socket net.Listener // nil: it is on its way
+	served bool
+}
+
 func newBound(s *Server) *bound {
-	return &bound{server: s, given: map[uint16]bool{}, open: map[netip.AddrPort]*net.TCPListener{}}
+	return &bound{server: s, given: map[uint16]bool{}, open: map[netip.AddrPort]*place{}}
 }
 
 // has says that the port of a socket is served already.
@@ -35,6 +44,13 @@ func (b *bound) has(socket net.Listener) {
 	}
 }
 
+// inherit takes a socket that an epoch before this one had asked for.
+func (b *bound) inherit(address netip.AddrPort, socket net.Listener) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open[address] = &place{socket: socket}
+}
+
 // start opens the sockets; until then nothing may be accepted.
 func (b *bound) start() {
 	b.mu.Lock()
@@ -42,6 +58,17 @@ func (b *bound) start() {
 	b.started = true
 	if b.last != nil {
 		b.reconcile(b.last)
+	}
+}
+
+// close closes what was inherited and never served.
+func (b *bound) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.open {
+		if !p.served {
+			_ = p.socket.Close()
+		}
 	}
 }
 
@@ -64,27 +91,82 @@ func (b *bound) reconcile(r *config.Runtime) {
 			}
 		}
 	}
-	for address, socket := range b.open {
+	for address, p := range b.open {
 		if _, still := wanted[address]; !still {
-			_ = socket.Close()
-			delete(b.open, address)
+			b.drop(address, p)
 		}
 	}
 	for address, name := range wanted {
-		if b.open[address] == nil {
-			b.listen(address, name)
+		p := b.open[address]
+		if p == nil {
+			p = &place{}
+			b.open[address] = p
+		}
+		if !p.served {
+			p.served = true
+			b.server.loops.Go(func() { b.serve(p, address, name) })
 		}
 	}
 }
 
-func (b *bound) listen(address netip.AddrPort, name string) {
-	socket, err := net.ListenTCP(network(address.Addr()), net.TCPAddrFromAddrPort(address))
-	if err != nil {
-		b.server.opts.Log.Error(fmt.Errorf("listener %q: %w", name, err), "A listener has no socket")
+func (b *bound) drop(address netip.AddrPort, p *place) {
+	delete(b.open, address)
+	if p.socket != nil {
+		_ = p.socket.Close()
+	}
+	b.server.opts.Release(address)
+}
+
+// serve accepts connections at a place until it is dropped.
+func (b *bound) serve(p *place, address netip.AddrPort, name string) {
+	if p.socket == nil { // nobody else sets it
+		socket, err := b.server.opts.Listen(b.server.ctx, address)
+		if !b.came(p, address, socket) {
+			return
+		}
+		if err != nil {
+			b.server.opts.Log.Error(fmt.Errorf("listener %q: %w", name, err), "A listener has no socket")
+			return
+		}
+	}
+	socket, ok := p.socket.(*net.TCPListener)
+	if !ok {
+		b.server.opts.Log.Error(errNotTCP, "A listener has no socket", "listener", name, "address", address)
 		return
 	}
-	b.open[address] = socket
-	b.server.loops.Go(func() { b.server.accept(socket, name) })
+	b.server.accept(socket, name)
+}
+
+var errNotTCP = errors.New("the socket is not TCP")
+
+// came puts a socket in its place, or takes the place away if there is none. It reports whether the place is still
+// wanted.
+func (b *bound) came(p *place, address netip.AddrPort, socket net.Listener) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open[address] != p {
+		if socket != nil {
+			_ = socket.Close()
+		}
+		if socket != nil && b.open[address] == nil {
+			b.server.opts.Release(address)
+		}
+		return false
+	}
+	if socket == nil {
+		delete(b.open, address)
+	}
+	p.socket = socket
+	return true
+}
+
+// listenTCP has the system open a socket.
+func listenTCP(_ context.Context, address netip.AddrPort) (net.Listener, error) {
+	l, err := net.ListenTCP(network(address.Addr()), net.TCPAddrFromAddrPort(address))
+	if err != nil {
+		return nil, err // not a nil *net.TCPListener
+	}
+	return l, nil
 }
 
 // network keeps the families apart: each has a socket of its own.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/ops"
@@ -42,6 +43,11 @@ func (s *Server) Take(sockets map[string]net.Listener) error {
 	}
 	s.waiting = applications
 	return nil
+}
+
+// Inherit gets a socket that an epoch before this one had asked for by Options.Listen, before Accept.
+func (s *Server) Inherit(address netip.AddrPort, socket net.Listener) {
+	s.bound.inherit(address, socket)
 }
 
 // Accept starts serving applications.

@@ -51,6 +51,10 @@ type Options struct {
 	Now         func() time.Time
 	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
 	LocalAddrs  func() ([]net.Addr, error)
+	// Listen opens the socket of a listener that wants one of its own, and may wait for somebody until ctx ends; Release
+	// says that it is closed for good. nil: the system opens them.
+	Listen  func(ctx context.Context, address netip.AddrPort) (net.Listener, error)
+	Release func(netip.AddrPort)
 }
 
 func (o Options) withDefaults() Options {
@@ -62,6 +66,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LocalAddrs == nil {
 		o.LocalAddrs = net.InterfaceAddrs
+	}
+	if o.Listen == nil {
+		o.Listen = listenTCP
+	}
+	if o.Release == nil {
+		o.Release = func(netip.AddrPort) {}
 	}
 	if o.OwnPorts == nil {
 		o.OwnPorts = upstream.OwnPorts[:]
@@ -177,6 +187,7 @@ func (s *Server) Close(ctx context.Context) {
 		s.tcp.Close(ctx)
 	}
 	s.upstream.Close()
+	s.bound.close()
 	s.logs.Close()
 	s.loops.Wait()
 }

@@ -51,6 +51,7 @@ type Child struct {
 	warm     <-chan struct{} // nil: not waited for
 	accepted bool
 	interval time.Duration // of BEAT
+	asked    asked
 }
 
 // Run greets the agent and does what it says until ctx ends (nil), the agent is gone, or the service fails.
@@ -62,6 +63,7 @@ func (c *Child) Run(ctx context.Context, service Service) error {
 		return err
 	}
 	err := c.converse(c.receive())
+	c.asked.end()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -138,6 +140,10 @@ func (c *Child) handle(r received) error {
 }
 
 func (c *Child) do(m Message, fds []int) error {
+	if m.Type == Sockets && m.Address != "" {
+		c.listened(m, fds)
+		return nil
+	}
 	switch m.Type {
 	case Sockets:
 		if err := c.take(m.Sockets, fds); err != nil {

@@ -2,13 +2,14 @@
 // one JSON message a packet, listening sockets passed by SCM_RIGHTS. Read message.go for what is said, conn.go for how
 // it travels, child.go for the child's part; the agent's part is its supervisor. It is a leaf.
 //
-//	child → agent   HELLO            READY   ACCEPTING   BEAT each second
-//	agent → child         SOCKETS   ACCEPT              DRAIN   SET
+//	child → agent   HELLO            READY   ACCEPTING   BEAT each second   LISTEN            RELEASE
+//	agent → child         SOCKETS   ACCEPT              DRAIN   SET                SOCKETS
 package control
 
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -32,9 +33,31 @@ const (
 	Beat      Type = "BEAT"      // each second, more often while draining: Active, Draining
 )
 
+// Messages of the child about sockets its configuration asks for. The agent opens them and keeps them over the child's
+// death; those it has are among the SOCKETS of the next child, called by BindName.
+const (
+	Listen  Type = "LISTEN"  // Address; the answer is SOCKETS with the same Address
+	Release Type = "RELEASE" // Address: its socket isn't wanted any more
+)
+
+// BindName is what a socket that LISTEN asked for is called in SOCKETS; AddressOf is the way back.
+func BindName(address netip.AddrPort) string { return bindPrefix + address.String() }
+
+const bindPrefix = "bind/"
+
+// AddressOf returns the address of a socket by its name, false if nobody asked for it by LISTEN.
+func AddressOf(name string) (netip.AddrPort, bool) {
+	text, is := strings.CutPrefix(name, bindPrefix)
+	if !is {
+		return netip.AddrPort{}, false
+	}
+	address, err := netip.ParseAddrPort(text)
+	return address, err == nil
+}
+
 // Messages of the agent.
 const (
-	Sockets Type = "SOCKETS" // Sockets, and as many descriptors
+	Sockets Type = "SOCKETS" // Sockets, and as many descriptors; with Address the answer to LISTEN
 	Accept  Type = "ACCEPT"
 	Drain   Type = "DRAIN" // DeadlineMillis, InboundOnly
 	Set     Type = "SET"   // MemoryLimit
@@ -52,6 +75,9 @@ type Message struct {
 	Draining bool `json:"draining,omitempty"`
 	// Sockets are the names of the descriptors that come with the message, in their order.
 	Sockets []string `json:"sockets,omitempty"`
+	// Address is IP:port. In SOCKETS it says which LISTEN this answers; Error then says why there is no socket.
+	Address string `json:"address,omitempty"`
+	Error   string `json:"error,omitempty"`
 	// DeadlineMillis is how long the child has from now; 0 means without end.
 	DeadlineMillis int64 `json:"deadline_ms,omitempty"`
 	InboundOnly    bool  `json:"inbound_only,omitempty"`
@@ -92,6 +118,8 @@ func (m Message) validate() error {
 		return fmt.Errorf("a control message has no type")
 	case m.Epoch < 0, m.PID < 0, m.Active < 0, m.DeadlineMillis < 0, m.MemoryLimit < 0:
 		return fmt.Errorf("control message %q: a number is below zero", m.Type)
+	case m.Address != "" && !valid(m.Address):
+		return fmt.Errorf("control message %q: the address %q is not IP:port", m.Type, m.Address)
 	case len(m.Sockets) > MaxSockets:
 		return fmt.Errorf("control message %q: %d sockets are more than %d", m.Type, len(m.Sockets), MaxSockets)
 	}
@@ -103,4 +131,9 @@ func (m Message) validate() error {
 		seen[name] = true
 	}
 	return nil
+}
+
+func valid(address string) bool {
+	_, err := netip.ParseAddrPort(address)
+	return err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -49,21 +50,25 @@ func runProxy(args []string, p Process) int {
 	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags
 	options.Self = self(settings, bootstrap)
 	options.Labels = labels(options.Self)
-	server, err := proxy.New(options)
-	if err != nil {
-		return fail(p, 1, err)
+	var child *control.Child
+	if flags.Mode != modeValidate && flags.ControlFD != standalone {
+		conn, err := control.Open(flags.fd)
+		if err != nil {
+			return fail(p, exitUsage, fmt.Errorf("the agent starts the proxy; alone it wants --control-fd=none: %w", err))
+		}
+		child = &control.Child{Conn: conn, Epoch: flags.Epoch, Version: version.Get().Version, Log: logger}
+		options.Listen, options.Release = child.Listen, child.Release
 	}
+	server, err := proxy.New(options)
 	switch {
+	case err != nil:
+		return fail(p, 1, err)
 	case flags.Mode == modeValidate:
 		return validated(server, p)
-	case flags.ControlFD == standalone:
+	case child == nil:
 		return serve(server, newAlone(bootstrap, settings), p)
 	}
-	conn, err := control.Open(flags.fd)
-	if err != nil {
-		return fail(p, exitUsage, fmt.Errorf("the agent starts the proxy; alone it wants --control-fd=none: %w", err))
-	}
-	return serve(server, &control.Child{Conn: conn, Epoch: flags.Epoch, Version: version.Get().Version, Log: logger}, p)
+	return serve(server, child, p)
 }
 
 // life is who tells the proxy what to do until ctx ends.
@@ -102,6 +107,17 @@ func serve(server *proxy.Server, child life, p Process) int {
 
 // service joins the proxy to the agent's orders.
 type service struct{ *proxy.Server }
+
+// Take tells the sockets that listeners asked for from those every sidecar has.
+func (s service) Take(sockets map[string]net.Listener) error {
+	for name, socket := range sockets {
+		if address, asked := control.AddressOf(name); asked {
+			s.Inherit(address, socket)
+			delete(sockets, name)
+		}
+	}
+	return s.Server.Take(sockets)
+}
 
 func (s service) SetMemoryLimit(bytes int64) { debug.SetMemoryLimit(bytes) }
 
