@@ -64,6 +64,9 @@ func (e *Engine) Call(ctx context.Context, ask *filter.Call) (*filter.Answer, er
 		defer stop()
 	}
 	c := e.ownCall(cluster, &stream.Conn{Start: e.opts.Now()})
+	if ask.HTTP2 {
+		c.x.Protocol = stream.HTTP2
+	}
 	r := &c.x.Request
 	r.Method, r.Scheme, r.Authority, r.Path = ask.Method, "http", ask.Host, ask.Path
 	r.HasBody, r.Length = len(ask.Body) > 0, int64(len(ask.Body))
@@ -84,11 +87,8 @@ func (e *Engine) Call(ctx context.Context, ask *filter.Call) (*filter.Answer, er
 	if err != nil {
 		return nil, fmt.Errorf("calling cluster %q: %w", ask.Cluster, err)
 	}
-	answer.Status = c.x.Response.Status
-	for i := range c.x.Response.Fields.Len() {
-		f := c.x.Response.Fields.At(i)
-		answer.Fields.Add(f.Name, f.Value)
-	}
+	answer.Status, answer.Fields = c.x.Response.Status, c.x.Response.Fields
+	answer.Trailers = clone(&c.x.ResponseTrailers)
 	return answer, nil
 }
 
@@ -167,11 +167,15 @@ func (c *call) finalHead() (end bool, err error) {
 		}
 		r.Fields.Clear()
 	}
-	var own stream.Fields
-	for i := range r.Fields.Len() {
-		f := r.Fields.At(i)
+	r.Fields = clone(&r.Fields)
+	return end, nil
+}
+
+// clone returns fields whose strings are nobody else's.
+func clone(fields *stream.Fields) (own stream.Fields) {
+	for i := range fields.Len() {
+		f := fields.At(i)
 		own.Add(strings.Clone(f.Name), strings.Clone(f.Value))
 	}
-	r.Fields = own
-	return end, nil
+	return own
 }

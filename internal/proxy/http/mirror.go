@@ -78,8 +78,5 @@ func cloneRequest(to, from *stream.Request) {
 		Method: strings.Clone(from.Method), Scheme: from.Scheme, Authority: strings.Clone(from.Authority),
 		Path: strings.Clone(from.Path), HasBody: from.HasBody, Length: from.Length,
 	}
-	for i := range from.Fields.Len() {
-		f := from.Fields.At(i)
-		to.Fields.Add(strings.Clone(f.Name), strings.Clone(f.Value))
-	}
+	to.Fields = clone(&from.Fields)
 }

@@ -49,16 +49,17 @@ type Call struct {
 	Method, Host, Path    string
 	Fields                []stream.Field
 	Body                  []byte
-	MostAnswer            int // bytes of the answer's body, more is an error; 0: 1 MiB
+	HTTP2                 bool // unless the cluster speaks HTTP/1.1 only
+	MostAnswer            int  // bytes of the answer's body, more is an error; 0: 1 MiB
 	Timeout               time.Duration
 	OriginalPeer, Purpose string // for logs: who asks (jwt, ext_authz)
 }
 
 // Answer is what came back.
 type Answer struct {
-	Status int
-	Fields stream.Fields
-	Body   []byte
+	Status           int
+	Fields, Trailers stream.Fields
+	Body             []byte
 }
 
 // Check is an ext_authz question over gRPC. X is the request as it stands.
