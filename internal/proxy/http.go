@@ -8,7 +8,7 @@ import (
 
 func (s *Server) newHTTP() *http.Engine {
 	return http.New(http.Options{
-		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Tap: s.tap, Now: s.opts.Now,
+		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Tap: s.tap, Now: s.opts.Now, Runtime: s.runtimeValue,
 		Filters: func(m *config.HTTPManager) (http.Filters, error) {
 			return httpfilter.Compile(m, s.deps(m))
 		},

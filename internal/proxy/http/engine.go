@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -37,6 +38,7 @@ type Options struct {
 	Store     *telemetry.Store
 	Logs      *telemetry.Logs                            // nil: no access logs
 	Filters   func(*config.HTTPManager) (Filters, error) // nil: no filters
+	Runtime   route.Runtime                              // runtime keys; nil: none is set
 	Tap       *telemetry.Tap                             // who watches requests; nil: nobody can
 	DrainTime time.Duration                              // over which Drain spreads; 0: at once
 	Now       func() time.Time                           // nil: time.Now

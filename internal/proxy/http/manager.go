@@ -17,6 +17,7 @@ type manager struct {
 	stats    *telemetry.HTTP
 	logs     *telemetry.LogSet
 	filters  Filters // nil: none
+	runtime  route.Runtime
 	istio    []*telemetry.Istio
 	local    *localReplies // nil: answers stay as they are
 	h1       h1.ServerOptions
@@ -40,6 +41,7 @@ func (m *manager) routes() *indexed {
 	have := m.index.Load()
 	if have == nil || have.table != table {
 		have = &indexed{table, route.NewIndex(table)}
+		have.Runtime = m.runtime
 		m.index.Store(have)
 	}
 	return have
@@ -62,7 +64,7 @@ func (e *Engine) manager(cfg *config.HTTPManager) (*manager, error) {
 }
 
 func (e *Engine) newManager(cfg *config.HTTPManager) (*manager, error) {
-	m := &manager{cfg: cfg, stats: e.opts.Store.HTTP(cfg.StatPrefix), h1: h1.ServerOptions{
+	m := &manager{cfg: cfg, stats: e.opts.Store.HTTP(cfg.StatPrefix), runtime: e.opts.Runtime, h1: h1.ServerOptions{
 		Limits: h1.Limits{Bytes: int(cfg.MaxHeadBytes), Fields: int(cfg.MaxHeaders)},
 		HTTP10: cfg.AcceptHTTP10, DefaultHost: cfg.DefaultHostHTTP10, Underscores: cfg.Underscores,
 	}}

@@ -84,7 +84,7 @@ func (f *authn) requirement(x *stream.Exchange) (r *config.JWTRequirement, found
 		return r, found
 	}
 	for i := range f.config.Rules {
-		if route.Matches(&f.config.Rules[i].Match, x, f.deps.Random(), nil) {
+		if route.Matches(&f.config.Rules[i].Match, x, f.deps.Random(), f.deps.Runtime) {
 			return f.config.Rules[i].Requirement, true
 		}
 	}
