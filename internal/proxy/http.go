@@ -4,15 +4,33 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter"
+	"github.com/pillion-mesh/pillion/internal/proxy/tracing"
 )
 
 func (s *Server) newHTTP() *http.Engine {
 	return http.New(http.Options{
-		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Tap: s.tap, Now: s.opts.Now, Runtime: s.runtimeValue,
+		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Tap: s.tap, Now: s.opts.Now, Runtime: s.runtimeValue, Tracer: s.tracer,
 		Filters: func(m *config.HTTPManager) (http.Filters, error) {
 			return httpfilter.Compile(m, s.deps(m))
 		},
 	})
+}
+
+// newTracing makes what exports spans: by the engine, to the configuration's clusters.
+func (s *Server) newTracing() *tracing.Exporter {
+	o := tracing.Options{Send: s.http.Call, Store: s.store, Version: s.opts.Version}
+	if b := s.opts.Bootstrap; b != nil {
+		o.Node, o.Default = tracing.Node{ID: b.Node.ID, Cluster: b.Node.Cluster, Zone: b.Node.Zone}, b.Tracing
+	}
+	return tracing.New(o)
+}
+
+// tracer is what traces a manager's requests; nil: nothing does.
+func (s *Server) tracer(m *config.HTTPManager) http.Tracer {
+	if t := s.tracing.Tracer(m); t != nil {
+		return t
+	}
+	return nil
 }
 
 // deps is what filters of a manager are given of the world outside.

@@ -28,6 +28,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
+	"github.com/pillion-mesh/pillion/internal/proxy/tracing"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
@@ -92,6 +93,7 @@ type Server struct {
 	guard    *guard
 	tcp      *tcp.Proxy
 	http     *http.Engine
+	tracing  *tracing.Exporter
 	acceptor *listener.Acceptor
 	bound    *bound
 	waiting  []func() // what serves applications, until Accept
@@ -117,6 +119,7 @@ func New(o Options) (*Server, error) {
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
 	s.http = s.newHTTP()
+	s.tracing = s.newTracing()
 	s.bound = newBound(s)
 	var err error
 	if s.source, err = s.newSource(); err != nil {
@@ -182,6 +185,7 @@ func (s *Server) fail(err error) {
 // 200 ms. Who visits the admin API is waited for last: a visitor who says nothing costs nobody else's time.
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
+	s.loops.Go(func() { s.tracing.Close(ctx) }) // beside the engine, which carries the last spans
 	s.http.Close(ctx)
 	if s.tcp != nil {
 		s.tcp.Close(ctx)

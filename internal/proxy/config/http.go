@@ -139,14 +139,6 @@ type LocalReplyMapper struct {
 	Headers HeaderOps
 }
 
-// Tracing is HttpConnectionManager.tracing. Percentages are of a million.
-type Tracing struct {
-	Client, Random, Overall uint32
-	Provider                string // name of the provider; empty or not built: headers are passed on, nothing is exported
-	MaxPathTag              uint32
-	Spawn                   bool // spawn_upstream_span
-}
-
 // Router is envoy.extensions.filters.http.router.v3.Router.
 type Router struct {
 	SuppressHeaders bool // suppress_envoy_headers

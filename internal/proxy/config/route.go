@@ -63,6 +63,7 @@ type Route struct {
 	StatPrefix  string
 	BufferLimit uint32 // 0: the virtual host's
 	Metadata    map[string]map[string]any
+	Tracing     *RouteTracing // nil: the manager's
 }
 
 // PathKind is how a route matches paths.

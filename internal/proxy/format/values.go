@@ -173,8 +173,11 @@ func logType(x *stream.Exchange) string {
 	}
 }
 
-// traceID is the one of W3C's or B3's headers, whichever the request carries.
+// traceID is the one of the request's span, else the one of W3C's or B3's headers, whichever the request carries.
 func traceID(x *stream.Exchange) string {
+	if x.Span != nil {
+		return x.Span.TraceID.String()
+	}
 	if parent, ok := x.Request.Fields.Get("traceparent"); ok && len(parent) >= 35 {
 		return parent[3:35]
 	}

@@ -49,6 +49,9 @@ func (c *call) finishHead() {
 // commonHead is what all answers say, the upstream's and our own.
 func (c *call) commonHead() {
 	fields := &c.x.Response.Fields
+	if c.m.cfg.Tracing != nil {
+		route.DecorateResponse(c.x)
+	}
 	route.ServerName(c.m.cfg, c.x)
 	if _, there := fields.Get("date"); !there {
 		fields.Add("date", c.engine.date.text())

@@ -20,6 +20,9 @@ func (c *call) attempt() outcome {
 	}
 	x.Attempts++
 	route.CountAttempt(x, x.Attempts)
+	if x.Span != nil {
+		c.m.tracer.Attempt(x)
+	}
 	c.armTry()
 	if got, ok := c.connect(); !ok {
 		return got

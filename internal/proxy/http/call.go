@@ -107,7 +107,7 @@ func (c *call) decide() *Reply {
 	c.choose()
 	c.engine.opts.Tap.Request(x)
 	if c.m.cfg.Tracing != nil {
-		route.SampleTrace(c.m.cfg, x, nil)
+		c.trace()
 	}
 	if x.Request.Upgrade != "" && !c.upgradable() {
 		c.m.stats.RqWSOnNonWSRoute.Add(1)
@@ -191,6 +191,9 @@ func (c *call) end() {
 	c.stats.Response(x.Response.Status, x.End)
 	c.m.count(x, c.istio)
 	c.m.logs.Log(x)
+	if x.Span != nil {
+		c.m.tracer.End(x)
+	}
 	c.engine.opts.Tap.End(x)
 	c.forward.end(c)
 }

@@ -32,12 +32,22 @@ type Filters interface {
 	Response(x *stream.Exchange)
 }
 
+// Tracer makes spans of a manager's requests: a *tracing.Tracer. Begin sets the exchange's Span, the others are called
+// for exchanges that have one.
+type Tracer interface {
+	Begin(x *stream.Exchange)   // the route is known
+	Attempt(x *stream.Exchange) // its head goes out next
+	Failed(x *stream.Exchange)  // the attempt did, or its answer won't do
+	End(x *stream.Exchange)
+}
+
 // Options are what an Engine needs.
 type Options struct {
 	Upstreams *upstream.Manager
 	Store     *telemetry.Store
 	Logs      *telemetry.Logs                            // nil: no access logs
 	Filters   func(*config.HTTPManager) (Filters, error) // nil: no filters
+	Tracer    func(*config.HTTPManager) Tracer           // nil, or its answer is: no spans
 	Runtime   route.Runtime                              // runtime keys; nil: none is set
 	Tap       *telemetry.Tap                             // who watches requests; nil: nobody can
 	DrainTime time.Duration                              // over which Drain spreads; 0: at once

@@ -110,6 +110,9 @@ func (c *call) attempts() *Reply {
 		if got.answered {
 			return nil
 		}
+		if c.x.Span != nil {
+			c.m.tracer.Failed(c.x)
+		}
 		if c.replay(&got) || c.again(&got) {
 			continue
 		}

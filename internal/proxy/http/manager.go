@@ -17,6 +17,7 @@ type manager struct {
 	stats    *telemetry.HTTP
 	logs     *telemetry.LogSet
 	filters  Filters // nil: none
+	tracer   Tracer  // nil: none
 	runtime  route.Runtime
 	istio    []*telemetry.Istio
 	local    *localReplies // nil: answers stay as they are
@@ -75,6 +76,9 @@ func (e *Engine) newManager(cfg *config.HTTPManager) (*manager, error) {
 		if stats, ok := cfg.Filters[i].Config.(*config.IstioStats); ok && !cfg.Filters[i].Disabled {
 			m.istio = append(m.istio, e.opts.Store.Istio(stats))
 		}
+	}
+	if e.opts.Tracer != nil && cfg.Tracing != nil {
+		m.tracer = e.opts.Tracer(cfg)
 	}
 	var err error
 	if m.local, err = e.newLocalReplies(cfg.LocalReplies); err != nil || e.opts.Filters == nil {

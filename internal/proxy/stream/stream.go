@@ -141,6 +141,8 @@ type Exchange struct {
 	Peer        *Peer // of this request, over headers; nil: the connection's
 	UpPeer      *Peer // of the upstream
 	Traced      bool
+	Operation   string // decorator.operation, or what the other side calls it
+	Span        *Span  // nil: nobody makes spans of this request
 	Tap         uint64 // of telemetry's tap: who watches this; 0: nobody
 	GRPC        bool
 	GRPCStatus  int       // -1: none

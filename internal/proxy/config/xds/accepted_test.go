@@ -31,7 +31,9 @@ func TestNotes(t *testing.T) {
 		"add_user_agent":   {managerOf(emptyRoutes + ", add_user_agent: true, http_filters: [" + routerFilter + "]"), []string{"no effect add_user_agent at filter_chains[0].filters[0] (hcm)"}},
 		"sink":             {managerOf(emptyRoutes + `, access_log: [{name: g, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig}}], http_filters: [` + routerFilter + "]"), []string{"degraded g at filter_chains[0].filters[0].access_log[0] (g)"}},
 		"log filter":       {managerOf(emptyRoutes + `, access_log: [{name: g, filter: {log_type_filter: {}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}], http_filters: [` + routerFilter + "]"), []string{"degraded filter at filter_chains[0].filters[0].access_log[0].filter (g)"}},
-		"tracing provider": {managerOf(emptyRoutes + `, tracing: {provider: {name: envoy.tracers.zipkin}}, http_filters: [` + routerFilter + "]"), []string{"degraded provider envoy.tracers.zipkin at filter_chains[0].filters[0].tracing (hcm)"}},
+		"tracing provider": {managerOf(emptyRoutes + `, tracing: {verbose: true, provider: {name: envoy.tracers.datadog}}, http_filters: [` + routerFilter + "]"), []string{
+			"no effect verbose at filter_chains[0].filters[0].tracing (hcm)", "degraded envoy.tracers.datadog at filter_chains[0].filters[0].tracing.provider (hcm)",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, needs, err := Listener(listenerYAML(t, c.text), nil)

@@ -122,9 +122,7 @@ func (d *decoder) bootstrap(m *bootstrapv3.Bootstrap, out *BootstrapConfig) {
 	d.in("stats_config", func() { d.statsConfig(m.StatsConfig, out) })
 	d.in("layered_runtime", func() { d.layers(m.LayeredRuntime, out) })
 	out.FlushInterval = d.duration("stats_flush_interval", m.GetStatsFlushInterval(), 5*time.Second)
-	if out.Tracing = m.GetTracing().GetHttp().GetName(); out.Tracing != "" {
-		d.note(Degraded, "tracing "+out.Tracing)
-	}
+	d.in("tracing.http", func() { out.Tracing = d.traceProvider(m.GetTracing().GetHttp()) })
 	out.LocalCluster = m.GetClusterManager().GetLocalClusterName()
 	out.DeferCluster = m.GetClusterManager().GetEnableDeferredClusterCreation()
 	d.bootRest(m)

@@ -1,6 +1,10 @@
 package xds
 
-import "time"
+import (
+	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+)
 
 // BootstrapConfig is what a bootstrap says. Resources in it stay bytes, to be decoded like those of xDS.
 type BootstrapConfig struct {
@@ -24,8 +28,8 @@ type BootstrapConfig struct {
 	StatsTags     []StatsTag
 	DefaultTags   bool // use_all_default_tags; default true
 	StatsMatcher  StatsMatcher
-	Tracing       string // name of the provider; empty: none
-	LocalCluster  string // cluster_manager.local_cluster_name
+	Tracing       *config.TraceProvider // of managers that name none; nil: none
+	LocalCluster  string                // cluster_manager.local_cluster_name
 	FlushInterval time.Duration
 	DeferCluster  bool   // cluster_manager.enable_deferred_cluster_creation
 	Notes         []Note // parts that have no effect

@@ -19,7 +19,6 @@ const (
 	defaultHeadKiB      = 60
 	maxHeadKiB          = 8192
 	defaultMaxHeaders   = 100
-	defaultPathTag      = 256
 	defaultServerName   = "envoy"
 	caseWordsType       = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"
 	uuidRequestIDType   = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
@@ -53,7 +52,7 @@ func (d *decoder) httpManager(t typed) *config.HTTPManager {
 	d.upgrades(m.UpgradeConfigs, out)
 	out.AccessLogs = d.accessLogs("access_log", m.AccessLog)
 	d.localReplies(m.LocalReplyConfig, out)
-	d.tracing(m.Tracing, out)
+	d.in("tracing", func() { out.Tracing = d.tracing(m.Tracing) })
 	d.clientCertDetails(m.SetCurrentClientCertDetails, out)
 	d.managerExtensions(&m)
 	d.managerNoEffect(&m)
@@ -237,24 +236,6 @@ func (d *decoder) replyMapper(m *hcmv3.ResponseMapper) (out config.LocalReplyMap
 	return out
 }
 
-func (d *decoder) tracing(t *hcmv3.HttpConnectionManager_Tracing, out *config.HTTPManager) {
-	if t == nil {
-		return
-	}
-	d.in("tracing", func() {
-		out.Tracing = &config.Tracing{
-			Client:   d.percent("client_sampling", t.ClientSampling, perMillion),
-			Random:   d.percent("random_sampling", t.RandomSampling, perMillion),
-			Overall:  d.percent("overall_sampling", t.OverallSampling, perMillion),
-			Provider: d.intern(t.GetProvider().GetName()), MaxPathTag: number(t.MaxPathTagLength, defaultPathTag),
-			Spawn: truth(t.SpawnUpstreamSpan, false),
-		}
-		if t.Provider != nil {
-			d.note(Degraded, "provider "+t.Provider.GetName())
-		}
-	})
-}
-
 func (d *decoder) clientCertDetails(c *hcmv3.HttpConnectionManager_SetCurrentClientCertDetails, out *config.HTTPManager) {
 	out.ClientCertDetails = config.ClientCertDetails{
 		Subject: truth(c.GetSubject(), false), Cert: c.GetCert(), Chain: c.GetChain(), DNS: c.GetDns(), URI: c.GetUri(),
@@ -284,7 +265,6 @@ func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
 	d.noEffect(m.TypedHeaderValidationConfig != nil, "typed_header_validation_config")
 	d.noEffect(m.SchemeHeaderTransformation != nil, "scheme_header_transformation")
 	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
-	d.noEffect(len(m.GetTracing().GetCustomTags()) > 0, "tracing.custom_tags")
 	d.noEffect(m.ForwardProtoConfig != nil, "forward_proto_config")
 	d.noEffect(m.GetInternalAddressConfig().GetUnixSockets(), "internal_address_config.unix_sockets")
 	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")

@@ -150,7 +150,7 @@ func (d *decoder) route(r *routev3.Route, limit int) *config.Route {
 	d.in("match", func() { out.Match = d.routeMatch(r.GetMatch()) })
 	d.action(r, limit, out)
 	d.noSpecifiers(len(r.GetRouteSpecifiers()))
-	d.noEffect(r.GetTracing() != nil, "tracing")
+	d.in("tracing", func() { out.Tracing = d.routeTracing(r.GetTracing()) })
 	return out
 }
 

@@ -228,39 +228,3 @@ func TestSampleTrace(t *testing.T) {
 		}
 	}
 }
-
-func TestTraceContext(t *testing.T) {
-	const w3c = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	for header, want := range map[string][4]string{
-		"traceparent: " + w3c:                                                      {"w3c", w3c[3:35], w3c[36:52], "true"},
-		"traceparent: " + w3c[:53] + "00":                                          {"w3c", w3c[3:35], w3c[36:52], "false"},
-		"traceparent: " + w3c + "-x":                                               {"", "", "", "nil"},
-		"traceparent: 01" + w3c[2:] + "-x":                                         {"w3c", w3c[3:35], w3c[36:52], "true"},
-		"traceparent: " + strings.ToUpper(w3c):                                     {"", "", "", "nil"},
-		"b3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90": {"b3", "80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1", "true"},
-		"b3: 0":                          {"b3", "", "", "false"},
-		"b3: x-y":                        {"", "", "", "nil"},
-		"sw8: 1-dHJhY2U=-a-3-b-c-d-e":    {"skywalking", "dHJhY2U=", "", "true"},
-		"x-datadog-trace-id: 7 and more": {"", "", "", "nil"},
-	} {
-		c := ReadTraceContext(&request("GET h /", header).Request.Fields)
-		if got := [4]string{c.Format, c.TraceID, c.SpanID, decided(c.Sampled)}; got != want {
-			t.Errorf("%s: %v", header, got)
-		}
-	}
-	c := ReadTraceContext(&request("GET h /", "x-b3-traceid: e457b5a2e4d86bd1", "x-b3-spanid: e457b5a2e4d86bd2", "x-b3-flags: 1").Request.Fields)
-	if c.SpanID != "e457b5a2e4d86bd2" || decided(c.Sampled) != "true" {
-		t.Errorf("%+v", c)
-	}
-	c = ReadTraceContext(&request("GET h /", "x-datadog-trace-id: 7", "x-datadog-parent-id: 8", "x-datadog-sampling-priority: -1").Request.Fields)
-	if c.TraceID != "7" || c.SpanID != "8" || decided(c.Sampled) != "false" {
-		t.Errorf("%+v", c)
-	}
-}
-
-func decided(b *bool) string {
-	if b == nil {
-		return "nil"
-	}
-	return map[bool]string{true: "true", false: "false"}[*b]
-}

@@ -3,7 +3,6 @@ package route
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"strconv"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -14,12 +13,15 @@ const requestID = "x-request-id"
 // tracePlace is where a request id says whether its request is traced: the version digit of a UUIDv4.
 const tracePlace = 14
 
-// What stands there: not traced, sampled, asked for by a server, asked for by a client.
+// TraceReason is what stands there: why a request is traced, if it is.
+type TraceReason byte
+
+// The reasons: none, chance, a server asked for it, a client did.
 const (
-	notTraced     = '4'
-	traceSampled  = '9'
-	traceByServer = 'a'
-	traceByClient = 'b'
+	NotTraced     TraceReason = '4'
+	TraceSampled  TraceReason = '9'
+	TraceByServer TraceReason = 'a'
+	TraceByClient TraceReason = 'b'
 )
 
 // SetRequestID gives x's request an x-request-id unless it has one that counts: an id from outside (edge, as Prepare
@@ -33,7 +35,7 @@ func SetRequestID(m *config.HTTPManager, x *stream.Exchange, edge bool, random [
 	case !there || edge && !m.PreserveRequestID:
 		x.Request.Fields.Set(requestID, newID(random))
 	case edge:
-		mark(x, id, notTraced)
+		mark(x, id, NotTraced)
 	}
 }
 
@@ -57,45 +59,8 @@ func newID(random [2]uint64) string {
 }
 
 // mark writes the trace digit into an id that has a place for it.
-func mark(x *stream.Exchange, id string, digit byte) {
-	if len(id) == 36 && id[tracePlace] != digit {
+func mark(x *stream.Exchange, id string, digit TraceReason) {
+	if len(id) == 36 && id[tracePlace] != byte(digit) {
 		x.Request.Fields.Set(requestID, id[:tracePlace]+string(digit)+id[tracePlace+1:])
-	}
-}
-
-// SampleTrace decides whether x is traced and notes it in x.Traced and in the request id, whose digits are the dice: all
-// proxies a request passes come to the same answer. x-client-trace-id and x-envoy-force-trace ask for a trace.
-func SampleTrace(m *config.HTTPManager, x *stream.Exchange, runtime Runtime) {
-	id := x.Request.Fields.Value(requestID)
-	if m.Tracing == nil || len(id) != 36 {
-		return
-	}
-	dice, err := strconv.ParseUint(id[:8], 16, 64)
-	if err != nil {
-		return
-	}
-	digit := id[tracePlace]
-	if digit != traceSampled && digit != traceByServer && digit != traceByClient {
-		digit = sampled(m.Tracing, x, dice, runtime)
-	}
-	if !runtime.Takes(&config.Fraction{Key: "tracing.global_enabled", PerMillion: m.Tracing.Overall}, dice) {
-		digit = notTraced
-	}
-	x.Traced = digit != notTraced
-	mark(x, id, digit)
-}
-
-func sampled(t *config.Tracing, x *stream.Exchange, dice uint64, runtime Runtime) byte {
-	_, client := x.Request.Fields.Get("x-client-trace-id")
-	_, server := x.Request.Fields.Get("x-envoy-force-trace")
-	switch {
-	case client && runtime.Takes(&config.Fraction{Key: "tracing.client_enabled", PerMillion: t.Client}, dice):
-		return traceByClient
-	case server:
-		return traceByServer
-	case runtime.Takes(&config.Fraction{Key: "tracing.random_sampling", PerMillion: t.Random}, dice):
-		return traceSampled
-	default:
-		return notTraced
 	}
 }

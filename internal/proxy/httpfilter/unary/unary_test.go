@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -63,14 +64,11 @@ func TestQuestion(t *testing.T) {
 		asked = c
 		return nil, errors.New("enough")
 	})
-	if asked.Cluster != "c" || asked.Host != "c" || asked.Path != "/a.B/C" || asked.Method != "POST" || !asked.HTTP2 || string(asked.Body) != "\x00\x00\x00\x00\x02hi" ||
+	if asked.Cluster != "c" || asked.Host != "c" || asked.Path != "/a.B/C" || asked.Method != http.MethodPost || !asked.HTTP2 || string(asked.Body) != "\x00\x00\x00\x00\x02hi" ||
 		fmt.Sprint(asked.Fields) != "[{te trailers} {content-type application/grpc} {grpc-timeout 1500m} {x-a b}]" {
 		t.Errorf("asked %+v", asked)
 	}
 	for d, want := range map[time.Duration]string{time.Nanosecond: "1m", 30 * time.Hour: "108000S", 1 << 62: "99999999S"} {
-		if d == 1<<62 {
-			want = "99999999S"
-		}
 		if got := timeout(d); len(got) > 9 || got != want {
 			t.Errorf("%s: %s, want %s", d, got, want)
 		}
