@@ -9,5 +9,5 @@ import (
 )
 
 func main() {
-	os.Exit(sidecar.Run(os.Args, sidecar.Process{Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr}))
+	os.Exit(sidecar.Run(os.Args, sidecar.Process{Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr, Files: os.DirFS("/")}))
 }

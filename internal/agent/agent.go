@@ -3,7 +3,7 @@
 // crash under traffic is a child, and a child can be replaced without refusing a connection. This file joins the
 // parts; then read supervisor.go (child after child), watch.go and epoch.go (one child's life), control (what is said
 // to it), drain.go (the ways out), api.go (ports 15020 and 15021), application.go (the application's probes and metrics),
-// rules.go (what captures its traffic).
+// rules.go (what captures its traffic); settings.go, proxyconfig.go and node.go are what it is told and tells of itself.
 package agent
 
 import (
@@ -123,7 +123,7 @@ func (a *Agent) until(signals <-chan os.Signal, lost <-chan error) error {
 func (a *Agent) signal(ctx context.Context, sig os.Signal) bool {
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGINT:
-		a.log.Info("Leaving", "signal", sig.String(), "deadline", drainTime(a.settings.TerminationGrace))
+		a.log.Info("Leaving", "signal", sig.String(), "deadline", drainTime(a.settings))
 		return a.ending.terminate(ctx)
 	default:
 		if s, ok := sig.(syscall.Signal); ok {

@@ -41,7 +41,7 @@ func TestStatusPort(t *testing.T) {
 		port uint16
 		ok   bool
 	}{"": {15020, true}, "0": {0, true}, "16020": {16020, true}, "15021": {0, false}, "15006": {0, false}, "x": {0, false}, "65536": {0, false}, "-1": {0, false}} {
-		s, _, err := Load(nil, []string{"PILLION_STATUS_PORT=" + value})
+		s, _, err := Load(nil, []string{"PILLION_STATUS_PORT=" + value}, nil)
 		if (err == nil) != c.ok || c.ok && s.StatusPort != c.port {
 			t.Errorf("%q: port %d, %v", value, s.StatusPort, err)
 		}
@@ -68,7 +68,7 @@ func TestApplicationSettings(t *testing.T) {
 	s, _, err := Load(nil, []string{
 		"INSTANCE_IP=10.0.0.7", "ISTIO_KUBE_APP_PROBERS={broken", "ISTIO_PROMETHEUS_ANNOTATIONS=[]", "PILLION_SCRAPE_TARGETS=15020,http",
 		"REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true", "ENABLE_PROBE_KEEPALIVE_CONNECTIONS=true", "ISTIO_ENABLE_HTTP2_PROBING=false",
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,14 +68,20 @@ func (e *ending) terminate(ctx context.Context) (first bool) {
 		e.children.Stop(stopGrace / 2) // of the 500 ms the kubelet waits for us here, half are the proxy's
 		return true
 	}
-	deadline := drainTime(e.settings.TerminationGrace)
+	deadline := drainTime(e.settings)
 	e.children.Drain(deadline)
 	e.wait.Go(func() { e.drainAndStop(ctx, deadline) })
 	return true
 }
 
-// drainTime is how long draining may take: the pod's grace period less what ending takes.
-func drainTime(grace time.Duration) time.Duration { return max(grace-graceReserve, 0) }
+// drainTime is how long draining may take: the pod's grace period less what ending takes, or less where that is set.
+func drainTime(s Settings) time.Duration {
+	left := max(s.TerminationGrace-graceReserve, 0)
+	if s.MostDrain != nil {
+		left = min(left, *s.MostDrain)
+	}
+	return left
+}
 
 // drainAndStop waits for the connections to end, not shorter than the minimum, because other nodes learn late that
 // this pod is going, and not longer than deadline.

@@ -102,6 +102,19 @@ func TestTerminate(t *testing.T) {
 	}
 }
 
+// TestMostDrain: terminationDrainDuration shortens draining and never makes it longer.
+func TestMostDrain(t *testing.T) {
+	second, hour, none := time.Second, time.Hour, time.Duration(0)
+	for _, c := range []struct {
+		most *time.Duration
+		want time.Duration
+	}{{nil, 27 * time.Second}, {&second, time.Second}, {&hour, 27 * time.Second}, {&none, 0}} {
+		if got := drainTime(Settings{TerminationGrace: 30 * time.Second, MostDrain: c.most}); got != c.want {
+			t.Errorf("most %v: %v, want %v", c.most, got, c.want)
+		}
+	}
+}
+
 func newTestEnding(children *fakeChildren, s Settings) *ending {
 	return &ending{settings: s, draining: new(atomic.Bool), children: children, hooks: children.runningHooks}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/netip"
 	"strconv"
@@ -12,10 +13,12 @@ import (
 	"github.com/pillion-mesh/pillion/internal/log"
 )
 
-// reader collects mistakes instead of stopping at the first.
+// reader collects mistakes instead of stopping at the first. Notes are of what it can do without.
 type reader struct {
 	env    map[string]string
+	files  fs.FS // nil: none
 	faults []string
+	notes  []string
 }
 
 func parseEnviron(environ []string) map[string]string {
@@ -38,6 +41,15 @@ func (r *reader) fault(name, value, want string) {
 	r.faults = append(r.faults, fmt.Sprintf("%s is %q, want %s", name, value, want))
 }
 
+// maxNotes bounds what is told of one start.
+const maxNotes = 32
+
+func (r *reader) note(format string, args ...any) {
+	if len(r.notes) < maxNotes {
+		r.notes = append(r.notes, fmt.Sprintf(format, args...))
+	}
+}
+
 func (r *reader) text(name string, to *string) { *to = cmp.Or(r.env[name], *to) }
 
 func (r *reader) address(name string, to *string) {
@@ -53,10 +65,12 @@ func (r *reader) address(name string, to *string) {
 }
 
 func (r *reader) port(name string, to *uint16) {
-	value := r.env[name]
-	if value == "" {
-		return
+	if value := r.env[name]; value != "" {
+		r.portOf(name, value, to)
 	}
+}
+
+func (r *reader) portOf(name, value string, to *uint16) {
 	n, err := strconv.ParseUint(value, 10, 16)
 	if err != nil || n == 0 {
 		r.fault(name, value, "a port, 1 to 65535")
@@ -74,12 +88,14 @@ func (r *reader) portOrNone(name string, to *uint16) {
 	r.port(name, to)
 }
 
-// duration also takes plain seconds, as Kubernetes writes a grace period.
 func (r *reader) duration(name string, to *time.Duration) {
-	value := r.env[name]
-	if value == "" {
-		return
+	if value := r.env[name]; value != "" {
+		r.durationOf(name, value, to)
 	}
+}
+
+// durationOf also takes plain seconds, as Kubernetes writes a grace period.
+func (r *reader) durationOf(name, value string, to *time.Duration) {
 	d, err := time.ParseDuration(value)
 	if seconds, errPlain := strconv.ParseUint(value, 10, 31); errPlain == nil {
 		d, err = time.Duration(seconds)*time.Second, nil
@@ -131,10 +147,11 @@ func (r *reader) cores(name string, to *int) {
 	*to = int(math.Ceil(limit))
 }
 
-func (r *reader) concurrency(value string, to *int) {
+// concurrencyOf takes a number of threads; 0 is the limit of the container, which stands already.
+func (r *reader) concurrencyOf(name, value string, to *int) {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 || n > 1<<16 {
-		r.fault("--concurrency", value, "a number of threads, 0 for the limit of the container")
+		r.fault(name, value, "a number of threads, 0 for the limit of the container")
 		return
 	}
 	if n > 0 {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -11,13 +12,21 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 )
 
-// Settings are everything a user can set, of agent and proxy, validated. Environment first, then flags; what isn't set
-// has Istio's default.
+// Settings are everything a user can set, of agent and proxy, validated. From weak to strong: Istio's default, the mesh's
+// ProxyConfig, that of PROXY_CONFIG, that of the pod's annotation, its other annotations, the environment, flags.
 type Settings struct {
 	PodName, PodNamespace, PodIP                   string
+	ServiceAccount                                 string
 	Workload, App, Version                         string // for metrics
 	CanonicalService, CanonicalRevision, ClusterID string
 	Owner                                          string // of the pod: kubernetes://apis/apps/v1/namespaces/…
+
+	// What a control plane is told besides: node.go. Domain is NAMESPACE.svc.CLUSTER, empty for Istio's; Metadata are the
+	// variables ISTIO_META_* without that, and what ISTIO_METAJSON_* hold.
+	Role, Domain, ServiceCluster string
+	Labels                       map[string]string // of the pod, as they were when the container started
+	Metadata                     map[string]any
+	DiscoveryAddress             string // host:port of the control plane; empty: unknown
 
 	OutboundPort, InboundPort, ReadyPort, StatsPort uint16
 
@@ -39,8 +48,9 @@ type Settings struct {
 
 	TerminationGrace time.Duration // of the pod
 	MinimumDrain     time.Duration
-	ExitOnZero       bool // leave when no connection is left
-	QuitFromApp      bool // the application may end the sidecar
+	MostDrain        *time.Duration // of draining, where the grace period leaves more; nil: none
+	ExitOnZero       bool           // leave when no connection is left
+	QuitFromApp      bool           // the application may end the sidecar
 
 	LogLevel, ProxyLogLevel string
 	LogFormat               string
@@ -86,21 +96,41 @@ func (s Settings) fixedPorts() []uint16 {
 	return []uint16{istio.PortAdmin, istio.PortDNS, s.OutboundPort, s.InboundPort, s.ReadyPort, s.StatsPort}
 }
 
-// Load reads flags and environment (os.Environ's form). ignored are flags it doesn't know; it returns all mistakes at
-// once.
-func Load(args, environ []string) (s Settings, ignored []string, err error) {
+// Load reads flags, environment (os.Environ's form) and the container's files, whose root files is; nil: there are none.
+// ignored are flags it doesn't know, and what else of all that it goes without; it returns all mistakes at once.
+func Load(args, environ []string, files fs.FS) (s Settings, ignored []string, err error) {
 	s = defaults()
-	r := &reader{env: parseEnviron(environ)}
-	s.fromEnv(r)
+	r := &reader{env: parseEnviron(environ), files: files}
 	flags, ignored := parseFlags(args, r)
+	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
+	s.DiscoveryAddress = flags["discoveryAddress"]
+	notes := s.fromPod(r.env, files)
+	s.fromEnv(r)
 	s.fromFlags(r, flags)
-	return s, ignored, r.result()
+	notes = append(notes, s.aboutNode(r.env, flags, args)...)
+	return s, append(ignored, notes...), r.result()
+}
+
+// fromPod takes in ProxyConfigs and annotations. The injector has refused a pod whose are wrong, so this one was made by
+// others, or its annotations were edited since: it goes without, for its other containers run already.
+func (s *Settings) fromPod(env map[string]string, files fs.FS) (notes []string) {
+	r := &reader{env: env, files: files}
+	annotations := r.keyValues(annotationsFile)
+	configs := r.proxyConfigs(annotations)
+	r.addMetadata(configs)
+	for _, c := range configs {
+		s.fromProxyConfig(r, c)
+	}
+	s.fromAnnotations(r, annotations)
+	s.Labels = r.keyValues(labelsFile)
+	return append(r.notes, r.faults...)
 }
 
 func (s *Settings) fromEnv(r *reader) {
 	r.text("POD_NAME", &s.PodName)
 	r.text("POD_NAMESPACE", &s.PodNamespace)
 	r.address("INSTANCE_IP", &s.PodIP)
+	r.text("SERVICE_ACCOUNT", &s.ServiceAccount)
 	r.text("ISTIO_META_WORKLOAD_NAME", &s.Workload)
 	r.text("ISTIO_META_OWNER", &s.Owner)
 	r.text("ISTIO_META_CLUSTER_ID", &s.ClusterID)
@@ -117,9 +147,8 @@ func (s *Settings) fromEnv(r *reader) {
 	r.boolean("PILLION_CAPTURE_FAIL_OPEN", &s.CaptureFailOpen)
 	r.portOrNone("PILLION_ADMIN_PORT", &s.AdminPort)
 	r.text("ISTIO_BOOTSTRAP_OVERRIDE", &s.Bootstrap)
-	r.cores("ISTIO_CPU_LIMIT", &s.Concurrency)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
-	s.App, s.Version = s.CanonicalService, s.CanonicalRevision
+	s.App, s.Version = cmp.Or(s.Labels["app"], s.CanonicalService), cmp.Or(s.Labels["version"], s.CanonicalRevision)
 }
 
 func (s *Settings) applicationFromEnv(r *reader) {
@@ -150,7 +179,7 @@ func (s *Settings) fromFlags(r *reader, f flags) {
 	}
 	s.RunDir = cmp.Or(f["run-dir"], s.RunDir)
 	if n, set := f["concurrency"]; set {
-		r.concurrency(n, &s.Concurrency)
+		r.concurrencyOf("--concurrency", n, &s.Concurrency)
 	}
 }
 

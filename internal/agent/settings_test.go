@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 )
 
@@ -12,7 +13,7 @@ func TestLoad(t *testing.T) {
 		[]string{"proxy-is-skipped", "sidecar", "--domain", "x.svc.cluster.local", "--proxyLogLevel=error,admin:debug",
 			"--proxyComponentLogLevel=misc:error", "--log_output_level=all:debug", "--concurrency", "3", "--colour=red", "--shape", "round", "--profiling", "--log_as_json=false"},
 		[]string{"POD_NAMESPACE=shop", "INSTANCE_IP=10.0.0.1", "PILLION_TERMINATION_GRACE=45s", "MINIMUM_DRAIN_DURATION=7",
-			"EXIT_ON_ZERO_ACTIVE_CONNECTIONS=false", "PILLION_QUIT_FROM_APP=true", "ENVOY_STATUS_PORT=16021", "ISTIO_CPU_LIMIT=1.5", "COLOUR=red"})
+			"EXIT_ON_ZERO_ACTIVE_CONNECTIONS=false", "PILLION_QUIT_FROM_APP=true", "ENVOY_STATUS_PORT=16021", "ISTIO_CPU_LIMIT=1.5", "COLOUR=red"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,6 +21,7 @@ func TestLoad(t *testing.T) {
 	want.PodNamespace, want.PodIP = "shop", "10.0.0.1"
 	want.TerminationGrace, want.MinimumDrain = 45*time.Second, 7*time.Second
 	want.ExitOnZero, want.QuitFromApp, want.ReadyPort, want.Concurrency = false, true, 16021, 3
+	want.Role, want.Domain, want.Labels, want.Metadata = "sidecar", "x.svc.cluster.local", map[string]string{}, map[string]any{}
 	want.LogLevel, want.ProxyLogLevel, want.LogFormat = "debug", "error", "text"
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
@@ -30,7 +32,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	s, _, err := Load(nil, nil)
+	s, _, err := Load(nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +52,7 @@ func TestIstioLevels(t *testing.T) {
 	for _, flag := range []string{"--proxyLogLevel", "--proxyComponentLogLevel", "--log_output_level"} {
 		for _, level := range []string{"trace", "debug", "info", "warning", "warn", "error", "critical", "fatal", "off", "none"} {
 			for _, value := range []string{level, "default:" + level, "misc:error," + level, "default:info,ads:" + level} {
-				if _, ignored, err := Load([]string{flag + "=" + value, flag, value}, nil); err != nil || len(ignored) != 0 {
+				if _, ignored, err := Load([]string{flag + "=" + value, flag, value}, nil, nil); err != nil || len(ignored) != 0 {
 					t.Errorf("%s=%s: ignored %q, %v", flag, value, ignored, err)
 				}
 			}
@@ -76,7 +78,7 @@ func TestLoadRefuses(t *testing.T) {
 		{[]string{"--concurrency"}, nil, "--concurrency has no value"},
 		{[]string{"--concurrency=x"}, []string{"INSTANCE_IP=x", "ENVOY_STATUS_PORT=x"}, "; "},
 	} {
-		if _, _, err := Load(c.args, c.env); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Load(c.args, c.env, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q %q: error %v, want %q", c.args, c.env, err, c.want)
 		}
 	}
@@ -84,10 +86,13 @@ func TestLoadRefuses(t *testing.T) {
 
 // FuzzLoad: no command line or environment makes it panic, and what it accepts is usable.
 func FuzzLoad(f *testing.F) {
-	f.Add("--proxyLogLevel=debug --domain x", "PILLION_TERMINATION_GRACE=30s")
-	f.Add("--concurrency -- - -x=", "ISTIO_CPU_LIMIT=1e300")
-	f.Fuzz(func(t *testing.T, line, env string) {
-		s, _, err := Load(strings.Fields(line), strings.Fields(env))
+	f.Add("--proxyLogLevel=debug --domain x", "PILLION_TERMINATION_GRACE=30s", "", "")
+	f.Add("--concurrency -- - -x=", "ISTIO_CPU_LIMIT=1e300", `a="b"`, "defaultConfig: {concurrency: 2}")
+	f.Add("router", "ISTIO_METAJSON_A={\"b\":[1]}", "proxy.istio.io/config=\"statusPort: 15099\"\n", "defaultConfig: &a [*a]")
+	f.Fuzz(func(t *testing.T, line, env, annotations, mesh string) {
+		s, _, err := Load(strings.Fields(line), strings.Fields(env), fstest.MapFS{
+			annotationsFile: {Data: []byte(annotations)}, meshConfigFile: {Data: []byte(mesh)},
+		})
 		if err != nil {
 			return
 		}

@@ -39,20 +39,26 @@ func runAgent(args []string, p Process) int {
 	return 0
 }
 
-// proxyCommand starts the proxy; what isn't here it reads from the same environment as the agent.
+// proxyCommand starts the proxy; what isn't here it reads from the same environment and files as the agent.
 func proxyCommand(s agent.Settings) []string {
-	return []string{"pillion-sidecar", "proxy", "--log-level=" + s.ProxyLogLevel}
+	command := []string{"pillion-sidecar", "proxy", s.Role, "--log-level=" + s.ProxyLogLevel}
+	for _, flag := range [2]struct{ name, value string }{{"domain", s.Domain}, {"serviceCluster", s.ServiceCluster}} {
+		if flag.value != "" {
+			command = append(command, "--"+flag.name+"="+flag.value)
+		}
+	}
+	return command
 }
 
 // load reads settings and makes the process's logger. Its lines go to stderr; stdout is the access log's.
 func load(args []string, p Process, level func(agent.Settings) string) (agent.Settings, logr.Logger, error) {
-	settings, ignored, err := agent.Load(args, p.Environ)
+	settings, ignored, err := agent.Load(args, p.Environ, p.Files)
 	if err != nil {
 		return settings, logr.Logger{}, err
 	}
 	logger, err := log.New(p.Stderr, log.Options{Level: level(settings), Format: settings.LogFormat})
 	if err == nil && len(ignored) > 0 {
-		logger.Info("Unknown flags ignored", "flags", ignored)
+		logger.Info("Settings ignored: unknown, or not to be read", "settings", ignored)
 	}
 	return settings, logger, err
 }

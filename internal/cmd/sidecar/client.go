@@ -22,7 +22,7 @@ const callTime = 10 * time.Second
 // runWait polls readiness; the first try is at once. It is the postStart hook of a container that holds the application
 // back, so it has the agent's environment and asks at its port.
 func runWait(args []string, p Process) int {
-	settings, _, _ := agent.Load(nil, p.Environ) // what is wrong in it the agent says
+	settings, _, _ := agent.Load(nil, p.Environ, p.Files) // what is wrong in it the agent says
 	flags := newFlags("wait", p)
 	timeout := flags.Int("timeoutSeconds", 60, "how long to wait")
 	period := flags.Int("periodMillis", 500, "time between tries")

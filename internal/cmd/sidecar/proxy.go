@@ -34,7 +34,7 @@ func runProxy(args []string, p Process) int {
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}
-	settings, _, err := agent.Load(args, p.Environ)
+	settings, _, err := agent.Load(args, p.Environ, p.Files)
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}
@@ -42,7 +42,7 @@ func runProxy(args []string, p Process) int {
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}
-	bootstrap, err := flags.readBootstrap(settings.Bootstrap)
+	bootstrap, err := flags.readBootstrap(settings)
 	if err != nil {
 		return fail(p, exitUsage, err)
 	}

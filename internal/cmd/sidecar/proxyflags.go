@@ -2,11 +2,13 @@ package sidecar
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 
+	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
 )
@@ -69,26 +71,37 @@ func (f *proxyFlags) check(epoch string) (err error) {
 	return nil
 }
 
-// readBootstrap reads the bootstrap that flags name, or the one of the settings; without any it is nil.
-func (f *proxyFlags) readBootstrap(otherwise string) (*xds.BootstrapConfig, error) {
-	if f.YAML != "" {
-		b, err := xds.Bootstrap([]byte(f.YAML))
-		if err != nil {
-			return nil, fmt.Errorf("--config-yaml: %w", err)
+// readBootstrap reads the bootstrap that flags name, or the one of the settings; without any it is nil. What it doesn't
+// say of its node the pod does.
+func (f *proxyFlags) readBootstrap(s agent.Settings) (*xds.BootstrapConfig, error) {
+	text, from := []byte(f.YAML), "--config-yaml"
+	if f.YAML == "" {
+		path := cmp.Or(f.Config, s.Bootstrap)
+		if path == "" {
+			return nil, nil
 		}
-		return b, nil
+		var err error
+		if text, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("reading the bootstrap: %w", err)
+		}
+		from = "bootstrap " + path
 	}
-	path := cmp.Or(f.Config, otherwise)
-	if path == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(path)
+	b, err := xds.Bootstrap(append(nodeOf(s), text)...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the bootstrap: %w", err)
-	}
-	b, err := xds.Bootstrap(text)
-	if err != nil {
-		return nil, fmt.Errorf("bootstrap %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return b, nil
+}
+
+// nodeOf is a bootstrap of nothing but the pod's node; none if the pod isn't known.
+func nodeOf(s agent.Settings) [][]byte {
+	node := s.Node()
+	if node.ID == "" {
+		return nil
+	}
+	text, err := json.Marshal(map[string]any{"node": node})
+	if err != nil {
+		return nil // metadata came from JSON and texts, so it can be written
+	}
+	return [][]byte{text}
 }

@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"cmp"
-	"fmt"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
@@ -16,12 +15,13 @@ import (
 // self is what the proxy says of its workload to peers, and in metrics: what the bootstrap's node says, else the
 // environment. b may be nil.
 func self(s agent.Settings, b *xds.BootstrapConfig) filter.Self {
+	own := s.Node()
 	me := filter.Self{
 		Peer: stream.Peer{
 			Workload: s.Workload, Namespace: s.PodNamespace, App: s.App, Version: s.Version,
 			CanonicalService: s.CanonicalService, CanonicalRevision: s.CanonicalRevision, Cluster: s.ClusterID,
 		},
-		NodeID: nodeID(s), Name: s.PodName, Owner: s.Owner, Service: s.App,
+		NodeID: own.ID, Name: s.PodName, Owner: s.Owner, Service: own.Cluster,
 	}
 	if b == nil {
 		return me
@@ -36,14 +36,6 @@ func self(s agent.Settings, b *xds.BootstrapConfig) filter.Self {
 	owner, _ := node.Metadata["OWNER"].(string)
 	me.Name, me.Owner = cmp.Or(name, me.Name), cmp.Or(owner, me.Owner)
 	return me
-}
-
-// nodeID is how Istio names a sidecar; empty if the pod isn't known.
-func nodeID(s agent.Settings) string {
-	if s.PodName == "" || s.PodNamespace == "" {
-		return ""
-	}
-	return fmt.Sprintf("sidecar~%s~%s.%s~%s.svc.cluster.local", s.PodIP, s.PodName, s.PodNamespace, s.PodNamespace)
 }
 
 func labels(me filter.Self) telemetry.Labels {

@@ -19,7 +19,7 @@ func TestSelf(t *testing.T) {
 		Peer: stream.Peer{
 			Workload: "web", Namespace: "shop", App: "web", Version: "v1", CanonicalService: "web", CanonicalRevision: "v1", Cluster: "c1",
 		},
-		NodeID: "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local", Name: "web-1", Owner: "kubernetes://web", Service: "web",
+		NodeID: "sidecar~10.0.0.1~web-1.shop~shop.svc.cluster.local", Name: "web-1", Owner: "kubernetes://web", Service: "web.shop",
 	}
 	fromNode := filter.Self{
 		Peer: stream.Peer{

@@ -5,6 +5,7 @@ package sidecar
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ const (
 type Process struct {
 	Environ        []string
 	Stdout, Stderr io.Writer
+	Files          fs.FS // its root; nil: no file holds settings
 }
 
 const usage = `pillion-sidecar runs beside an application and carries its traffic.
