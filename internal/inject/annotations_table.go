@@ -53,6 +53,7 @@ var annotations = []Annotation{
 	{Key: istio.AnnotationAgentLogLevel, Group: GroupProxy, Type: "level, or scope:level, comma-separated", Default: "I: proxy.agentLogLevel", Doc: "Log level of the agent. It has one scope: `default`.", Example: "debug", set: setAgentLogLevel},
 	{Key: istio.AnnotationNetBindService, Group: GroupProxy, Type: typeBool, Default: "false", Doc: "Lets the proxy listen on ports below 1024: it runs as root with NET_BIND_SERVICE and no other capability. Capture then knows it by its group.", Example: "true", set: setBool(func(s *settings) *bool { return &s.netBind })},
 	{Key: istio.AnnotationBootstrapOverride, Group: GroupProxy, Type: "name of a ConfigMap", Default: "none", Doc: "The proxy starts from Envoy's bootstrap under the key `custom_bootstrap.json` of this ConfigMap in the pod's namespace: static resources, files, or the control plane named there. Without it every connection goes to where it was going.", Example: "bootstrap", set: setBootstrap},
+	{Key: istio.AnnotationDiscoveryAddress, Group: GroupProxy, Type: "host:port", Default: "what proxy.istio.io/config says, else the mesh's", Doc: "The control plane. Port 15010 is without TLS. The agent reads it.", Example: "istiod.istio-system.svc:15012", set: checkDiscoveryAddress},
 	{Key: istio.AnnotationUserVolume, Group: GroupProxy, Type: "JSON: a list of volumes, or a map by name", Default: "none", Doc: "Volumes added to the pod.", Example: `{"certs": {"secret": {"secretName": "web"}}}`, set: setUserVolumes},
 	{Key: istio.AnnotationUserVolumeMount, Group: GroupProxy, Type: "JSON: a list of mounts, or a map by volume name", Default: "none", Doc: "Mounts added to istio-proxy.", Example: `{"certs": {"mountPath": "/etc/certs", "readOnly": true}}`, set: setUserMounts},
 	{Key: AnnotationAllowProxyUID, Group: GroupProxy, Type: typeBool, Default: "false", Doc: "Lets an application run as the proxy's user. Its traffic isn't captured; without this the pod is denied.", Example: "true", set: setBool(func(s *settings) *bool { return &s.allowProxyUID })},
@@ -78,7 +79,7 @@ var annotations = []Annotation{
 	{Key: AnnotationCaptureDNS, Group: GroupCapture, Type: "Off", Default: "I: capture.dns", Doc: "Which DNS queries the sidecar answers. `Servers` and `All` aren't built yet.", Example: "Off", set: setCaptureDNS},
 	{Key: AnnotationCaptureBackend, Group: GroupCapture, Type: "Auto, Nftables or Iptables", Default: "I: capture.backend", Doc: "What writes the rules. `Iptables` needs an image that has it.", Example: "Nftables", set: setBackend},
 	{Key: AnnotationCaptureIPFamilies, Group: GroupCapture, Type: "Auto, IPv4, IPv6 or Dual", Default: "I: capture.ipFamilies", Doc: "Address families that are captured.", Example: "IPv4", set: setFamilies},
-	{Key: AnnotationDNSForward, Group: GroupCapture, Type: "zone=address, comma-separated", Default: "none", Doc: "DNS servers of single zones. The agent reads it; nothing does yet.", Example: "corp.example=10.0.0.53", set: checkDNSForward},
+	{Key: AnnotationDNSForward, Group: GroupCapture, Type: "zone=address, comma-separated", Default: "none", Doc: "DNS servers of single zones, for queries the sidecar answers. It answers none yet, so this only warns.", Example: "corp.example=10.0.0.53", set: checkDNSForward},
 	{Key: annotationNetworks, Group: GroupCapture, Type: "Multus' own", Default: "none", Doc: "Warns if the interfaces of more networks would be captured: name those in " + istio.AnnotationExcludeInterfaces + " that shouldn't be.", set: noteNetworks},
 
 	{Key: istio.AnnotationStatusPort, Group: GroupProbes, Type: "port, or 0", Default: "I: proxy.statusPort", Doc: "Port of the agent, for probes and metrics. 0: there is none, istio-proxy has no probes, and the application's stay as they are.", Example: "15099", set: setStatusPort},
@@ -117,6 +118,5 @@ var annotations = []Annotation{
 	{Key: istio.AnnotationExtraStatTags, Group: GroupNoEffect},
 	{Key: istio.AnnotationEnableCoreDump, Group: GroupNoEffect},
 	{Key: istio.AnnotationControlPlaneAuth, Group: GroupNoEffect},
-	{Key: istio.AnnotationDiscoveryAddress, Group: GroupNoEffect},
 	{Key: istio.AnnotationApplicationPorts, Group: GroupNoEffect},
 }

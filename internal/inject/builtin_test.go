@@ -2,6 +2,7 @@ package inject_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,9 @@ func TestBuiltinsAgree(t *testing.T) {
 					}
 				}
 				c.Env = kept
+				c.Args = slices.DeleteFunc(c.Args, func(arg string) bool {
+					return arg == "router" || template == "proxyless" && strings.HasPrefix(arg, "--discoveryAddress=")
+				})
 				return map[string]any{"container": c, "volumes": pod.Spec.Volumes}
 			}
 		}

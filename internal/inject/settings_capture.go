@@ -64,8 +64,11 @@ func setFamilies(s *settings, value string) error {
 	return fmt.Errorf("%q are no address families; want Auto, IPv4, IPv6 or Dual", value)
 }
 
-// checkDNSForward checks zone=address pairs. The agent reads the annotation itself.
-func checkDNSForward(_ *settings, value string) error {
+// checkDNSForward checks zone=address pairs. It is mesh-dns that reads the annotation itself, and there is none yet.
+func checkDNSForward(s *settings, value string) error {
+	if strings.TrimSpace(value) != "" {
+		s.warn("%s has no effect yet: this sidecar answers no DNS", AnnotationDNSForward)
+	}
 	_, err := eachListed(value, func(item string) (string, error) {
 		zone, address, ok := strings.Cut(item, "=")
 		if !ok || !isZone(strings.TrimSpace(zone)) || !isServer(strings.TrimSpace(address)) {

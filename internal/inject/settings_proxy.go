@@ -3,6 +3,8 @@ package inject
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -29,6 +31,18 @@ func setBootstrap(s *settings, value string) error {
 	s.bootstrap = value
 	if faults := validation.IsDNS1123Subdomain(value); len(faults) > 0 {
 		return errors.New("want the name of a ConfigMap: " + faults[0])
+	}
+	return nil
+}
+
+// checkDiscoveryAddress checks what the agent reads itself.
+func checkDiscoveryAddress(_ *settings, value string) error {
+	host, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = parseNumber(port, 1, 65535)
+	}
+	if _, notIP := netip.ParseAddr(host); err != nil || notIP != nil && len(validation.IsDNS1123Subdomain(strings.TrimSuffix(host, "."))) > 0 {
+		return fmt.Errorf("%q is no host and port; want host:port, such as istiod.istio-system.svc:15012", cut(value, shown))
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ var proxyFields = map[string]proxyField{
 	"proxyMetadata":                   fieldMetadata,
 	"interceptionMode":                fieldMode,
 	"discoveryAddress":                fieldText,
+	"serviceCluster":                  fieldText,
 	"drainDuration":                   fieldDuration,
 	"parentShutdownDuration":          fieldDuration,
 	"terminationDrainDuration":        fieldDuration,
@@ -44,7 +45,7 @@ var proxyFields = map[string]proxyField{
 	"envoyMetricsServiceAddress": nil, "extraStatTags": nil, "fileFlushInterval": nil, "fileFlushMinSizeKb": nil,
 	"gatewayTopology": nil, "meshId": nil, "privateKeyProvider": nil, "proxyAdminPort": nil,
 	"proxyBootstrapTemplatePath": nil, "proxyHeaders": nil, "proxyStatsMatcher": nil, "readinessProbe": nil,
-	"runtimeValues": nil, "serviceCluster": nil, "statNameLength": nil, "statsCompression": nil,
+	"runtimeValues": nil, "statNameLength": nil, "statsCompression": nil,
 	"statsdUdpAddress": nil, "tracing": nil, "tracingServiceName": nil, "zipkinAddress": nil,
 }
 

@@ -11,6 +11,8 @@ const (
 	AnnotationUserVolumeMount = "sidecar.istio.io/userVolumeMount"
 	AnnotationNetBindService  = "sidecar.istio.io/capNetBindService"
 
+	AnnotationDiscoveryAddress = "sidecar.istio.io/discoveryAddress"
+
 	AnnotationProxyImage        = "sidecar.istio.io/proxyImage"
 	AnnotationProxyImageType    = "sidecar.istio.io/proxyImageType"
 	AnnotationProxyCPU          = "sidecar.istio.io/proxyCPU"
@@ -60,6 +62,5 @@ const (
 	AnnotationExtraStatTags         = "sidecar.istio.io/extraStatTags"
 	AnnotationEnableCoreDump        = "sidecar.istio.io/enableCoreDump"
 	AnnotationControlPlaneAuth      = "sidecar.istio.io/controlPlaneAuthPolicy"
-	AnnotationDiscoveryAddress      = "sidecar.istio.io/discoveryAddress"
 	AnnotationApplicationPorts      = "readiness.status.sidecar.istio.io/applicationPorts"
 )
