@@ -15,11 +15,12 @@ const subcommands = "apply verify explain diff clean watch help"
 func Parse(args []string, env Environment) (*Command, error) {
 	c := &Command{Name: "apply", Options: Defaults(), Record: RecordDefault, Dialect: "pillion", Output: "text", ProbePort: defaultProbePort, ProbeTimeout: defaultProbeTimeout}
 	args, errs := c.subcommand(args)
-	given, err := c.scan(args)
+	table := flags()
+	given, err := c.scan(args, table)
 	c.Shaped = c.Name == "explain" && shapes(given)
 	errs = append(errs, err)
 	c.defaults(modeOf(given, env), env)
-	for _, f := range flags() {
+	for _, f := range table {
 		errs = append(errs, c.assign(f, given, env))
 	}
 	c.Options.listedPort()
@@ -53,8 +54,9 @@ func (c *Command) subcommand(args []string) (rest []string, errs []error) {
 func (c *Command) assign(f option, given map[string][]string, env Environment) error {
 	source, values := "flag "+f.name(), given[f.long]
 	if f.long == "" || len(values) == 0 {
-		source, values = "environment "+f.variable(), nil
-		if v := env.Vars[f.variable()]; f.variable() != "" && v != "" {
+		name := f.variable()
+		source, values = "environment "+name, nil
+		if v := env.Vars[name]; name != "" && v != "" {
 			values = []string{v}
 		}
 	}
@@ -71,9 +73,8 @@ func (c *Command) assign(f option, given map[string][]string, env Environment) e
 
 // scan splits the arguments into flags, by long name, and positional ones. It takes every form pflag takes:
 // --name value, --name=value, -n value, -nvalue, -n=value; booleans take a value only after '='.
-func (c *Command) scan(args []string) (map[string][]string, error) {
+func (c *Command) scan(args []string, table []option) (map[string][]string, error) {
 	given := map[string][]string{}
-	table := index()
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
@@ -99,12 +100,13 @@ func (c *Command) scan(args []string) (map[string][]string, error) {
 }
 
 // take reads one flag and its value.
-func take(table map[string]option, arg string, args []string) (f option, value string, rest []string, err error) {
+func take(table []option, arg string, args []string) (f option, value string, rest []string, err error) {
 	name, value, attached := cutFlag(arg)
-	f, known := table[name]
-	if !known {
+	at := slices.IndexFunc(table, func(o option) bool { return o.is(name) })
+	if at < 0 {
 		return f, "", args, fmt.Errorf("flag %s is unknown; see --help", name)
 	}
+	f = table[at]
 	switch {
 	case attached:
 	case f.value == "":
@@ -128,16 +130,11 @@ func cutFlag(arg string) (name, value string, attached bool) {
 	return arg[:2], strings.TrimPrefix(arg[2:], "="), true
 }
 
-// index finds flags by "--long" and "-s".
-func index() map[string]option {
-	table := map[string]option{}
-	for _, f := range flags() {
-		if f.long != "" {
-			table["--"+f.long] = f
-		}
-		if f.short != "" {
-			table["-"+f.short] = f
-		}
+// is tells whether a name, with its dashes, is the flag's.
+func (f option) is(name string) bool {
+	long, ok := strings.CutPrefix(name, "--")
+	if ok {
+		return f.long != "" && long == f.long
 	}
-	return table
+	return f.short != "" && name[1:] == f.short
 }

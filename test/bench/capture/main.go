@@ -39,8 +39,11 @@ func bench(w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "pillion-capture")
-	if err := build(binary); err != nil {
+	binary, empty := filepath.Join(dir, "pillion-capture"), filepath.Join(dir, "empty")
+	if err := build(binary, "./sidecar/capture"); err != nil {
+		return err
+	}
+	if err := buildEmpty(empty); err != nil {
 		return err
 	}
 	// The first netfilter user of an idle kernel pays for hooks that others then share: that is not ours to measure.
@@ -48,17 +51,26 @@ func bench(w io.Writer) error {
 		if err := process(binary); err != nil {
 			return err
 		}
-		return measure(w, binary)
+		return measure(w, binary, empty)
 	})
 }
 
-func build(binary string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./sidecar/capture")
+func build(binary, source string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, source)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building pillion-capture: %w\n%s", err, text)
+		return fmt.Errorf("building %s: %w\n%s", source, err, text)
 	}
 	return nil
+}
+
+// buildEmpty builds a program that ends at once: what starting any costs on this machine.
+func buildEmpty(binary string) error {
+	source := binary + ".go"
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		return err
+	}
+	return build(binary, source)
 }
 
 // Bars, in milliseconds. A second run may take its own on top of starting the process.
@@ -68,26 +80,23 @@ const (
 	rerunBar     = 5
 )
 
-func measure(w io.Writer, binary string) error {
-	start, err := line(w, "start", 0, func() (time.Duration, error) {
-		return timed(func() error { return exec.Command(binary, "--help").Run() })
-	})
+func measure(w io.Writer, binary, empty string) error {
+	names := []string{"empty_process", "start", "process", "inprocess", "rerun"}
+	found, err := medians(map[string]func() (time.Duration, error){
+		"empty_process": func() (time.Duration, error) { return timed(exec.Command(empty).Run) },
+		"start":         func() (time.Duration, error) { return timed(exec.Command(binary, "--help").Run) },
+		"process":       func() (time.Duration, error) { return timed(func() error { return process(binary) }) },
+		"inprocess":     inProcess,
+		"rerun":         func() (time.Duration, error) { return rerun(binary) },
+	}, names)
 	if err != nil {
 		return err
 	}
-	for _, l := range []struct {
-		name string
-		bar  float64
-		run  func() (time.Duration, error)
-	}{
-		{"process", processBar, func() (time.Duration, error) { return timed(func() error { return process(binary) }) }},
-		{"inprocess", inProcessBar, inProcess},
-		{"rerun", rerunBar + milliseconds(start), func() (time.Duration, error) { return rerun(binary) }},
-	} {
-		if _, err := line(w, l.name, l.bar, l.run); err != nil {
-			return err
-		}
+	bars := map[string]float64{"process": processBar, "inprocess": inProcessBar, "rerun": rerunBar + milliseconds(found["start"])}
+	for _, name := range names {
+		show(w, name, bars[name], found[name])
 	}
+	fmt.Fprintf(w, "capture/process over_empty_ms %.2f\n", milliseconds(found["process"]-found["empty_process"]))
 	if err := children(w, binary); err != nil {
 		return err
 	}
@@ -114,37 +123,46 @@ func children(w io.Writer, binary string) error {
 	})
 }
 
-// line prints one median; bar 0 means that there is none.
-func line(w io.Writer, name string, bar float64, run func() (time.Duration, error)) (time.Duration, error) {
-	m, err := median(run)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+// line measures and prints one median.
+func line(w io.Writer, name string, bar float64, run func() (time.Duration, error)) error {
+	found, err := medians(map[string]func() (time.Duration, error){name: run}, []string{name})
+	if err == nil {
+		show(w, name, bar, found[name])
 	}
+	return err
+}
+
+// show prints one figure; bar 0 means that there is none.
+func show(w io.Writer, name string, bar float64, d time.Duration) {
 	beside := ""
 	if bar > 0 {
 		beside = fmt.Sprintf(" (bar %.3g)", bar)
 	}
-	fmt.Fprintf(w, "capture/%s ms %.2f%s\n", name, milliseconds(m), beside)
-	return m, nil
+	fmt.Fprintf(w, "capture/%s ms %.2f%s\n", name, milliseconds(d), beside)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// median of runs, each in a fresh namespace.
-func median(run func() (time.Duration, error)) (time.Duration, error) {
-	var all []time.Duration
+// medians of runs, each in a fresh namespace. All are taken in turn: what else the machine does is the same for them.
+func medians(measured map[string]func() (time.Duration, error), order []string) (map[string]time.Duration, error) {
+	all, found := map[string][]time.Duration{}, map[string]time.Duration{}
 	for range runs {
-		err := inFreshNamespace(func() error {
-			d, err := run()
-			all = append(all, d)
-			return err
-		})
-		if err != nil {
-			return 0, err
+		for _, name := range order {
+			err := inFreshNamespace(func() error {
+				d, err := measured[name]()
+				all[name] = append(all[name], d)
+				return err
+			})
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
-	slices.Sort(all)
-	return all[len(all)/2], nil
+	for name, list := range all {
+		slices.Sort(list)
+		found[name] = list[len(list)/2]
+	}
+	return found, nil
 }
 
 func timed(work func() error) (time.Duration, error) {

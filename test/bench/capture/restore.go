@@ -31,7 +31,7 @@ func restore(w io.Writer, binary string) error {
 		run := func() (time.Duration, error) {
 			return timed(func() error { return started(binary, restoring(l.variant)) })
 		}
-		if _, err := line(w, l.name, restoreBar, run); err != nil {
+		if err := line(w, l.name, restoreBar, run); err != nil {
 			return err
 		}
 		err := inFreshNamespace(func() error {
