@@ -127,7 +127,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self})
-	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.Serve, Guard: s.guard.run,
+	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.ServeOrPark, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
 	s.store.OnRead(s.bringUpToDate)
 	s.loops.Go(func() { s.source.Run(s.ctx) })

@@ -4,8 +4,8 @@
 // upstream's.
 //
 // Read this file first; then h1.go (a client's connection), call.go (a request from its head to its log line),
-// forward.go and attempt.go (to an upstream), connect.go (connections to it), body.go, answer.go, local.go. wheel.go and
-// deadlines.go are how time ends things.
+// parking.go (a connection without one), forward.go and attempt.go (to an upstream), connect.go (connections to it),
+// body.go, answer.go, local.go. wheel.go and deadlines.go are how time ends things.
 package http
 
 import (
@@ -83,6 +83,9 @@ type Engine struct {
 	closed   bool
 	closing  atomic.Bool
 
+	lot       lot
+	parkAfter time.Duration
+
 	h2      h2Pools
 	date    date
 	mirrors atomic.Int64    // mirrored requests under way
@@ -96,7 +99,7 @@ func New(o Options) *Engine {
 	o = o.withDefaults()
 	e := &Engine{
 		opts: o, wheel: newWheel(o.Now()), date: date{now: o.Now},
-		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{},
+		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{}, parkAfter: parkAfter,
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.h2.sweep) })
@@ -104,22 +107,25 @@ func New(o Options) *Engine {
 }
 
 // Serve serves a connection until it ends, and closes it. conn.Chain.HTTP says how.
-func (e *Engine) Serve(conn *stream.Conn, raw net.Conn) {
+func (e *Engine) Serve(conn *stream.Conn, raw net.Conn) { e.ServeOrPark(conn, raw, nil) }
+
+// ServeOrPark is Serve, but a connection that is idle for a while may be parked: then it returns true, and when something
+// happens on the connection calls wake with what serves it on, or parks it again; that shall be run on a goroutine of its
+// own. The connection is the engine's until it isn't parked any more.
+func (e *Engine) ServeOrPark(conn *stream.Conn, raw net.Conn, wake func(func() (parked bool))) (parked bool) {
 	m, err := e.manager(conn.Chain.HTTP)
 	if err != nil {
 		_ = raw.Close()
-		return
+		return false
 	}
 	s := newSession(e, m, conn)
-	defer s.end()
-	defer raw.Close()
 	if speaksHTTP2(conn, m.cfg) {
+		defer s.end()
+		defer raw.Close()
 		serveH2(s, raw, nil)
-		return
+		return false
 	}
-	if read := serveH1(s, raw); read != nil {
-		serveH2(s, raw, read)
-	}
+	return serveH1(s, raw, wake)
 }
 
 // speaksHTTP2 chooses the codec: as configured, else as ALPN says it. Without either HTTP/1 it is, until the first bytes
@@ -191,6 +197,7 @@ func (e *Engine) Close(ctx context.Context) {
 	}
 	e.stop()
 	e.h2.close()
+	e.lot.close()
 	e.work.Wait()
 }
 

@@ -23,20 +23,34 @@ type phase uint32
 
 const (
 	idle    phase = iota // no byte of a request is here
-	heading              // some of a head is
+	leaving              // idle for a while: its goroutine has been told to park it
+	parked               // it has no goroutine
+	heading              // some of a head is here
 	busy                 // a request is under way
 )
 
-// h1Conn is a client's HTTP/1.1 connection: one goroutine, one call that is used again and again.
+// h1Conn is a client's HTTP/1.1 connection: what is left of it while it is parked.
 type h1Conn struct {
+	*session
+	raw   net.Conn
+	wake  func(func() (parked bool)) // runs it again after it was parked; nil: it never is
+	watch *watch
+	phase atomic.Uint32
+	place int32        // its descriptor, while it is parked
+	known bool         // it is HTTP/1 indeed, and was counted
+	until atomic.Int64 // when it has been idle for too long, in the wheel's time; 0: never
+	work  atomic.Pointer[h1Work]
+}
+
+// h1Work is what serving a connection needs besides: one goroutine, one call that is used again and again.
+type h1Work struct {
 	call
+	of     *h1Conn
 	server *h1.Server
 	own    stream.Exchange
-	phase  atomic.Uint32
-	until  atomic.Int64 // when it has been idle for too long, in the wheel's time; 0: never
-	over   bool         // a request was served in place, and was the last one
-	known  bool         // it is HTTP/1 indeed, and was counted
-	http2  []byte       // it isn't: what was read of HTTP/2
+	over   bool   // a request was served in place, and was the last one
+	leaves bool   // the connection is to be parked
+	http2  []byte // it isn't HTTP/1: what was read of HTTP/2
 
 	serveInPlace func() bool
 }
@@ -49,30 +63,80 @@ type h1Down struct {
 
 type syscallConn interface{ Control(func(fd uintptr)) error }
 
-// serveH1 serves a connection until it ends. If it turns out to be HTTP/2, which codec AUTO leaves to the first bytes, it
-// returns what it has read of it.
-func serveH1(s *session, raw net.Conn) (http2 []byte) {
-	c := &h1Conn{server: h1.NewServer(raw, s.m.h1)}
-	c.session, c.x = s, &c.own
-	c.patience = &patience{call: &c.call}
-	c.istio = make([]telemetry.IstioCache, len(s.m.istio))
-	c.down = &h1Down{c.server, socketOf(raw)}
-	c.serveInPlace = c.inPlace
-	if !s.engine.join(c) {
-		return nil
-	}
-	defer s.engine.leave(c)
+// serveH1 serves a connection until it ends or is parked.
+func serveH1(s *session, raw net.Conn, wake func(func() bool)) (parked bool) {
+	c := &h1Conn{session: s, raw: raw, wake: wake}
 	c.watch = s.engine.wheel.join(c)
-	defer s.engine.wheel.leave(c.watch)
-	for c.next() {
+	if !s.engine.join(c) {
+		s.engine.wheel.leave(c.watch)
+		c.close()
+		return false
 	}
+	return c.serve()
+}
+
+// serve serves it until it ends or is parked. Then it may be served again already when serve returns.
+func (c *h1Conn) serve() (parked bool) {
+	defer func() {
+		if !parked {
+			c.close()
+		}
+	}()
+	http2, parked := c.requests()
+	if http2 != nil {
+		serveH2(c.session, c.raw, http2)
+	}
+	return parked
+}
+
+func (c *h1Conn) close() {
+	_ = c.raw.Close()
+	c.end()
+}
+
+// requests serves requests. If the connection turns out to be HTTP/2, which codec AUTO leaves to the first bytes, it
+// returns what was read of it.
+func (c *h1Conn) requests() (http2 []byte, parked bool) {
+	defer func() {
+		if !parked {
+			c.leave()
+		}
+	}()
+	for {
+		w := c.newWork()
+		for w.next() {
+		}
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+		if !w.leaves {
+			return w.http2, false
+		}
+		if c.park() {
+			return nil, true
+		}
+		c.wake = nil
+	}
+}
+
+func (c *h1Conn) newWork() *h1Work {
+	w := &h1Work{of: c, server: h1.NewServer(c.raw, c.m.h1)}
+	w.session, w.x, w.watch = c.session, &w.own, c.watch
+	w.patience = &patience{call: &w.call}
+	w.istio = make([]telemetry.IstioCache, len(c.m.istio))
+	w.down = &h1Down{w.server, socketOf(c.raw)}
+	w.serveInPlace = w.inPlace
+	c.work.Store(w)
+	return w
+}
+
+// leave is for a connection that isn't HTTP/1's any more.
+func (c *h1Conn) leave() {
+	c.engine.wheel.leave(c.watch)
+	c.engine.leave(c)
 	if c.known {
-		s.m.stats.CxHTTP1Active.Add(-1)
+		c.m.stats.CxHTTP1Active.Add(-1)
 	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	return c.http2
 }
 
 // count counts the connection with its first request.
@@ -84,182 +148,207 @@ func (c *h1Conn) count() {
 	}
 }
 
-// socketOf is the socket below conn, nil if it isn't known.
-func socketOf(conn net.Conn) syscallConn {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn()
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			return raw
-		}
-	}
-	return nil
-}
-
 // next serves one request, besides those that are served in place; false ends the connection.
-func (c *h1Conn) next() bool {
-	if !c.server.Buffered() {
-		if !c.rest() || c.server.Await(c.serveInPlace) != nil {
+func (w *h1Work) next() bool {
+	if !w.server.Buffered() {
+		if !w.rest() {
 			return false
 		}
-		if c.over {
-			return c.last()
+		if w.server.Await(w.serveInPlace) != nil {
+			w.leaves = phase(w.of.phase.Load()) == leaving
+			return false
+		}
+		if w.over {
+			return w.last()
 		}
 	}
-	c.own.Reset(c.conn, c.engine.opts.Now())
-	c.phaseTo(heading, c.headLimit())
-	err := c.server.Head(&c.own)
-	c.phase.Store(uint32(busy))
-	if err != nil && !c.known && c.m.cfg.Codec == config.CodecAuto {
-		if c.http2 = c.server.Preface(); c.http2 != nil {
+	w.own.Reset(w.conn, w.engine.opts.Now())
+	w.phaseTo(heading, w.headLimit())
+	err := w.server.Head(&w.own)
+	w.of.enter(busy)
+	if err != nil && !w.of.known && w.m.cfg.Codec == config.CodecAuto {
+		if w.http2 = w.server.Preface(); w.http2 != nil {
 			return false
 		}
 	}
-	c.count()
+	w.of.count()
 	if err != nil {
-		c.refuse(err)
-		return c.last()
+		w.refuse(err)
+		return w.last()
 	}
-	return c.one() || c.last()
+	return w.one() || w.last()
 }
 
 // one serves a request whose head is here. It reports whether another one may follow.
-func (c *h1Conn) one() bool {
-	c.calls.Add(1)
-	c.serve()
-	return c.server.Finish() && c.timers.causes.Load() == 0
+func (w *h1Work) one() bool {
+	w.calls.Add(1)
+	w.serve()
+	return w.server.Finish() && w.timers.causes.Load() == 0
 }
 
 // inPlace serves the usual request, which came in one piece, within the read that brought it.
-func (c *h1Conn) inPlace() bool {
-	c.own.Reset(c.conn, c.engine.opts.Now())
-	if !c.server.TakeWhole(&c.own) {
+func (w *h1Work) inPlace() bool {
+	w.own.Reset(w.conn, w.engine.opts.Now())
+	if !w.server.TakeWhole(&w.own) {
 		return false
 	}
-	c.phase.Store(uint32(busy))
-	c.count()
-	if !c.one() {
-		c.over = true
+	w.of.enter(busy)
+	w.of.count()
+	if !w.one() {
+		w.over = true
 		return false
 	}
-	if c.server.Buffered() {
+	if w.server.Buffered() {
 		return false
 	}
-	c.over = !c.rest()
-	return !c.over
+	w.over = !w.rest()
+	return !w.over
 }
 
-// idleLook is when it is looked whether an idle client has closed the connection: it may have done so with the bytes of
-// its last request, and then nothing wakes us.
-const idleLook = time.Second
-
 // rest is between requests. It reports whether the connection may wait for another one.
-func (c *h1Conn) rest() bool {
-	limit := c.m.cfg.IdleTimeout
-	if most := c.m.cfg.MaxConnectionDuration; most > 0 {
-		left := time.Until(c.began.Add(most))
+func (w *h1Work) rest() bool {
+	limit := w.m.cfg.IdleTimeout
+	if most := w.m.cfg.MaxConnectionDuration; most > 0 {
+		left := time.Until(w.began.Add(most))
 		if left <= 0 {
-			c.m.stats.CxMaxDuration.Add(1)
+			w.m.stats.CxMaxDuration.Add(1)
 			return false
 		}
 		if limit == 0 || left < limit {
 			limit = left
 		}
 	}
-	now := c.now()
+	now, c := w.now(), w.of
 	c.until.Store(0)
 	if limit > 0 {
 		c.until.Store(now + int64(limit))
 	}
-	c.timers.reset()
+	w.timers.reset()
 	c.phase.Store(uint32(idle))
-	first := now + int64(idleLook)
+	first := now + int64(w.engine.parkAfter)
 	if until := c.until.Load(); until > 0 {
 		first = min(first, until)
 	}
-	c.watch.set(first)
+	w.watch.set(first)
 	return true
 }
 
-func (c *h1Conn) headLimit() time.Duration {
-	if limit := c.m.cfg.RequestHeadersTimeout; limit > 0 {
+func (w *h1Work) headLimit() time.Duration {
+	if limit := w.m.cfg.RequestHeadersTimeout; limit > 0 {
 		return limit
 	}
 	return headTimeout
 }
 
 // phaseTo enters a phase that may last so long; 0: for ever.
-func (c *h1Conn) phaseTo(p phase, limit time.Duration) {
+func (w *h1Work) phaseTo(p phase, limit time.Duration) {
 	at := int64(0)
 	if limit > 0 {
-		at = c.now() + int64(limit)
+		at = w.now() + int64(limit)
 	}
-	c.timers.at[headDeadline].Store(at)
-	c.phase.Store(uint32(p))
-	c.watch.set(at)
+	w.timers.at[headDeadline].Store(at)
+	w.of.enter(p)
+	w.watch.set(at)
+}
+
+// enter begins p. Who was about to be parked isn't: a request came.
+func (c *h1Conn) enter(p phase) {
+	if phase(c.phase.Swap(uint32(p))) == leaving {
+		c.watch.set(0) // the wheel has finished when set returns
+		c.resume()
+	}
 }
 
 // look implements watched.
 func (c *h1Conn) look(now int64) int64 {
+	w, until := c.work.Load(), c.until.Load()
 	switch phase(c.phase.Load()) {
 	case busy:
-		return c.call.look(now)
+		return w.look(now)
+	case leaving:
+		return until
 	case idle:
-		if until := c.until.Load(); (until == 0 || now < until) && !c.down.Gone() {
+		if until > 0 && now >= until {
+			break
+		}
+		if c.wake != nil && c.phase.CompareAndSwap(uint32(idle), uint32(leaving)) {
+			_ = c.raw.SetReadDeadline(time.Unix(1, 0))
 			return until
 		}
+		if !w.down.Gone() {
+			return until
+		}
+	case parked:
+		if until > 0 && now >= until {
+			c.endParked()
+			return 0
+		}
+		return until
 	}
-	c.timers.causes.Or(uint32(headDeadline.cause()))
-	c.server.Interrupt()
+	if w != nil { // it has just come back else
+		w.timers.causes.Or(uint32(headDeadline.cause()))
+	}
+	c.interrupt()
 	return 0
 }
 
 // refuse answers a head that can't be served; who went away, or never sent one, gets nothing.
-func (c *h1Conn) refuse(err error) {
+func (w *h1Work) refuse(err error) {
 	var f *codec.Failure
 	errors.As(err, &f)
 	reply := refuseReply(f)
 	switch {
 	case f.Status != 0:
-		c.m.stats.CxProtocolError.Add(1)
-	case c.timers.has(headDeadline.cause()):
-		c.m.stats.RqHeaderTimeout.Add(1)
+		w.m.stats.CxProtocolError.Add(1)
+	case w.timers.has(headDeadline.cause()):
+		w.m.stats.RqHeaderTimeout.Add(1)
 		reply = &Reply{Status: 408, Details: "request_header_timeout", Body: "request header timeout"}
 	default:
 		return
 	}
-	c.begin()
-	c.timers.causes.Store(0)
-	c.server.Resume()
-	c.routes, c.forward.target = nil, nil
-	c.server.Close = true
-	c.local(reply)
-	c.end()
+	w.begin()
+	w.timers.causes.Store(0)
+	w.server.Resume()
+	w.routes, w.forward.target = nil, nil
+	w.server.Close = true
+	w.local(reply)
+	w.end()
 }
 
 // last ends the connection so that the answer reaches the client.
-func (c *h1Conn) last() bool {
-	if c.server.Unread() && !c.timers.has(causeAbort) {
-		c.server.Linger()
+func (w *h1Work) last() bool {
+	if w.server.Unread() && !w.timers.has(causeAbort) {
+		w.server.Linger()
 	}
 	return false
 }
 
+// interrupt ends all waiting for the client.
+func (c *h1Conn) interrupt() { _ = c.raw.SetDeadline(time.Unix(1, 0)) }
+
+func (c *h1Conn) resume() { _ = c.raw.SetDeadline(time.Time{}) }
+
 // drain implements conn: the next answer says it.
 func (c *h1Conn) drain() {}
 
-// closeIdle implements conn.
+// closeIdle implements conn. One that is about to be parked is parked when it is called again.
 func (c *h1Conn) closeIdle() {
-	if phase(c.phase.Load()) == idle {
-		c.server.Interrupt()
+	switch phase(c.phase.Load()) {
+	case idle:
+		c.interrupt()
+	case parked:
+		c.endParked()
+	default:
 	}
 }
 
 // abort implements conn.
 func (c *h1Conn) abort() {
-	c.cut(causeAbort)
-	c.server.Interrupt()
+	if w := c.work.Load(); w != nil {
+		w.cut(causeAbort)
+	}
+	c.interrupt()
+	c.unpark()
 }
 
 // LastAnswer implements downstream.

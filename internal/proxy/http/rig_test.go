@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,7 @@ type rig struct {
 	breaker  *config.Breaker // instead of the usual one
 	extra    []*config.Cluster
 	protocol config.UpstreamProtocol
+	secure   *tls.Config // of the socket; nil: plaintext
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -116,11 +118,18 @@ func (r *rig) listen() {
 			if err != nil {
 				return
 			}
+			down := conn
+			if r.secure != nil {
+				down = tls.Server(conn, r.secure)
+			}
 			r.conns.Go(func() {
-				r.engine.Serve(&stream.Conn{
+				if secure, ok := down.(*tls.Conn); ok {
+					_ = secure.Handshake() // as the listener does
+				}
+				r.engine.ServeOrPark(&stream.Conn{
 					ID: id, Start: time.Now(), Chain: &config.Chain{HTTP: r.cfg},
 					Remote: conn.RemoteAddr().(*net.TCPAddr).AddrPort(), Local: conn.LocalAddr().(*net.TCPAddr).AddrPort(),
-				}, conn)
+				}, down, func(f func() bool) { r.conns.Go(func() { f() }) })
 			})
 		}
 	}()

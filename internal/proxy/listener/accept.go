@@ -2,7 +2,7 @@
 // connection goes out to an engine, with its original destination, the filter chain chosen for it and, if that chain
 // has a TLS context, behind TLS.
 //
-// Read accept.go first, then handle.go (one connection's way), table.go (which listener takes it), inspect.go (what its
+// Read accept.go first, then handle.go (one connection's way), stay.go (its end), table.go (which listener takes it), inspect.go (what its
 // first bytes say), select.go (which chain) over tree.go.
 package listener
 
@@ -31,7 +31,11 @@ type Options struct {
 	Logs    *telemetry.Logs // of listeners; nil: nothing is logged
 	// TCP and HTTP are the engines. They own the connection until they return; it is a *net.TCPConn or, behind TLS, a
 	// *tls.Conn. The listener closes it afterwards, if they haven't.
-	TCP, HTTP   func(*stream.Conn, net.Conn)
+	TCP func(*stream.Conn, net.Conn)
+	// HTTP may return before the connection's end, saying that it is parked: nothing happens on it, and it shall cost no
+	// goroutine. When something happens the engine calls wake, once for each time it parked the connection, with what is
+	// to be run on a goroutine again, and which may park it again.
+	HTTP        func(c *stream.Conn, down net.Conn, wake func(func() (parked bool))) (parked bool)
 	Guard       func(func()) // runs a connection, keeps its panic from ending the process
 	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
 	Now         func() time.Time
@@ -43,7 +47,8 @@ type Options struct {
 	Proof func(nonce [ProofBytes]byte, dst netip.AddrPort)
 }
 
-// Acceptor runs one accept loop a socket. Connections are served on goroutines of their own; Wait waits for them.
+// Acceptor runs one accept loop a socket. Connections are served on goroutines of their own, but those that an engine
+// has parked; Wait waits for all.
 type Acceptor struct {
 	Options
 	conns sync.WaitGroup
@@ -124,14 +129,10 @@ func (a *Acceptor) admit(ctx context.Context, conn *net.TCPConn, name string, st
 		_ = conn.Close()
 		return
 	}
-	a.conns.Go(func() {
-		defer a.leave(conn)
-		v := visit{acceptor: a, ctx: ctx, socket: conn, start: a.Now(), stats: stats}
-		a.Guard(func() { v.handle(name) })
+	a.conns.Add(1)
+	s := &stay{acceptor: a, socket: conn, start: a.Now(), stats: stats}
+	go s.run(func() (parked bool) {
+		v := visit{stay: s, ctx: ctx}
+		return v.handle(name)
 	})
-}
-
-func (a *Acceptor) leave(conn *net.TCPConn) {
-	_ = conn.Close()
-	a.Store.Server.TotalConnections.Add(-1)
 }

@@ -51,6 +51,13 @@ type rig struct {
 	stop    func()
 }
 
+func neverParked(engine func(*stream.Conn, net.Conn)) func(*stream.Conn, net.Conn, func(func() bool)) bool {
+	return func(c *stream.Conn, down net.Conn, _ func(func() bool)) bool {
+		engine(c, down)
+		return false
+	}
+}
+
 func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -66,7 +73,7 @@ func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	r.Acceptor = New(Options{
 		Runtime: &r.runtime, Store: store, Logs: logs, MaxConns: 100, Now: time.Now, Guard: func(f func()) { f() },
 		OriginalDst: func(*net.TCPConn) (netip.AddrPort, error) { return *r.dst.Load(), nil },
-		TCP:         r.engine("tcp"), HTTP: r.engine("http"),
+		TCP:         r.engine("tcp"), HTTP: neverParked(r.engine("http")),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup

@@ -3,7 +3,6 @@ package listener
 import (
 	"context"
 	"net"
-	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -13,53 +12,49 @@ import (
 
 // visit is a connection between its accept and its engine.
 type visit struct {
-	acceptor *Acceptor
-	ctx      context.Context // ends waiting for the client's first bytes and its handshake
-	socket   *net.TCPConn
-	start    time.Time
-	stats    *telemetry.Listener // of the listener that has the connection now
-	facts    Facts
+	*stay
+	ctx   context.Context // ends waiting for the client's first bytes and its handshake
+	facts Facts
 }
 
 // handle finds out where the connection was going and what it speaks, chooses its chain and hands it on, or returns to
 // have it closed.
-func (v *visit) handle(name string) {
+func (v *visit) handle(name string) (parked bool) {
 	dst, err := v.acceptor.OriginalDst(v.socket)
 	if err != nil {
 		v.stats.NoOrigin.Add(1)
-		return
+		return false
 	}
 	table := v.acceptor.Table()
 	from := table.Listener(name)
 	if from == nil {
 		v.stats.NoFilterChain.Add(1)
-		return
+		return false
 	}
 	remote := unmapped(v.socket.RemoteAddr())
 	v.facts = Facts{Destination: dst, Source: remote, DirectSource: remote.Addr(), Transport: TransportRaw}
 	if v.isProof(name) {
 		v.proof()
-		return
+		return false
 	}
-	l := v.owner(table, from)
+	l := v.ownerOf(table, from)
 	if l != from {
 		v.stats = v.acceptor.statsOf(l)
 	}
 	if !v.inspect(l) {
-		return
+		return false
 	}
-	c := v.conn(l, l.Select(&v.facts, nil))
-	defer v.log(l, c)
-	if c.Chain == nil {
+	v.owner, v.conn = l, v.newConn(l, l.Select(&v.facts, nil))
+	if v.conn.Chain == nil {
 		v.stats.NoFilterChain.Add(1)
-		c.Flags = stream.NoRouteFound
-		return
+		v.conn.Flags = stream.NoRouteFound
+		return false
 	}
-	v.serve(l, c)
+	return v.serve(l, v.conn)
 }
 
-// owner returns the listener that takes the connection from the one that accepted it.
-func (v *visit) owner(t *Table, from *Compiled) *Compiled {
+// ownerOf returns the listener that takes the connection from the one that accepted it.
+func (v *visit) ownerOf(t *Table, from *Compiled) *Compiled {
 	if from.Config.HandOff && v.acceptor.Inbound != nil && v.acceptor.Inbound(v.facts.Destination) {
 		if inbound := t.Listener(config.VirtualInbound); inbound != nil {
 			return inbound
@@ -81,35 +76,29 @@ func (a *Acceptor) statsOf(l *Compiled) *telemetry.Listener {
 }
 
 // serve gives the connection to the engine of its chain, behind TLS if the chain wants it.
-func (v *visit) serve(l *Compiled, c *stream.Conn) {
+func (v *visit) serve(l *Compiled, c *stream.Conn) (parked bool) {
 	v.stats.CxTotal.Add(1)
 	v.stats.CxActive.Add(1)
-	defer v.left()
+	v.counted = true
 	down := net.Conn(v.socket)
 	if c.Chain.TLS != nil {
 		secure, err := v.handshake(c, l.tls[c.Chain])
 		if err != nil {
 			c.TransportFailure = tlsctx.Reason(err)
 			v.countFailure(err)
-			return
+			return false
 		}
 		down = secure
 	}
 	if c.Chain.HTTP != nil {
-		v.acceptor.HTTP(c, down)
-		return
+		return v.acceptor.HTTP(c, down, v.wake)
 	}
 	v.acceptor.TCP(c, down)
+	return false
 }
 
-func (v *visit) left() {
-	v.stats.CxActive.Add(-1)
-	v.stats.CxDestroy.Add(1)
-	v.stats.CxLengthMs.Record(uint64(max(v.acceptor.Now().Sub(v.start), 0) / time.Millisecond))
-}
-
-// conn is what is known now; chain may be nil.
-func (v *visit) conn(l *Compiled, chain *config.Chain) *stream.Conn {
+// newConn is what is known now; chain may be nil.
+func (v *visit) newConn(l *Compiled, chain *config.Chain) *stream.Conn {
 	return &stream.Conn{
 		ID: v.acceptor.ids.Add(1), Start: v.start, Remote: v.facts.Source, Local: v.facts.Destination,
 		Direction: l.Config.Direction, Listener: l.Config, Chain: chain,
@@ -123,16 +112,4 @@ func (v *visit) alpn() []string {
 		return nil
 	}
 	return v.facts.Protocols
-}
-
-// log writes the lines of the listener's own logs once the connection has ended.
-func (v *visit) log(l *Compiled, c *stream.Conn) {
-	if v.acceptor.Logs == nil || len(l.Config.AccessLogs) == 0 {
-		return
-	}
-	l.logsOnce.Do(func() { l.logs = v.acceptor.Logs.For(l.Config.AccessLogs) })
-	var x stream.Exchange
-	x.Reset(c, c.Start)
-	x.Received, x.Sent, x.End = c.Received, c.Sent, v.acceptor.Now().Sub(c.Start)
-	l.logs.Log(&x)
 }
