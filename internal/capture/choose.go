@@ -137,6 +137,17 @@ func (c *Choice) Replace(want *plan.Ruleset, about string) error {
 	return c.whole(err)
 }
 
+// Elements are what a live set holds in the kernel. Compare must have been called.
+func (c *Choice) Elements(set string) ([]plan.Element, error) {
+	sets, can := c.rungs[0].Backend.(interface {
+		Elements(set string) ([]plan.Element, error)
+	})
+	if !can {
+		return nil, fmt.Errorf("%w: %q", nft.ErrNoLiveSet, set)
+	}
+	return sets.Elements(set)
+}
+
 // whole tells with the last backend's error why those before are out.
 func (c *Choice) whole(err error) error {
 	if err == nil || c.tried == nil || errors.Is(err, nft.ErrPermission) {

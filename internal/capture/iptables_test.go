@@ -14,8 +14,8 @@ import (
 	"github.com/pillion-mesh/pillion/internal/capture/text"
 )
 
-// eachIptables runs a test on both variants.
-func eachIptables(t *testing.T, test func(t *testing.T, apply applier)) {
+// eachIptables runs a test on both variants; backend is the name evidence has for each.
+func eachIptables(t *testing.T, test func(t *testing.T, backend string, apply applier)) {
 	for _, variant := range []ipt.Variant{ipt.NFT, ipt.Legacy} {
 		t.Run(string(variant), func(t *testing.T) {
 			t.Parallel()
@@ -26,7 +26,7 @@ func eachIptables(t *testing.T, test func(t *testing.T, apply applier)) {
 				}
 				t.Skip(err)
 			}
-			test(t, func(line string) (p *plan.Plan, result capture.Result, err error) {
+			test(t, capture.Iptables+"-"+string(variant), func(line string) (p *plan.Plan, result capture.Result, err error) {
 				err = with(func(s capture.System) error {
 					if p, err = planOf(line, s.Links); err != nil {
 						return err
@@ -44,7 +44,7 @@ func eachIptables(t *testing.T, test func(t *testing.T, apply applier)) {
 // The fallback means the same as nftables, cell by cell.
 func TestIptablesDoesWhatEvalSays(t *testing.T) {
 	t.Parallel()
-	eachIptables(t, func(t *testing.T, apply applier) { doesWhatEvalSays(t, apply) })
+	eachIptables(t, func(t *testing.T, _ string, apply applier) { doesWhatEvalSays(t, apply) })
 }
 
 // iptablesReapplies are fewer than nftables': each takes several programs.
@@ -53,7 +53,7 @@ const iptablesReapplies = 40
 // A table of a family is replaced as a whole here too: what both plans capture doesn't escape.
 func TestNoConnectionEscapesIptables(t *testing.T) {
 	t.Parallel()
-	eachIptables(t, func(t *testing.T, apply applier) {
+	eachIptables(t, func(t *testing.T, _ string, apply applier) {
 		pod := servedPod(t)
 		lines := leakLoops()["lists"]
 		use := func(line string) {

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/pillion-mesh/pillion/internal/capture"
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
@@ -85,28 +87,44 @@ func matrixPlans() map[string][]flow {
 	maps.Copy(all, listedScenarios())
 	maps.Copy(all, tproxyScenarios())
 	maps.Copy(all, virtualScenarios())
+	for _, line := range []string{late, late + " -m TPROXY"} {
+		all[line], all[armed+line] = nil, nil
+	}
 	return all
+}
+
+// armed stands before a line whose rules are armed late, and are by now.
+const armed = "armed: "
+
+// arm does what the agent does once the proxy is ready.
+func arm(backend string, p *plan.Plan) error {
+	p.First.Armed = []plan.Element{{Proto: plan.TCP}, {Proto: plan.UDP}}
+	_, sets, end, err := capture.Open(capture.Record{Evidence: capture.Evidence{Backend: backend}, Plan: p}, "test")
+	if err != nil {
+		return err
+	}
+	return errors.Join(sets.AddElements(plan.SetArmed, p.First.Armed), end())
 }
 
 func TestMatrix(t *testing.T) {
 	t.Parallel()
-	matrix(t, apply, 1)
+	matrix(t, capture.Nftables, apply, 1)
 }
 
 // iptables gets a part of the cells: another one on each variant.
 func TestMatrixOfIptables(t *testing.T) {
 	t.Parallel()
-	eachIptables(t, func(t *testing.T, apply applier) { matrix(t, apply, 9) })
+	eachIptables(t, func(t *testing.T, backend string, apply applier) { matrix(t, backend, apply, 9) })
 }
 
 // matrix tries each nth cell of each plan; each plan has a pod of its own.
-func matrix(t *testing.T, apply applier, nth int) {
+func matrix(t *testing.T, backend string, apply applier, nth int) {
 	var all counts
 	t.Run("plans", func(t *testing.T) {
 		for line := range matrixPlans() {
 			t.Run(line, func(t *testing.T) {
 				t.Parallel()
-				all.add(column(t, apply, line, nth))
+				all.add(column(t, backend, apply, line, nth))
 			})
 		}
 	})
@@ -138,11 +156,14 @@ func (c *counts) add(verdicts map[plan.Verdict]int) {
 }
 
 // column tries each nth cell of one plan.
-func column(t *testing.T, apply applier, line string, nth int) map[plan.Verdict]int {
+func column(t *testing.T, backend string, apply applier, line string, nth int) map[plan.Verdict]int {
 	pod := matrixPod(t)
 	var p *plan.Plan
+	line, isArmed := strings.CutPrefix(line, armed)
 	pod.Must(t, func() (err error) {
-		p, _, err = apply(line)
+		if p, _, err = apply(line); err == nil && isArmed {
+			err = arm(backend, p)
+		}
 		return err
 	})
 	wrong, verdicts := 0, map[plan.Verdict]int{}

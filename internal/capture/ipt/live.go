@@ -14,18 +14,7 @@ import (
 // AddElements puts elements into a live set; they're in force when it returns. Each is a rule here, and a family's rules
 // are written as a whole: that takes milliseconds, where nftables takes microseconds. Compare must have been called.
 func (b *Backend) AddElements(set string, list []plan.Element) error {
-	return b.change(map[string][]plan.Element{set: list}, func(first *plan.Contents) {
-		for _, e := range list {
-			switch {
-			case e.Proto != 0:
-				first.Armed = append(first.Armed, e)
-			case e.Port != 0:
-				first.In = append(first.In, netip.AddrPortFrom(e.Addr, e.Port))
-			default:
-				first.Out = append(first.Out, e.Addr)
-			}
-		}
-	})
+	return b.change(map[string][]plan.Element{set: list}, func(first *plan.Contents) { first.Add(list) })
 }
 
 // RemoveElements takes elements out of live sets; those that aren't there don't matter. Compare must have been called.

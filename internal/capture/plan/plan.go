@@ -130,6 +130,20 @@ type Contents struct {
 	Armed []Element `json:"armed,omitempty"` // of armed; rules are made disarmed, so it's only for questions to Eval
 }
 
+// Add puts elements where their kind belongs.
+func (c *Contents) Add(list []Element) {
+	for _, e := range list {
+		switch {
+		case e.Proto != 0:
+			c.Armed = append(c.Armed, e)
+		case e.Port != 0:
+			c.In = append(c.In, netip.AddrPortFrom(e.Addr, e.Port))
+		default:
+			c.Out = append(c.Out, e.Addr)
+		}
+	}
+}
+
 // Stage is a step on a packet's way; stages are passed in this order, and the first rule that decides ends it.
 type Stage string
 

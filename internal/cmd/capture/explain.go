@@ -3,7 +3,6 @@ package capture
 import (
 	"encoding/json"
 	"io"
-	"net/netip"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -31,7 +30,7 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 		live.Differences = append(live.Differences, differences...)
 		if len(result.Counters) > 0 {
 			live.Counters = result.Counters
-			p = filled(p, system)
+			p = r.filled(p)
 		}
 	}
 	if len(r.command.Positional) == 0 && !r.command.Query.Asked() {
@@ -45,28 +44,22 @@ func (r *run) explain(system capture.System, p *plan.Plan) error {
 	return r.show(capture.ExplainPacket(p, packet, live))
 }
 
-// filled is the plan with what its live sets hold now, as far as that can be read.
-func filled(p *plan.Plan, system capture.System) *plan.Plan {
-	if p.Mode != plan.Listed && !p.LateArming || system.Backends == nil || system.Backends.NFT == nil {
+// filled is the plan with what its live sets hold now, as far as that can be read: a dialect that isn't ours has none.
+func (r *run) filled(p *plan.Plan) *plan.Plan {
+	if r.choice == nil || p.Mode != plan.Listed && !p.LateArming {
 		return p
 	}
 	now := *p
 	now.First = plan.Contents{}
-	for _, name := range []string{plan.SetIn4, plan.SetIn6, plan.SetVIP4, plan.SetVIP6, plan.SetArmed} {
-		elements, err := system.Backends.NFT.Elements(name)
+	for _, set := range p.Rules().Sets {
+		if !set.Live {
+			continue
+		}
+		elements, err := r.choice.Elements(set.Name)
 		if err != nil {
-			continue // the plan doesn't have it, or the rules are another backend's
+			elements = set.First
 		}
-		for _, e := range elements {
-			switch {
-			case e.Proto != 0:
-				now.First.Armed = append(now.First.Armed, e)
-			case e.Port != 0:
-				now.First.In = append(now.First.In, netip.AddrPortFrom(e.Addr, e.Port))
-			default:
-				now.First.Out = append(now.First.Out, e.Addr)
-			}
-		}
+		now.First.Add(elements)
 	}
 	return &now
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/capture"
-	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
@@ -133,49 +132,86 @@ func TestExplainWithoutAnyRight(t *testing.T) {
 	})
 }
 
+// eachBackend runs a test with the flags of every backend.
+func eachBackend(t *testing.T, test func(t *testing.T, flags string)) {
+	needIptables(t)
+	for _, flags := range []string{"--backend nftables", "--force-iptables-binary nft", "--force-iptables-binary legacy"} {
+		t.Run(flags, func(t *testing.T) { test(t, flags) })
+	}
+}
+
+// liveSets are those of the rules that a record tells of, in the calling thread's namespace.
+func liveSets(t *testing.T, path string) capture.Sets {
+	t.Helper()
+	record, err := capture.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sets, end, err := capture.Open(record, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = end() })
+	return sets
+}
+
 // In Listed mode the answer is about what the live sets hold now, not about what they held at first.
 func TestExplainLooksIntoLiveSets(t *testing.T) {
-	const listed = "--mode listed --pod-ips 10.77.0.2 --ip-families ipv4 -u 1000 --listed-outbound 240.0.0.10 --record="
-	pod := nstest.NewPod(t)
-	pod.Must(t, func() error {
+	eachBackend(t, func(t *testing.T, flags string) {
+		path := filepath.Join(t.TempDir(), "capture.json")
+		listed := flags + " --mode listed --pod-ips 10.77.0.2 --ip-families ipv4 -u 1000 --listed-inbound 10.77.0.2:80 --listed-outbound 240.0.0.10 --record " + path
+		pod := nstest.NewPod(t)
+		pod.Must(t, func() error {
+			call(listed).expect(t, "apply", 0, "applied")
+			call("explain "+listed+" --to 240.0.0.10:80").expect(t, "listed at first", 0, "", "outbound: goes to the proxy's port")
+			call("explain "+listed+" --to 240.0.0.11:80").expect(t, "not listed", 0, "", "direct")
+			sets := liveSets(t, path)
+			in := plan.Element{Addr: netip.MustParseAddr("10.77.0.2"), Port: 81}
+			err := errors.Join(sets.AddElements(plan.SetVIP4, []plan.Element{{Addr: netip.MustParseAddr("240.0.0.11")}}),
+				sets.AddElements(plan.SetIn4, []plan.Element{in}),
+				sets.RemoveElements(map[string][]plan.Element{plan.SetVIP4: {{Addr: netip.MustParseAddr("240.0.0.10")}}}))
+			if err != nil {
+				return err
+			}
+			call("explain "+listed+" --to 240.0.0.11:80").expect(t, "added", 0, "", "outbound: goes to the proxy's port")
+			call("explain "+listed+" --to 240.0.0.10:80").expect(t, "removed", 0, "", "direct")
+			call("explain "+listed+" --in --to 10.77.0.2:80").expect(t, "inbound at first", 0, "", "inbound: goes to the proxy's port")
+			call("explain "+listed+" --in --to 10.77.0.2:81").expect(t, "inbound, added", 0, "", "inbound: goes to the proxy's port")
+			call("explain "+listed+" --in --to 10.77.0.2:82").expect(t, "inbound, not listed", 0, "", "direct")
+			return nil
+		})
+	})
+}
+
+// A dialect without live sets captures what its rules list: the plan's first contents.
+func TestExplainOfADialectWithoutLiveSets(t *testing.T) {
+	needIptables(t)
+	listed := "--dialect tsf --force-iptables-binary nft --mode listed --pod-ips 10.77.0.2 --ip-families ipv4 -u 1000 -p 15001 -z 15001 --dns-port 55354" +
+		" --redirect-dns --capture-all-dns --listed-outbound 240.0.0.10 --record="
+	nstest.NewPod(t).Must(t, func() error {
 		call(listed).expect(t, "apply", 0, "applied")
-		call("explain "+listed+" --to 240.0.0.10:80").expect(t, "listed at first", 0, "", "outbound: goes to the proxy's port")
+		call("explain "+listed+" --to 240.0.0.10:80").expect(t, "listed", 0, "", "outbound: goes to the proxy's port")
 		call("explain "+listed+" --to 240.0.0.11:80").expect(t, "not listed", 0, "", "direct")
-		rules, err := nft.Open()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rules.Close() }()
-		if err := rules.AddElements(plan.SetVIP4, []plan.Element{{Addr: netip.MustParseAddr("240.0.0.11")}}); err != nil {
-			return err
-		}
-		if err := rules.RemoveElements(map[string][]plan.Element{plan.SetVIP4: {{Addr: netip.MustParseAddr("240.0.0.10")}}}); err != nil {
-			return err
-		}
-		call("explain "+listed+" --to 240.0.0.11:80").expect(t, "added", 0, "", "outbound: goes to the proxy's port")
-		call("explain "+listed+" --to 240.0.0.10:80").expect(t, "removed", 0, "", "direct")
 		return nil
 	})
 }
 
 // With late arming the answer, and what probes expect, depend on what is armed now.
 func TestExplainAndProbeLateArming(t *testing.T) {
-	late := line + " --arming late --ip-families ipv4"
-	pod := nstest.NewPod(t)
-	pod.Must(t, func() error {
-		call(late).expect(t, "apply", 0, "applied")
-		call("explain "+late+" --to 10.0.0.5:80").expect(t, "before", 0, "", "(output.scope.armed)")
-		call("verify"+probed+late).expect(t, "before", 0, "verified", "probe hairpin ipv4: passed")
-		rules, err := nft.Open()
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rules.Close() }()
-		if err := rules.AddElements(plan.SetArmed, []plan.Element{{Proto: plan.TCP}}); err != nil {
-			return err
-		}
-		call("explain "+late+" --to 10.0.0.5:80").expect(t, "armed", 0, "", "outbound: goes to the proxy's port 15001")
-		call("verify"+probed+late).expect(t, "armed", 0, "verified", "probe out ipv4: passed", "probe hairpin ipv4: passed")
-		return nil
+	eachBackend(t, func(t *testing.T, flags string) {
+		path := filepath.Join(t.TempDir(), "capture.json")
+		late := flags + " " + strings.ReplaceAll(line, "--record=", "") + " --arming late --ip-families ipv4 --record " + path
+		pod := nstest.NewPod(t)
+		pod.Must(t, func() error {
+			call(late).expect(t, "apply", 0, "applied")
+			call("explain "+late+" --to 10.0.0.5:80").expect(t, "before", 0, "", "(output.scope.armed)")
+			call("verify"+probed+late).expect(t, "before", 0, "verified", "probe hairpin ipv4: passed")
+			if err := liveSets(t, path).AddElements(plan.SetArmed, []plan.Element{{Proto: plan.TCP}}); err != nil {
+				return err
+			}
+			call("explain "+late+" --to 10.0.0.5:80").expect(t, "armed", 0, "", "outbound: goes to the proxy's port 15001")
+			call("verify"+probed+late).expect(t, "armed", 0, "verified", "probe out ipv4: passed", "probe hairpin ipv4: passed")
+			return nil
+		})
 	})
 }

@@ -58,7 +58,7 @@ func (r *run) probe(system capture.System, p *plan.Plan) ([]probe.Result, error)
 	if err != nil {
 		return nil, kernel(err)
 	}
-	results := probe.Run(filled(p, system), probe.Options{Port: r.command.ProbePort, Timeout: r.command.ProbeTimeout, Own: own})
+	results := probe.Run(r.filled(p), probe.Options{Port: r.command.ProbePort, Timeout: r.command.ProbeTimeout, Own: own})
 	for _, result := range results {
 		if result.Outcome == probe.NotProbed {
 			r.warn(result.String())
