@@ -346,7 +346,7 @@ func TestIptablesInANamespaceByPath(t *testing.T) {
 // Runs at once, of two plans: each ends well, and the end is one of both, whole.
 func TestIptablesRunsAtOnce(t *testing.T) {
 	needIptables(t)
-	for _, variant := range []string{"nft", "legacy"} {
+	for _, variant := range []string{"nft", "legacy", "nft --cni-mode", "legacy --cni-mode"} {
 		pod := nstest.NewPod(t)
 		asks := []string{"-i * -b *", "-i * -b * -x 10.9.0.0/16", "-i * -b *"}
 		codes := make(chan string, len(asks))
