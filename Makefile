@@ -5,7 +5,7 @@ LDFLAGS    := -s -w -X github.com/pillion-mesh/pillion/internal/version.Version=
 # grpcnotrace: without it grpc links text/template, with which every method of every type stays, a third of the size
 GOBUILD    := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '$(LDFLAGS)'
 GOTESTSUM  := bin/gotestsum --format pkgname-and-test-fails --hide-summary=output --
-UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/app/... ./test/deps/... ./test/docs/... ./test/proxy/... ./sidecar/... .
+UNIT       := ./api/... ./internal/... ./templates/... ./webhook/... ./test/arch/... ./test/ads/... ./test/app/... ./test/deps/... ./test/docs/... ./test/proxy/... ./sidecar/... .
 AREA       ?= all
 ARGS       ?=
 

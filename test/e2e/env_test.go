@@ -56,6 +56,7 @@ var pods = []part{
 	{"ServiceFromOneThatAsked", testService},
 	{"TransparentCaptureShowsTheClient", testTransparent},
 	{"ProxyFromABootstrap", testBootstrap},
+	{"ProxyOverADS", testADS},
 	{"ClassicSidecar", testClassic},
 	{"JobWithNativeSidecarCompletes", testJob},
 	{"ExcludedTrafficStaysOutside", testExcluded},

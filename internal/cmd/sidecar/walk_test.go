@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,39 +13,23 @@ import (
 	"sync"
 	"testing"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
-	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
-	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
-	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/pillion-mesh/pillion/internal/capture/nstest"
 	"github.com/pillion-mesh/pillion/internal/cli/proxyconfig"
 	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/test/ads/plane"
 )
 
 const bill = "bill-service.istio-demo.svc.cluster.local"
 
-// controlPlane serves resources of testdata over ADS at a Unix socket: namespaces of the network don't part those.
+// controlPlane serves plane.Walk over ADS at a Unix socket: namespaces of the network don't part those.
 type controlPlane struct {
 	t      *testing.T
 	socket string
-	cache  cache.SnapshotCache
-
-	mu    sync.Mutex
-	nacks []string
+	*plane.Plane
 }
 
 func startControlPlane(t *testing.T) *controlPlane {
-	p := &controlPlane{t: t, socket: filepath.Join(filepath.Dir(runDir(t)), "xds.sock"), cache: cache.NewSnapshotCache(true, one{}, nil)}
+	p := &controlPlane{t, filepath.Join(filepath.Dir(runDir(t)), "xds.sock"), plane.New()}
 	l, err := net.Listen("unix", p.socket)
 	if err == nil {
 		err = os.Chmod(p.socket, 0o777)
@@ -54,67 +37,22 @@ func startControlPlane(t *testing.T) *controlPlane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	server := grpc.NewServer()
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, serverv3.NewServer(ctx, p.cache, serverv3.CallbackFuncs{
-		StreamDeltaRequestFunc: func(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
-			if why := r.GetErrorDetail().GetMessage(); why != "" {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.nacks = append(p.nacks, why)
-			}
-			return nil
-		},
-	}))
 	var served sync.WaitGroup
-	served.Go(func() { _ = server.Serve(l) })
-	t.Cleanup(func() { cancel(); server.Stop(); served.Wait() })
+	served.Go(func() { _ = p.Serve(l) })
+	t.Cleanup(func() { p.Close(); served.Wait() })
 	return p
 }
 
-// one is the node of everybody.
-type one struct{}
-
-func (one) ID(*corev3.Node) string { return "all" }
-
-// serve is what the control plane says from now on; endpoints replaces words in them.
-func (p *controlPlane) serve(version string, endpoints *strings.Replacer) {
+// serve is what the control plane says from now on; v1 and v2 are where the versions of the service are.
+func (p *controlPlane) serve(version, v1, v2 string) {
 	p.t.Helper()
-	snapshot, err := cache.NewSnapshot(version, map[resourcev3.Type][]types.Resource{
-		resourcev3.ListenerType: resources[listenerv3.Listener](p.t, "listeners", nil),
-		resourcev3.RouteType:    resources[routev3.RouteConfiguration](p.t, "routes", nil),
-		resourcev3.ClusterType:  resources[clusterv3.Cluster](p.t, "clusters", nil),
-		resourcev3.EndpointType: resources[endpointv3.ClusterLoadAssignment](p.t, "endpoints", endpoints),
-	})
+	resources, err := plane.Walk(strings.NewReplacer("PEER4", v1, "PEER6", v2))
 	if err == nil {
-		err = p.cache.SetSnapshot(p.t.Context(), "all", snapshot)
+		err = p.Set(version, resources)
 	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
-}
-
-func resources[T any, M interface {
-	*T
-	proto.Message
-}](t *testing.T, file string, replace *strings.Replacer) (all []types.Resource) {
-	t.Helper()
-	text := walkFile(t, file+".json")
-	if replace != nil {
-		text = replace.Replace(text)
-	}
-	var raw []json.RawMessage
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	for _, each := range raw {
-		m := M(new(T))
-		if err := protojson.Unmarshal(each, m); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		all = append(all, m)
-	}
-	return all
 }
 
 func walkFile(t *testing.T, name string) string {
@@ -157,13 +95,13 @@ func billService(t *testing.T, ns *nstest.Namespace) {
 // that name, clusters by weight, an endpoint; then the inbound listener of the other pod. Both sidecars get all of it
 // over ADS from another program's server.
 func TestWalk(t *testing.T) {
-	plane := startControlPlane(t)
-	plane.serve("1", strings.NewReplacer("PEER4", nstest.PeerV4, "PEER6", nstest.PeerV6))
+	control := startControlPlane(t)
+	control.serve("1", nstest.PeerV4, nstest.PeerV6)
 	pod := nstest.NewPod(t)
 	applyCapture(t, pod.Namespace)
 	applyCapture(t, pod.Peer)
 	billService(t, pod.Peer)
-	front, back := startSidecar(t, pod.Namespace, plane.bootstrap()), startSidecar(t, pod.Peer, plane.bootstrap())
+	front, back := startSidecar(t, pod.Namespace, control.bootstrap()), startSidecar(t, pod.Peer, control.bootstrap())
 
 	ask := func() (string, error) {
 		request, err := http.NewRequest(http.MethodGet, "http://10.111.219.247:9999/bills", http.NoBody)
@@ -211,7 +149,7 @@ func TestWalk(t *testing.T) {
 	})
 	t.Run("explained", func(t *testing.T) { explained(t, front, back) })
 	t.Run("a new endpoint", func(t *testing.T) {
-		plane.serve("2", strings.NewReplacer("PEER4", nstest.PeerV4, "PEER6", nstest.PeerV4)) // both versions in one place
+		control.serve("2", nstest.PeerV4, nstest.PeerV4) // both versions in one place
 		front.eventually("the old endpoint is used no longer", func() error {
 			for range 50 {
 				if body, err := ask(); err != nil || !strings.HasPrefix(body, "v1 ") {
@@ -221,10 +159,8 @@ func TestWalk(t *testing.T) {
 			return nil
 		})
 	})
-	plane.mu.Lock()
-	defer plane.mu.Unlock()
-	if len(plane.nacks) > 0 {
-		t.Errorf("refused: %q", plane.nacks)
+	if refused := control.Refused(); len(refused) > 0 {
+		t.Errorf("refused: %q", refused)
 	}
 }
 

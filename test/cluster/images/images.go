@@ -90,6 +90,15 @@ func appSpec() Spec {
 // App builds localhost/app:1, the application tests put behind and beside sidecars.
 func App(ctx context.Context) (Named, error) { return Build(ctx, appSpec()) }
 
+// ADS builds localhost/ads:1, the control plane of tests on a node.
+func ADS(ctx context.Context) (Named, error) {
+	return Build(ctx, Spec{
+		Name: "localhost/ads:1", User: "1000:1000", Entrypoint: []string{bin + "ads"},
+		Binaries: []Binary{{Package: "./test/ads", Path: bin + "ads"}},
+		Passwd:   "ads:x:1000:1000::/:/sbin/nologin\n",
+	})
+}
+
 // Pause builds localhost/pause:1, which holds a pod's namespaces.
 func Pause(ctx context.Context) (Named, error) {
 	return Build(ctx, Spec{

@@ -28,7 +28,7 @@ type env struct {
 
 func newEnv(t *testing.T, cluster testenv.Options) *env {
 	t.Helper()
-	return &env{Env: operatortest.New(t, operatortest.Options{Cluster: cluster, Patience: 45 * time.Second})}
+	return &env{Env: operatortest.New(t, operatortest.Options{Cluster: cluster})}
 }
 
 // serve starts replicas, of an Injector whose certificates are the operator's own, and a client.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -27,8 +26,7 @@ import (
 type Options struct {
 	Cluster testenv.Options
 	// Shared says that others use the cluster at the same time: what isn't in a namespace is then the test's to remove.
-	Shared   bool
-	Patience time.Duration // of Eventually; 30 s by default
+	Shared bool
 }
 
 // Env is a cluster without an operator: the CRD, an empty namespace for the operator, and the Service to be.
@@ -38,8 +36,6 @@ type Env struct {
 	Client    client.WithWatch
 	Namespace string // the operator's; a test may choose another before it starts a replica
 	Service   *Service
-
-	patience time.Duration
 }
 
 // New makes one; it is empty again when the test has ended.
@@ -50,10 +46,7 @@ func New(t *testing.T, o Options) *Env {
 	Must(t, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme)))
 	api, err := client.NewWithWatch(c.Config, client.Options{Scheme: scheme})
 	Must(t, err)
-	e := &Env{T: t, Cluster: c, Client: api, patience: o.Patience}
-	if e.patience == 0 {
-		e.patience = 30 * time.Second
-	}
+	e := &Env{T: t, Cluster: c, Client: api}
 	e.InstallCRD()
 	e.Namespace = c.Namespace(t)
 	e.Service = newService(t)

@@ -121,7 +121,6 @@ func (r *Replica) Metric(ctx context.Context, sample string) (string, error) {
 // Exited waits for the end and returns the exit code.
 func (r *Replica) Exited(t *testing.T) int {
 	t.Helper()
-	const patience = 30 * time.Second
 	select {
 	case <-r.ended:
 		return r.cmd.ProcessState.ExitCode()

@@ -37,6 +37,7 @@ type backend struct {
 	replica *Replica
 	ready   bool // it is given connections
 	listed  bool // EndpointSlices would have it
+	silent  int  // how many probes in a row had no answer in time
 }
 
 func newService(t *testing.T) *Service {
@@ -140,9 +141,10 @@ func (s *Service) watch(ctx context.Context) {
 		backends := append([]*backend(nil), s.backends...)
 		s.mu.Unlock()
 		for _, b := range backends {
-			ready := probed(ctx, &probe, b.replica)
+			err := probed(ctx, &probe, b.replica)
 			s.mu.Lock()
 			was, lag := b.ready, s.lag
+			ready := b.hear(err)
 			s.list(b, ready)
 			s.mu.Unlock()
 			if ready == was {
@@ -156,17 +158,35 @@ func (s *Service) watch(ctx context.Context) {
 	}
 }
 
-func probed(ctx context.Context, c *http.Client, r *Replica) bool {
+// missed is how many probes in a row may have no answer in time before a replica counts as not ready, as in a kubelet:
+// one may be late because the machine is busy.
+const missed = 3
+
+// hear returns whether a replica that a probe ended so with is ready. The caller has the Service's lock.
+func (b *backend) hear(err error) bool {
+	if !os.IsTimeout(err) {
+		b.silent = 0
+		return err == nil
+	}
+	b.silent++
+	return b.listed && b.silent < missed
+}
+
+// probed is nil if the replica says that it is ready.
+func probed(ctx context.Context, c *http.Client, r *Replica) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Ops+"/readyz", nil)
 	if err != nil {
-		return false
+		return err
 	}
 	answer, err := c.Do(request)
 	if err != nil {
-		return false
+		return err
 	}
 	answer.Body.Close()
-	return answer.StatusCode == http.StatusOK
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
 }
 
 func (s *Service) set(ctx context.Context, b *backend, ready bool, lag time.Duration) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -43,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	t.Parallel()
 	cluster := <-clusters
 	t.Cleanup(func() { clusters <- cluster })
-	w := &world{Env: operatortest.New(t, operatortest.Options{Cluster: testenv.Options{Name: cluster}, Patience: time.Minute})}
+	w := &world{Env: operatortest.New(t, operatortest.Options{Cluster: testenv.Options{Name: cluster}})}
 	w.Injector()
 	return w
 }

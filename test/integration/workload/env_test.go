@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +34,7 @@ type env struct {
 
 func newEnv(t *testing.T) *env {
 	t.Helper()
-	e := operatortest.New(t, operatortest.Options{Shared: true, Patience: time.Minute,
+	e := operatortest.New(t, operatortest.Options{Shared: true,
 		Cluster: testenv.Options{Name: clusterName, ControllerManager: true}})
 	return &env{Env: e, namespace: e.Cluster.Namespace(t)}
 }
