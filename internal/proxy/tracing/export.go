@@ -10,6 +10,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/unary"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/wire"
 )
 
 // exportTime is how long a collector may take unless its provider says.
@@ -29,7 +30,7 @@ func (e *Exporter) newTarget(p *config.TraceProvider) *target {
 		t.most = int(min(p.MaxSpans, mostSpans))
 	}
 	if p.Kind == config.OpenTelemetry {
-		t.resource, t.scope = e.resource(p), appendText(nil, scopeName, "pillion")
+		t.resource, t.scope = e.resource(p), wire.AppendText(nil, scopeName, "pillion")
 	}
 	return t
 }

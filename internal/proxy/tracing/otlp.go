@@ -1,11 +1,8 @@
 package tracing
 
 import (
-	"strings"
-
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/wire"
 )
 
 // Fields of OTLP's messages, opentelemetry/proto/trace/v1/trace.proto and common/v1/common.proto.
@@ -42,64 +39,48 @@ const (
 	statusError = 2
 )
 
-func appendText(b []byte, field protowire.Number, text string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), strings.ToValidUTF8(text, "?"))
-}
-
-func appendBytes(b []byte, field protowire.Number, content []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), content)
-}
-
-func appendNumber(b []byte, field protowire.Number, n uint64) []byte {
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
-}
-
-func appendTime(b []byte, field protowire.Number, nanoseconds int64) []byte {
-	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), uint64(nanoseconds))
-}
-
 // appendPair writes a KeyValue whose value is text.
-func appendPair(b []byte, field protowire.Number, pair attribute) []byte {
-	value := appendText(nil, valueText, clip(pair.value))
-	return appendBytes(b, field, appendBytes(appendText(nil, pairKey, pair.name), pairValue, value))
+func appendPair(b []byte, field wire.Number, pair attribute) []byte {
+	value := wire.AppendText(nil, valueText, clip(pair.value))
+	return wire.AppendBytes(b, field, wire.AppendBytes(wire.AppendText(nil, pairKey, pair.name), pairValue, value))
 }
 
 // otlp is the span as a Span message.
 func (s *span) otlp() []byte {
 	b := make([]byte, 0, 1024)
-	b = appendBytes(b, spanTraceID, s.trace[:])
-	b = appendBytes(b, spanID, s.id[:])
+	b = wire.AppendBytes(b, spanTraceID, s.trace[:])
+	b = wire.AppendBytes(b, spanID, s.id[:])
 	if s.state != "" {
-		b = appendText(b, spanTraceState, s.state)
+		b = wire.AppendText(b, spanTraceState, s.state)
 	}
 	if s.parent != [8]byte{} {
-		b = appendBytes(b, spanParentID, s.parent[:])
+		b = wire.AppendBytes(b, spanParentID, s.parent[:])
 	}
-	b = appendText(b, spanName, clip(s.name))
+	b = wire.AppendText(b, spanName, clip(s.name))
 	kind := uint64(kindClient)
 	if s.server {
 		kind = kindServer
 	}
-	b = appendNumber(b, spanKind, kind)
-	b = appendTime(b, spanStart, s.start.UnixNano())
-	b = appendTime(b, spanEnd, s.end.UnixNano())
+	b = wire.AppendNumber(b, spanKind, kind)
+	b = wire.AppendFixed(b, spanStart, uint64(s.start.UnixNano()))
+	b = wire.AppendFixed(b, spanEnd, uint64(s.end.UnixNano()))
 	for _, each := range s.tags {
 		b = appendPair(b, spanAttributes, each)
 	}
 	if s.failed {
-		b = appendBytes(b, spanStatus, appendNumber(nil, statusCode, statusError))
+		b = wire.AppendBytes(b, spanStatus, wire.AppendNumber(nil, statusCode, statusError))
 	}
 	return b
 }
 
 // otlpReport is an ExportTraceServiceRequest.
 func (t *target) otlpReport(spans [][]byte) []byte {
-	scope := appendBytes(nil, scopeScope, t.scope)
+	scope := wire.AppendBytes(nil, scopeScope, t.scope)
 	for _, each := range spans {
-		scope = appendBytes(scope, scopeSpans, each)
+		scope = wire.AppendBytes(scope, scopeSpans, each)
 	}
-	group := appendBytes(nil, groupResource, t.resource)
-	return appendBytes(nil, reportResourceSpans, appendBytes(group, groupScopeSpans, scope))
+	group := wire.AppendBytes(nil, groupResource, t.resource)
+	return wire.AppendBytes(nil, reportResourceSpans, wire.AppendBytes(group, groupScopeSpans, scope))
 }
 
 // resource is the Resource message of a provider's reports.

@@ -4,8 +4,7 @@
 //
 // Requests never wait: a span that is over is bytes in a bounded queue (queue.go), which one goroutine empties
 // (export.go). Read this file first, then tracer.go (a request's way), propagate.go (headers), span.go and tags.go (what a
-// span says), otlp.go and zipkin.go (how). OTLP is written by hand: it is a handful of messages, and linking their
-// types would cost every proxy memory. The tests read it with the real ones.
+// span says), otlp.go and zipkin.go (how).
 package tracing
 
 import (
