@@ -1,6 +1,5 @@
 // Package extauthz asks an authorization service whether a request may pass, over gRPC or HTTP. What the service sees
-// and what its answer changes stands in http.go for HTTP; over gRPC both are in a filter.Check and filter.Verdict, which
-// whoever speaks gRPC fills in. Read Request first.
+// and what its answer changes stands in http.go for HTTP; for gRPC in check.go and answer.go. Read Request first.
 package extauthz
 
 import (
@@ -86,11 +85,11 @@ func (f *authz) Request(ctx context.Context, x *stream.Exchange, tr *stream.Trac
 	}
 	asking, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	verdict, err := f.ask(asking, x, body, partial)
-	if err != nil || verdict == nil {
+	v, err := f.ask(asking, x, body, partial)
+	if err != nil {
 		return f.unanswered(x)
 	}
-	return f.apply(x, verdict)
+	return f.apply(x, v)
 }
 
 func (f *authz) on(x *stream.Exchange) bool {
@@ -115,15 +114,15 @@ func (f *authz) body(ctx context.Context, x *stream.Exchange) (body []byte, part
 	return body, !whole, nil
 }
 
-func (f *authz) ask(ctx context.Context, x *stream.Exchange, body []byte, partial bool) (*filter.Verdict, error) {
+func (f *authz) ask(ctx context.Context, x *stream.Exchange, body []byte, partial bool) (*verdict, error) {
 	if f.config.GRPCCluster != "" {
-		return f.deps.Check(ctx, &filter.Check{Config: f.config, X: x, Body: body, Partial: partial})
+		return f.check(ctx, x, body, partial)
 	}
 	answer, err := f.deps.Call(ctx, f.call(x, body, partial))
 	if err != nil {
 		return nil, err
 	}
-	return f.verdict(answer)
+	return f.judged(answer)
 }
 
 func (f *authz) unanswered(x *stream.Exchange) *filter.Reply {
@@ -140,75 +139,4 @@ func (f *authz) unanswered(x *stream.Exchange) *filter.Reply {
 		reply.Status = int(f.config.StatusOnError)
 	}
 	return reply
-}
-
-// apply makes a verdict come true.
-func (f *authz) apply(x *stream.Exchange, v *filter.Verdict) *filter.Reply {
-	for key, value := range v.Metadata {
-		filter.SetMetadata(x, "envoy.filters.http.ext_authz", key, value)
-	}
-	if !v.Allowed {
-		f.denied()
-		reply := &filter.Reply{
-			Status: v.Status, Body: v.Body, Fields: v.Fields, Details: "ext_authz_denied", Flags: stream.UnauthorizedExternalService,
-		}
-		if reply.Status == 0 {
-			reply.Status = 403
-		}
-		return reply
-	}
-	f.ok()
-	for _, name := range v.Remove {
-		if changeable(name) {
-			x.Request.Fields.Remove(name)
-		}
-	}
-	for _, each := range v.Set {
-		set(x, each)
-	}
-	for _, each := range v.Append {
-		if changeable(each.Name) {
-			x.Request.Fields.Add(each.Name, each.Value)
-		}
-	}
-	if len(v.Response) > 0 {
-		filter.SetMetadata(x, kept, "response", v.Response)
-	}
-	return nil
-}
-
-// set replaces a field. The service may choose another host and path, not another method or framing.
-func set(x *stream.Exchange, f stream.Field) {
-	switch f.Name {
-	case "host", ":authority":
-		x.Request.Authority = f.Value
-	case ":path":
-		x.Request.Path = f.Value
-	default:
-		if changeable(f.Name) {
-			x.Request.Fields.Set(f.Name, f.Value)
-		}
-	}
-}
-
-// changeable keeps fields that frame a message, or name its target, out of a service's reach.
-func changeable(name string) bool {
-	switch name {
-	case "", "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive":
-		return false
-	}
-	return name[0] != ':'
-}
-
-// kept is where the fields for the answer to a request that passed wait in its metadata.
-const kept = "pillion.ext_authz"
-
-// Response adds what the service wants the client to know.
-func (f *authz) Response(x *stream.Exchange) {
-	fields, _ := x.Metadata[kept]["response"].([]stream.Field)
-	for _, each := range fields {
-		if changeable(each.Name) {
-			x.Response.Fields.Set(each.Name, each.Value)
-		}
-	}
 }

@@ -139,32 +139,6 @@ func TestBody(t *testing.T) {
 	}
 }
 
-func TestGRPCAndOverrides(t *testing.T) {
-	var asked *filter.Check
-	verdict := &filter.Verdict{Allowed: true, Set: []stream.Field{{Name: ":path", Value: "/other"}, {Name: ":method", Value: "GET"}}, Metadata: map[string]any{"k": "v"}}
-	f, _ := New(&config.ExtAuthz{GRPCCluster: "g", ContextExtras: map[string]string{"a": "1", "b": "1"}, MaxRequestBytes: 10}, filter.Deps{
-		Check: func(_ context.Context, c *filter.Check) (*filter.Verdict, error) { asked = c; return verdict, nil },
-	})
-	o, err := f.(filter.Overrider).Override(&config.ExtAuthz{ContextExtras: map[string]string{"b": "2"}, DisableBody: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := request()
-	if reply := o.Request(context.Background(), x, nil); reply != nil || x.Request.Path != "/other" || x.Request.Method != http.MethodPut {
-		t.Errorf("%+v %s %s", reply, x.Request.Method, x.Request.Path)
-	}
-	if fmt.Sprint(asked.Config.ContextExtras) != "map[a:1 b:2]" || asked.Body != nil || x.Metadata["envoy.filters.http.ext_authz"]["k"] != "v" {
-		t.Errorf("asked %+v", asked.Config)
-	}
-	verdict.Allowed = false
-	if reply := o.Request(context.Background(), request(), nil); reply == nil || reply.Status != 403 {
-		t.Errorf("%+v", reply)
-	}
-	if _, err := f.(filter.Overrider).Override(1); err == nil {
-		t.Error("an override of no known type is taken")
-	}
-}
-
 func TestDisabled(t *testing.T) {
 	c := service()
 	c.Enabled = &config.Fraction{}

@@ -45,19 +45,19 @@ func anyMatches(list []config.StringMatch, name string) bool {
 
 var errUpstream = errors.New("the authorization service failed")
 
-// verdict reads the service's answer: 200 lets pass, 5xx is no answer, anything else refuses.
-func (f *authz) verdict(a *filter.Answer) (*filter.Verdict, error) {
+// judged reads the service's answer: 200 lets pass, 5xx is no answer, anything else refuses.
+func (f *authz) judged(a *filter.Answer) (*verdict, error) {
 	switch {
 	case a.Status >= 500:
 		return nil, errUpstream
 	case a.Status == 200:
 		return f.allowed(a), nil
 	}
-	v := &filter.Verdict{Status: a.Status, Body: string(a.Body)}
+	v := &verdict{status: a.Status, body: string(a.Body)}
 	for i := range a.Fields.Len() {
 		field := a.Fields.At(i)
 		if changeable(field.Name) && (len(f.config.ClientHeaders) == 0 || always(field.Name) || anyMatches(f.config.ClientHeaders, field.Name)) {
-			v.Fields = append(v.Fields, field)
+			v.fields = append(v.fields, field)
 		}
 	}
 	return v, nil
@@ -68,22 +68,22 @@ func always(name string) bool {
 	return name == "www-authenticate" || name == "proxy-authenticate" || name == "location"
 }
 
-func (f *authz) allowed(a *filter.Answer) *filter.Verdict {
-	v := &filter.Verdict{Allowed: true}
+func (f *authz) allowed(a *filter.Answer) *verdict {
+	v := &verdict{allowed: true}
 	for i := range a.Fields.Len() {
 		field := a.Fields.At(i)
 		if anyMatches(f.config.UpstreamHeaders, field.Name) {
-			v.Set = append(v.Set, field)
+			v.set = append(v.set, field)
 		}
 		if anyMatches(f.config.AppendUpstream, field.Name) {
-			v.Append = append(v.Append, field)
+			v.more = append(v.more, field)
 		}
 		if anyMatches(f.config.SuccessHeaders, field.Name) {
-			v.Response = append(v.Response, field)
+			v.response = append(v.response, mutation{field, setField})
 		}
 		if field.Name == "x-envoy-auth-headers-to-remove" {
 			for _, name := range strings.Split(field.Value, ",") {
-				v.Remove = append(v.Remove, strings.ToLower(strings.TrimSpace(name)))
+				v.remove = append(v.remove, strings.ToLower(strings.TrimSpace(name)))
 			}
 		}
 	}

@@ -20,8 +20,6 @@ type Deps struct {
 	Runtime func(key string) (perMillion uint32, ok bool)
 	// Call sends an HTTP request to a cluster and reads the whole answer. ctx has the deadline.
 	Call func(ctx context.Context, c *Call) (*Answer, error)
-	// Check asks an external authorization service over gRPC.
-	Check func(ctx context.Context, c *Check) (*Verdict, error)
 	// Body reads up to most bytes of x's request body and keeps them for the upstream; whole tells that this is all of
 	// it. ctx is the one given to Request.
 	Body func(ctx context.Context, x *stream.Exchange, most int) (body []byte, whole bool, err error)
@@ -62,29 +60,7 @@ type Answer struct {
 	Body             []byte
 }
 
-// Check is an ext_authz question over gRPC. X is the request as it stands.
-type Check struct {
-	Config  *config.ExtAuthz
-	X       *stream.Exchange
-	Body    []byte
-	Partial bool // the body went on
-}
-
-// Verdict is the answer to a Check.
-type Verdict struct {
-	Allowed bool
-	// Of a request that may pass: fields to set, to append, to remove; fields of the answer to it.
-	Set, Append []stream.Field
-	Remove      []string
-	Response    []stream.Field
-	// Of a denial: 0 means 403.
-	Status   int
-	Body     string
-	Fields   []stream.Field
-	Metadata map[string]any
-}
-
-// ErrNotConnected is what Call, Check and Body return unless they are set.
+// ErrNotConnected is what Call and Body return unless they are set.
 var ErrNotConnected = errors.New("this proxy has no way out for filters")
 
 // WithDefaults sets what is nil: the system's clock and chance, plain goroutines, no counters, and a world outside that
@@ -111,9 +87,6 @@ func (d Deps) WithDefaults() Deps {
 func (d Deps) disconnected() Deps {
 	if d.Call == nil {
 		d.Call = func(context.Context, *Call) (*Answer, error) { return nil, ErrNotConnected }
-	}
-	if d.Check == nil {
-		d.Check = func(context.Context, *Check) (*Verdict, error) { return nil, ErrNotConnected }
 	}
 	if d.Body == nil {
 		d.Body = func(context.Context, *stream.Exchange, int) ([]byte, bool, error) { return nil, false, ErrNotConnected }
