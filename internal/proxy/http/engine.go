@@ -102,7 +102,7 @@ func New(o Options) *Engine {
 		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{}, parkAfter: parkAfter,
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
-	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.h2.sweep) })
+	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.sweep) })
 	return e
 }
 
@@ -197,8 +197,8 @@ func (e *Engine) Close(ctx context.Context) {
 	}
 	e.stop()
 	e.h2.close()
-	e.lot.close()
 	e.work.Wait()
+	e.lot.close()
 }
 
 // conn is a client's connection, of either version.

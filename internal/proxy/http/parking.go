@@ -22,6 +22,7 @@ type lot struct {
 	fd     int
 	places []*h1Conn // by descriptor
 	work   sync.WaitGroup
+	memory reclaimer
 }
 
 // park gives away all that c holds, and its goroutine with it: who gets true must not touch c any more. With false
@@ -68,6 +69,7 @@ func (l *lot) add(c *h1Conn, fd int32) bool {
 	l.mu.Unlock()
 	c.phase.Store(uint32(parked)) // from now on it may be served by somebody else
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: fd}
+	l.memory.parked.Add(1)
 	err := unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(fd), &event)
 	if err == unix.EEXIST { //nolint:errorlint // an Errno as the system call returns it
 		err = unix.EpollCtl(l.fd, unix.EPOLL_CTL_MOD, int(fd), &event)
