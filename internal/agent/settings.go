@@ -139,6 +139,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.text("CANONICAL_REVISION", &s.CanonicalRevision)
 	r.port("ENVOY_STATUS_PORT", &s.ReadyPort)
 	r.port("ENVOY_PROMETHEUS_PORT", &s.StatsPort)
+	s.profile(r)
 	s.applicationFromEnv(r)
 	r.duration("PILLION_TERMINATION_GRACE", &s.TerminationGrace)
 	r.duration("MINIMUM_DRAIN_DURATION", &s.MinimumDrain)
@@ -149,6 +150,17 @@ func (s *Settings) fromEnv(r *reader) {
 	r.text("ISTIO_BOOTSTRAP_OVERRIDE", &s.Bootstrap)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
 	s.App, s.Version = cmp.Or(s.Labels["app"], s.CanonicalService), cmp.Or(s.Labels["version"], s.CanonicalRevision)
+}
+
+// profile takes the ports of a profile: TSF Mesh brings connections of both ways to one.
+func (s *Settings) profile(r *reader) {
+	switch name := r.env["PILLION_PROFILE"]; name {
+	case "", "istio":
+	case "tsf":
+		s.InboundPort = s.OutboundPort
+	default:
+		r.fault("PILLION_PROFILE", name, "istio or tsf")
+	}
 }
 
 func (s *Settings) applicationFromEnv(r *reader) {

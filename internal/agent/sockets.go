@@ -42,6 +42,9 @@ func (o *Sockets) all(s Settings) error {
 		name string
 		port uint16
 	}{{"15001", s.OutboundPort}, {"15006", s.InboundPort}, {"15090", s.StatsPort}} {
+		if socket.name == "15006" && s.InboundPort == s.OutboundPort {
+			continue // one socket takes both ways
+		}
 		first := len(o.FDs)
 		err := o.forProxy(socket.name, socket.port)
 		if err == nil && socket.port == s.InboundPort && s.Transparent {

@@ -56,6 +56,10 @@ type Options struct {
 	// says that it is closed for good. nil: the system opens them.
 	Listen  func(ctx context.Context, address netip.AddrPort) (net.Listener, error)
 	Release func(netip.AddrPort)
+	// OnePort says that the socket for outbound connections gets inbound ones too: those to an address of this machine.
+	OnePort bool
+	// Proof gets the nonce of a probe of capture, and where that was going; nil: probes are connections like any other.
+	Proof func(nonce [listener.ProofBytes]byte, dst netip.AddrPort)
 }
 
 func (o Options) withDefaults() Options {
@@ -95,10 +99,12 @@ type Server struct {
 	http     *http.Engine
 	tracing  *tracing.Exporter
 	acceptor *listener.Acceptor
-	bound    *bound
-	waiting  []func() // what serves applications, until Accept
-	draining atomic.Bool
-	failing  atomic.Bool // its health checks, by the admin API
+	// accepting is acceptor once that is there: configurations may come before.
+	accepting atomic.Pointer[listener.Acceptor]
+	bound     *bound
+	waiting   []func() // what serves applications, until Accept
+	draining  atomic.Bool
+	failing   atomic.Bool // its health checks, by the admin API
 
 	ctx    context.Context // ends accepting
 	cancel context.CancelFunc
@@ -128,14 +134,15 @@ func New(o Options) (*Server, error) {
 	}
 	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self})
 	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.ServeOrPark, Guard: s.guard.run,
-		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns})
+		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns, Inbound: s.inbound(), Proof: o.Proof})
+	s.accepting.Store(s.acceptor)
 	s.store.OnRead(s.bringUpToDate)
 	s.loops.Go(func() { s.source.Run(s.ctx) })
 	return s, nil
 }
 
 func (s *Server) newSource() (*source.Source, error) {
-	o := source.Options{Bootstrap: s.opts.Bootstrap, Before: s.prepare, Warm: s.upstream.Warm, Now: s.opts.Now, Log: s.opts.Log.WithName("config")}
+	o := source.Options{Bootstrap: s.opts.Bootstrap, Before: s.prepare, After: s.compile, Warm: s.upstream.Warm, Now: s.opts.Now, Log: s.opts.Log.WithName("config")}
 	if o.Bootstrap == nil {
 		s.opts.Config.AccessLogs = []*config.AccessLog{{Name: "envoy.access_loggers.stdout", Format: &config.Format{Source: format.Istio}}}
 		return source.Static(s.opts.Config, o), nil
@@ -149,6 +156,13 @@ func (s *Server) prepare(r *config.Runtime) {
 	s.upstream.Apply(r)
 	s.http.Apply(r)
 	s.bound.follow(r)
+}
+
+// compile has the listeners' table made, so that no connection waits for it.
+func (s *Server) compile() {
+	if a := s.accepting.Load(); a != nil {
+		a.Table()
+	}
 }
 
 // Ready reports whether the first whole configuration is there.

@@ -52,6 +52,7 @@ type Child struct {
 	accepted bool
 	interval time.Duration // of BEAT
 	asked    asked
+	proofs   proofs
 }
 
 // Run greets the agent and does what it says until ctx ends (nil), the agent is gone, or the service fails.
@@ -114,6 +115,10 @@ func (c *Child) converse(in <-chan received) error {
 		case <-c.warm:
 			c.warm = nil
 			if err := c.send(Message{Type: Ready, Epoch: c.Epoch}); err != nil {
+				return err
+			}
+		case <-c.proofs.came():
+			if err := c.beat(); err != nil {
 				return err
 			}
 		case <-beat.C:
@@ -221,7 +226,7 @@ func (c *Child) beat() error {
 	if !c.accepted {
 		return nil
 	}
-	return c.send(Message{Type: Beat, Epoch: c.Epoch, Active: c.service.Active(), Draining: c.interval == drainInterval})
+	return c.send(Message{Type: Beat, Epoch: c.Epoch, Active: c.service.Active(), Draining: c.interval == drainInterval, Proofs: c.proofs.take()})
 }
 
 // send doesn't fail because the agent is slow: it may be stopped by a debugger, and traffic must go on.

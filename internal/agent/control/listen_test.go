@@ -137,3 +137,26 @@ func dup(t *testing.T, fd int) int {
 	}
 	return n
 }
+
+// TestProve: nonces are told with the next BEAT, which comes at once.
+func TestProve(t *testing.T) {
+	child := &Child{Log: logr.Discard()}
+	for range maxProofs + 3 {
+		child.Prove([]byte("nonce"), netip.MustParseAddrPort("10.0.0.1:15002"))
+	}
+	select {
+	case <-child.proofs.came():
+	default:
+		t.Error("no BEAT is due")
+	}
+	if got := child.proofs.take(); len(got) != maxProofs || string(got[0].Nonce) != "nonce" || len(child.proofs.take()) != 0 {
+		t.Errorf("%+v", got)
+	}
+	packet, err := Encode(Message{Type: Beat, Proofs: []Proof{{[]byte{1}, netip.MustParseAddrPort("[::1]:2")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Decode(packet); err != nil || m.Proofs[0].Destination.Port() != 2 {
+		t.Errorf("%+v, %v", m, err)
+	}
+}

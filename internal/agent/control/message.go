@@ -30,7 +30,7 @@ const (
 	Hello     Type = "HELLO"     // first: Epoch, PID, Version
 	Ready     Type = "READY"     // warm: it could accept now
 	Accepting Type = "ACCEPTING" // its accept loops run
-	Beat      Type = "BEAT"      // each second, more often while draining: Active, Draining
+	Beat      Type = "BEAT"      // each second, more often while draining, at once with Proofs: Active, Draining
 )
 
 // Messages of the child about sockets its configuration asks for. The agent opens them and keeps them over the child's
@@ -73,6 +73,8 @@ type Message struct {
 	Active int `json:"active,omitempty"`
 	// Draining says that the BEAT was counted after DRAIN.
 	Draining bool `json:"draining,omitempty"`
+	// Proofs are nonces that came through capture since the last BEAT.
+	Proofs []Proof `json:"proofs,omitempty"`
 	// Sockets are the names of the descriptors that come with the message, in their order.
 	Sockets []string `json:"sockets,omitempty"`
 	// Address is IP:port. In SOCKETS it says which LISTEN this answers; Error then says why there is no socket.
@@ -83,6 +85,12 @@ type Message struct {
 	InboundOnly    bool  `json:"inbound_only,omitempty"`
 	// MemoryLimit is Go's soft limit in bytes.
 	MemoryLimit int64 `json:"memory_limit,omitempty"`
+}
+
+// Proof is a nonce, and the original destination of the connection it came by.
+type Proof struct {
+	Nonce       []byte         `json:"nonce"`
+	Destination netip.AddrPort `json:"destination"`
 }
 
 // Encode returns the packet of m.

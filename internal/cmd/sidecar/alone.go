@@ -19,7 +19,9 @@ func newAlone(b *xds.BootstrapConfig, s agent.Settings) alone {
 	switch {
 	case b == nil: // every connection to where it was going, on the ports of a sidecar
 		a.sockets[proxy.SocketOutbound] = fmt.Sprintf(":%d", s.OutboundPort)
-		a.sockets[proxy.SocketInbound] = fmt.Sprintf(":%d", s.InboundPort)
+		if s.InboundPort != s.OutboundPort {
+			a.sockets[proxy.SocketInbound] = fmt.Sprintf(":%d", s.InboundPort)
+		}
 	case b.AdminAddress != "":
 		a.sockets[proxy.SocketAdmin] = b.AdminAddress
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -21,6 +22,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/listener"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
 
@@ -58,6 +60,7 @@ func runProxy(args []string, p Process) int {
 		}
 		child = &control.Child{Conn: conn, Epoch: flags.Epoch, Version: version.Get().Version, Log: logger}
 		options.Listen, options.Release = child.Listen, child.Release
+		options.Proof = func(nonce [listener.ProofBytes]byte, dst netip.AddrPort) { child.Prove(nonce[:], dst) }
 	}
 	server, err := proxy.New(options)
 	switch {
@@ -127,6 +130,7 @@ func proxyOptions(s agent.Settings, epoch int, p Process, logger logr.Logger) pr
 		Config:    config.Settings{OutboundPort: s.OutboundPort, InboundPort: s.InboundPort, KeepClient: s.Transparent},
 		MaxConns:  maxConns(s.MaxConns),
 		OwnPorts:  s.OwnPorts(),
+		OnePort:   s.InboundPort == s.OutboundPort,
 		AccessLog: p.Stdout,
 		Log:       logger,
 		UID:       uint32(os.Getuid()),

@@ -33,6 +33,8 @@ type Options struct {
 	// Before gets each Runtime before anybody else sees it, so that its clusters are there when its listeners are; nil:
 	// nobody does. It may not call the Source.
 	Before func(*config.Runtime)
+	// After is called once a Runtime is what everybody sees; nil: nobody is. It may not call the Source.
+	After func()
 	// Warm begins to look up the names of a cluster's hosts, and closes the channel when that is over; nil, also for a
 	// function: there is nothing to wait for. It may not call the Source.
 	Warm     func(*config.Cluster) <-chan struct{}
@@ -90,6 +92,9 @@ func (o Options) withDefaults() Options {
 	if o.Warm == nil {
 		o.Warm = func(*config.Cluster) <-chan struct{} { return nil }
 	}
+	if o.After == nil {
+		o.After = func() {}
+	}
 	if o.Before == nil {
 		o.Before = func(*config.Runtime) {}
 	}
@@ -140,6 +145,7 @@ func Static(s config.Settings, o Options) *Source {
 func (s *Source) show(r *config.Runtime) {
 	s.opts.Before(r)
 	s.runtime.Store(r)
+	s.opts.After()
 }
 
 // New returns a source with the bootstrap's static resources in it. It fails if one of them is refused.
