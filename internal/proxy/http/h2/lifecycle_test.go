@@ -251,7 +251,9 @@ func TestPlainConn(t *testing.T) {
 		}
 	}
 	c.Close()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	// The last handler may not have returned yet, and the server's last frames may never be read: then the client is taken
+	// to have broken off.
+	if broke := (*Error)(nil); errors.As(<-ended, &broke) {
+		t.Error(broke)
 	}
 }
