@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/http/h2"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -53,6 +54,9 @@ type Options struct {
 	DrainTime time.Duration                              // over which Drain spreads; 0: at once
 	Now       func() time.Time                           // nil: time.Now
 	Random    func() uint64                              // nil: math/rand/v2
+	// Guard runs requests that have a goroutine of their own, and keeps their panics from ending the process; nil:
+	// nothing does.
+	Guard func(func())
 }
 
 func (o Options) withDefaults() Options {
@@ -87,6 +91,7 @@ type Engine struct {
 	parkAfter time.Duration
 
 	h2      h2Pools
+	crew    *h2.Crew // carries out requests of HTTP/2
 	date    date
 	mirrors atomic.Int64    // mirrored requests under way
 	ctx     context.Context // ends what has no client
@@ -100,6 +105,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		opts: o, wheel: newWheel(o.Now()), date: date{now: o.Now},
 		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{}, parkAfter: parkAfter,
+		crew: h2.NewCrew(o.Guard),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.sweep) })
@@ -197,6 +203,7 @@ func (e *Engine) Close(ctx context.Context) {
 	}
 	e.stop()
 	e.h2.close()
+	e.crew.Close()
 	e.work.Wait()
 	e.lot.close()
 }

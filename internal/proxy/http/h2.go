@@ -27,7 +27,7 @@ func (h2Down) Gone() bool { return false }
 func serveH2(s *session, raw net.Conn, read []byte) {
 	c := &h2Conn{session: s}
 	o := h2Options(s.m.cfg)
-	o.Read, o.Refused = read, c.refused
+	o.Read, o.Refused, o.Crew = read, c.refused, s.engine.crew
 	c.server = h2.NewServer(raw, o, c.serve)
 	if !s.engine.join(c) {
 		return

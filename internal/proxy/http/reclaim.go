@@ -39,6 +39,7 @@ func (r *reclaimer) tick(now time.Time) bool {
 // sweep is called each second, on the wheel's goroutine.
 func (e *Engine) sweep() {
 	e.h2.sweep()
+	e.crew.Rest()
 	if e.lot.memory.tick(e.opts.Now()) {
 		e.lot.work.Go(debug.FreeOSMemory)
 	}

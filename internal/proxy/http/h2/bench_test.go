@@ -97,5 +97,7 @@ func appendRaw(block []byte, name string) []byte {
 
 // BenchmarkProxy is the way of a request through both sides: h2 in, h2 out to x/net's server.
 func BenchmarkProxy(b *testing.B) {
-	load(b, proxyTo(b, serve(b, Options{}, hello), Options{}))
+	crew := NewCrew(nil)
+	defer crew.Close()
+	load(b, proxyTo(b, serve(b, Options{Crew: crew}, hello), Options{Crew: crew}))
 }

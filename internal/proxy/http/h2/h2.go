@@ -39,6 +39,7 @@ type Options struct {
 
 	Read     []byte    // what was read from the connection already
 	Counters *Counters // nil: not counted
+	Crew     *Crew     // of a server: who carries out requests; nil: somebody new each time
 	// Refused is told of a client's request that broke a rule and wasn't handed out; nil: nobody is. It may not call the
 	// connection. The request is what was understood of it, and the caller's again when Refused returns.
 	Refused func(request *stream.Request, why *codec.Failure)

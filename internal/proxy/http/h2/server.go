@@ -11,7 +11,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
-// Handler carries out one request, in a goroutine of its own. When it returns, a stream whose answer isn't whole is
+// Handler carries out one request, in a goroutine that has nothing else to do meanwhile. When it returns, a stream whose answer isn't whole is
 // reset.
 type Handler func(*ServerStream)
 
@@ -152,14 +152,14 @@ func (s *Server) answerTooLarge(id uint32, ended bool) error {
 }
 
 func (s *Server) startLocked(h frameHeader, m *message) {
-	x := &ServerStream{head: m}
+	x := &ServerStream{head: m, server: s}
 	x.openLocked(&s.conn, h.stream)
 	x.opened = time.Now()
 	x.headCome, x.length, x.upgraded = true, m.length, m.protocol != ""
 	x.ended = h.has(flagEndStream)
 	s.active++
 	s.timer.busy()
-	go s.handle(x)
+	s.opts.Crew.do(x)
 }
 
 func (s *Server) handle(x *ServerStream) {

@@ -12,8 +12,9 @@ var _ codec.Downstream = (*ServerStream)(nil)
 // ServerStream is a client's request and its answer. Head comes first; it is the handler's until that returns.
 type ServerStream struct {
 	core
-	head *message
-	x    *stream.Exchange
+	server *Server
+	head   *message
+	x      *stream.Exchange
 }
 
 // ID is the stream's number on its connection.
