@@ -112,7 +112,7 @@ func (r *rig) listen() {
 		r.t.Fatal(err)
 	}
 	r.listener, r.address = l, l.Addr().String()
-	go func() {
+	r.conns.Go(func() { // so that waiting never begins while one more is added
 		for id := uint64(1); ; id++ {
 			conn, err := l.Accept()
 			if err != nil {
@@ -132,7 +132,7 @@ func (r *rig) listen() {
 				}, down, func(f func() bool) { r.conns.Go(func() { f() }) })
 			})
 		}
-	}()
+	})
 }
 
 // logged waits for a log line that has all of want.
