@@ -223,7 +223,19 @@ type LocalRateLimit struct {
 	RateHeaders     bool // enable_x_ratelimit_headers
 	RateLimits      []RateLimitActions
 	AsResource      bool // rate_limited_as_resource_exhausted
+	VirtualHost     VirtualHostLimits
+	OnlyDescriptors bool // always_consume_default_token_bucket: false
 }
+
+// VirtualHostLimits is vh_rate_limits: what becomes of the virtual host's rate_limits beside the route's.
+type VirtualHostLimits uint8
+
+// The options. HostLimitsAlone take them for routes without their own.
+const (
+	HostLimitsAlone VirtualHostLimits = iota
+	HostLimitsToo
+	HostLimitsNever
+)
 
 // TokenBucket is a TokenBucket; PerFill 0 means 1.
 type TokenBucket struct {

@@ -34,6 +34,7 @@ type VirtualHost struct {
 	AttemptCount    bool   // include_request_attempt_count
 	AttemptCountOut bool   // include_attempt_count_in_response
 	BufferLimit     uint32 // per_request_buffer_limit_bytes; 0: 64 KiB
+	RateLimits      []RateLimitActions
 }
 
 // RequireTLS is VirtualHost.require_tls.
@@ -133,6 +134,8 @@ type Forward struct {
 	Mirrors        []*Mirror
 	Upgrades       map[string]bool // over the manager's
 	ConnectTunnel  bool            // connect_config
+	RateLimits     []RateLimitActions
+	HostRateLimits bool // include_vh_rate_limits: besides its own
 }
 
 // WeightedCluster is a cluster with a share of requests or connections.

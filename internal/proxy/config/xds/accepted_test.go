@@ -82,7 +82,7 @@ func TestRouteNotes(t *testing.T) {
 	}{
 		"hedge_policy":       {hostOf("{match: {prefix: /}, route: {cluster: c, hedge_policy: {}}}"), []string{"no effect hedge_policy at " + at + ".route (v)"}},
 		"internal redirects": {hostOf("{match: {prefix: /}, route: {cluster: c, internal_redirect_policy: {}}}"), []string{"no effect internal_redirect_policy at " + at + ".route (v)"}},
-		"rate_limits":        {hostOf("{match: {prefix: /}, route: {cluster: c, rate_limits: [{actions: [{remote_address: {}}]}]}}"), []string{"no effect rate_limits at " + at + ".route (v)"}},
+		"rate_limits":        {hostOf("{match: {prefix: /}, route: {cluster: c, rate_limits: [{actions: [{remote_address: {}}]}, {actions: [{metadata: {}}]}]}}"), []string{"degraded actions at " + at + ".route.rate_limits[1] (v)"}},
 		"retry_priority":     {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_priority: {name: p}}}}"), []string{"degraded retry_priority at " + at + ".route.retry_policy (v)"}},
 		"unknown condition":  {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: http3-post-connect-failure}}}"), []string{"no effect http3-post-connect-failure at " + at + ".route.retry_policy.retry_on (v)"}},
 		"optional override":  {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, is_optional: true, config: {"@type": type.googleapis.com/some.Filter}}}}`), []string{"skipped x at " + at + ".typed_per_filter_config (x)"}},

@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"slices"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	localv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
@@ -38,8 +40,10 @@ func (d *decoder) localRateLimit(t typed) any {
 	if m.LocalClusterRateLimit != nil {
 		d.failIn("local_cluster_rate_limit", "not supported")
 	}
-	d.noEffect(m.VhRateLimits != 0, "vh_rate_limits")
-	d.noEffect(!truth(m.AlwaysConsumeDefaultTokenBucket, true), "always_consume_default_token_bucket")
+	out.VirtualHost = choose(d, "vh_rate_limits", int32(m.VhRateLimits), []config.VirtualHostLimits{
+		config.HostLimitsAlone, config.HostLimitsToo, config.HostLimitsNever,
+	})
+	out.OnlyDescriptors = !truth(m.AlwaysConsumeDefaultTokenBucket, true)
 	d.noEffect(m.EnableRetryAfterHeader, "enable_retry_after_header")
 	return out
 }
@@ -74,17 +78,45 @@ func (d *decoder) rateDescriptor(r *ratelimitv3.LocalRateLimitDescriptor) (out c
 	return out
 }
 
+// rateLimits decodes those of a filter, of which each must be understood.
 func (d *decoder) rateLimits(field string, list []*routev3.RateLimit) (out []config.RateLimitActions) {
 	for i, r := range list {
-		d.at(field, i, func() {
-			actions := config.RateLimitActions{Stage: number(r.GetStage(), 0), Disable: r.GetDisableKey()}
-			for j, a := range r.GetActions() {
-				d.at("actions", j, func() { actions.Actions = append(actions.Actions, d.rateAction(a)) })
+		d.at(field, i, func() { out = append(out, d.rateLimit(r)) })
+	}
+	return out
+}
+
+// routeRateLimits decodes those of a route or virtual host. They may be for a filter that isn't there, so one that isn't
+// understood doesn't cost the table: it limits nothing.
+func (d *decoder) routeRateLimits(list []*routev3.RateLimit) (out []config.RateLimitActions) {
+	for i, r := range list {
+		d.at("rate_limits", i, func() {
+			if slices.ContainsFunc(r.GetActions(), unknownRateAction) {
+				d.note(Degraded, "actions")
+				return
 			}
-			out = append(out, actions)
+			out = append(out, d.rateLimit(r))
 		})
 	}
 	return out
+}
+
+func (d *decoder) rateLimit(r *routev3.RateLimit) config.RateLimitActions {
+	out := config.RateLimitActions{Stage: number(r.GetStage(), 0), Disable: r.GetDisableKey()}
+	for j, a := range r.GetActions() {
+		d.at("actions", j, func() { out.Actions = append(out.Actions, d.rateAction(a)) })
+	}
+	return out
+}
+
+// unknownRateAction reports whether rateAction doesn't know the kind of a.
+func unknownRateAction(a *routev3.RateLimit_Action) bool {
+	switch a.GetActionSpecifier().(type) {
+	case *routev3.RateLimit_Action_SourceCluster_, *routev3.RateLimit_Action_DestinationCluster_, *routev3.RateLimit_Action_RemoteAddress_,
+		*routev3.RateLimit_Action_RequestHeaders_, *routev3.RateLimit_Action_GenericKey_, *routev3.RateLimit_Action_HeaderValueMatch_:
+		return false
+	}
+	return true
 }
 
 func (d *decoder) rateAction(a *routev3.RateLimit_Action) (out config.RateLimitAction) {

@@ -22,7 +22,8 @@ func (d *decoder) forward(a *routev3.RouteAction) *config.Forward {
 		ForwardedHost: a.GetAppendXForwardedHost(),
 		Timeout:       d.duration("timeout", a.GetTimeout(), defaultRouteTimeout), IdleTimeout: d.durationPointer("idle_timeout", a.GetIdleTimeout()),
 		Retry: d.retry(a.GetRetryPolicy()), Hash: d.hashPolicies(a.GetHashPolicy()), CORS: d.routeCORS(a.GetCors()),
-		Mirrors: d.mirrors(a.GetRequestMirrorPolicies()),
+		Mirrors: d.mirrors(a.GetRequestMirrorPolicies()), RateLimits: d.routeRateLimits(a.GetRateLimits()),
+		HostRateLimits: truth(a.GetIncludeVhRateLimits(), false),
 	}
 	out.HighPriority = choose(d, "priority", int32(a.GetPriority()), []bool{false, true})
 	if out.PrefixRewrite != "" && out.RegexRewrite != nil {
@@ -35,7 +36,6 @@ func (d *decoder) forward(a *routev3.RouteAction) *config.Forward {
 	d.routeUpgrades(a.GetUpgradeConfigs(), out)
 	d.noEffect(a.GetHedgePolicy() != nil, "hedge_policy")
 	d.noEffect(a.GetInternalRedirectPolicy() != nil, "internal_redirect_policy")
-	d.noEffect(len(a.GetRateLimits()) > 0, "rate_limits")
 	d.noEffect(a.GetEarlyDataPolicy() != nil, "early_data_policy")
 	d.noEffect(a.GetFlushTimeout() != nil, "flush_timeout")
 	return out

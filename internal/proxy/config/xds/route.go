@@ -93,7 +93,7 @@ func (d *decoder) virtualHost(v *routev3.VirtualHost, limit int) *config.Virtual
 		Overrides:       d.overrides(v.GetTypedPerFilterConfig()),
 		Mirrors:         d.mirrors(v.GetRequestMirrorPolicies()),
 		AttemptCount:    v.GetIncludeRequestAttemptCount(), AttemptCountOut: v.GetIncludeAttemptCountInResponse(),
-		BufferLimit: number(v.GetPerRequestBufferLimitBytes(), 0),
+		BufferLimit: number(v.GetPerRequestBufferLimitBytes(), 0), RateLimits: d.routeRateLimits(v.GetRateLimits()),
 	}
 	out.RequireTLS = choose(d, "require_tls", int32(v.GetRequireTls()), []config.RequireTLS{config.TLSNotRequired, config.TLSExternalOnly, config.TLSAll})
 	if n := v.GetRequestBodyBufferLimit(); n != nil {
@@ -108,7 +108,6 @@ func (d *decoder) virtualHost(v *routev3.VirtualHost, limit int) *config.Virtual
 	}
 	d.noSpecifiers(len(v.GetRouteSpecifiers()))
 	d.noEffect(v.GetHedgePolicy() != nil, "hedge_policy")
-	d.noEffect(len(v.GetRateLimits()) > 0, "rate_limits")
 	d.noEffect(len(v.GetVirtualClusters()) > 0, "virtual_clusters")
 	d.noEffect(v.GetRetryPolicyTypedConfig() != nil, "retry_policy_typed_config")
 	return out

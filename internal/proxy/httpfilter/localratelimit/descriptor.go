@@ -7,10 +7,40 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
-// descriptors are the places of the configured descriptors that rate limit actions make out of x.
+// descriptors are the places of the configured descriptors that rate limit actions make out of x: the filter's actions,
+// else the route's and, as configured, the virtual host's.
 func (f *limit) descriptors(x *stream.Exchange) (places []int) {
-	for i := range f.config.RateLimits {
-		r := &f.config.RateLimits[i]
+	if len(f.config.Descriptors) == 0 {
+		return nil
+	}
+	if len(f.config.RateLimits) > 0 {
+		return f.matching(nil, f.config.RateLimits, x)
+	}
+	if x.Route == nil || x.Route.Forward == nil {
+		return nil
+	}
+	own := x.Route.Forward.RateLimits
+	places = f.matching(nil, own, x)
+	if x.VirtualHost != nil && f.hostToo(x.Route.Forward) {
+		places = f.matching(places, x.VirtualHost.RateLimits, x)
+	}
+	return places
+}
+
+// hostToo reports whether the virtual host's limits count for a route.
+func (f *limit) hostToo(r *config.Forward) bool {
+	switch {
+	case r.HostRateLimits, f.config.VirtualHost == config.HostLimitsToo:
+		return true
+	default:
+		return f.config.VirtualHost == config.HostLimitsAlone && len(r.RateLimits) == 0
+	}
+}
+
+// matching adds the places of those that are made by some limits.
+func (f *limit) matching(places []int, limits []config.RateLimitActions, x *stream.Exchange) []int {
+	for i := range limits {
+		r := &limits[i]
 		if r.Stage != f.config.Stage || r.Disable != "" {
 			continue
 		}

@@ -86,15 +86,16 @@ func (f *limit) Request(_ context.Context, x *stream.Exchange, tr *stream.Trace)
 	return f.refuse(x)
 }
 
-// take takes from the buckets of all descriptors x has, then from the common one.
+// take takes from the buckets of all descriptors x has, then from the common one, unless that is only for who has none.
 func (f *limit) take(x *stream.Exchange) bool {
 	b, now := f.buckets(x), f.deps.Now()
-	for _, i := range f.descriptors(x) {
+	own := f.descriptors(x)
+	for _, i := range own {
 		if !b.descriptors[i].Take(now) {
 			return false
 		}
 	}
-	return b.all.Take(now)
+	return f.config.OnlyDescriptors && len(own) > 0 || b.all.Take(now)
 }
 
 func (f *limit) refuse(x *stream.Exchange) *filter.Reply {

@@ -151,6 +151,59 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// TestRouteDescriptors: without actions of its own the filter takes the route's, and the virtual host's as configured.
+func TestRouteDescriptors(t *testing.T) {
+	key := func(value string) []config.RateLimitActions {
+		return []config.RateLimitActions{{Actions: []config.RateLimitAction{{Kind: config.RateGenericKey, Value: value}}}}
+	}
+	for i, c := range []struct {
+		filter, route, host []config.RateLimitActions
+		option              config.VirtualHostLimits
+		include             bool
+		taken               int // of 1 for a, 2 for b, 3 for all
+	}{
+		{nil, nil, nil, 0, false, 3},
+		{nil, key("a"), nil, 0, false, 1},
+		{nil, key("a"), key("b"), 0, false, 1},
+		{nil, nil, key("b"), 0, false, 2},
+		{nil, nil, key("b"), config.HostLimitsNever, false, 3},
+		{nil, key("b"), key("a"), 0, false, 2},
+		{nil, key("b"), key("a"), config.HostLimitsToo, false, 1},
+		{nil, key("b"), key("a"), config.HostLimitsNever, true, 1},
+		{key("b"), key("a"), key("a"), config.HostLimitsToo, true, 2},
+	} {
+		x := request()
+		x.VirtualHost = &config.VirtualHost{RateLimits: c.host}
+		x.Route = &config.Route{Forward: &config.Forward{RateLimits: c.route, HostRateLimits: c.include}}
+		for only, want := range map[bool]int{false: c.taken, true: c.taken} {
+			f := newLimit(t, config.LocalRateLimit{
+				Bucket: config.TokenBucket{Max: 3, Interval: time.Hour}, RateLimits: c.filter, VirtualHost: c.option, OnlyDescriptors: only,
+				Descriptors: []config.RateDescriptor{
+					{Entries: [][2]string{{"generic_key", "a"}}, Bucket: config.TokenBucket{Max: 1, Interval: time.Hour}},
+					{Entries: [][2]string{{"generic_key", "b"}}, Bucket: config.TokenBucket{Max: 2, Interval: time.Hour}},
+				},
+			}, &clock{})
+			n := 0
+			for passes(f, x) {
+				n++
+			}
+			if n != want {
+				t.Errorf("%d: %d were taken, want %d", i, n, want)
+			}
+			rest := 3 // of the common bucket, for a request without descriptors
+			if !only || want == 3 {
+				rest -= n
+			}
+			if c.filter != nil {
+				continue // its actions make descriptors of that one too
+			}
+			if got := taken(f); got != rest {
+				t.Errorf("%d: %d more were taken, want %d", i, got, rest)
+			}
+		}
+	}
+}
+
 // TestBucketAgainstSlowBucket fills one interval at a time.
 func TestBucketAgainstSlowBucket(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
