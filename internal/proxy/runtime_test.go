@@ -62,3 +62,15 @@ func TestRuntimeKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestStatsConfig: the bootstrap says which statistics there are, and what tags they have.
+func TestStatsConfig(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Bootstrap = inboundOf(t, `"route_config": {"virtual_hosts": []}`, "", `"stats_config": {"stats_tags": [{"tag_name": "mesh", "fixed_value": "main"}],
+			"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": "server."}]}}},`, "")
+	})
+	got := ask(t, r.stats, "GET /stats/prometheus HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	if !strings.Contains(got, `envoy_server_live{mesh="main"} `) || strings.Contains(got, "envoy_listener_manager") {
+		t.Errorf("%s", got)
+	}
+}

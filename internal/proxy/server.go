@@ -119,6 +119,7 @@ func New(o Options) (*Server, error) {
 		opts: o, started: o.Now(), store: telemetry.NewStore(o.Epoch, o.Labels), tap: telemetry.NewTap(o.Now),
 		values: layers(o.Bootstrap), fatal: make(chan error, 1),
 	}
+	s.configureStatistics()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped, Runtime: s.values.PerMillion})
 	s.upstream = upstream.NewManager(upstream.Options{Store: s.store, OwnPorts: o.OwnPorts, LocalAddrs: o.LocalAddrs, Now: o.Now, Log: o.Log})

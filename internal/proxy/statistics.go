@@ -1,6 +1,25 @@
 package proxy
 
-import "github.com/pillion-mesh/pillion/internal/xdsclient"
+import (
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
+	"github.com/pillion-mesh/pillion/internal/xdsclient"
+)
+
+// configureStatistics obeys the bootstrap's stats_config.
+func (s *Server) configureStatistics() {
+	b := s.opts.Bootstrap
+	if b == nil {
+		return
+	}
+	if m := b.StatsMatcher; m.RejectAll || len(m.Include)+len(m.Exclude) > 0 {
+		s.store.SetMatcher(&telemetry.Matcher{Include: m.Include, Exclude: m.Exclude, None: m.RejectAll})
+	}
+	var pairs []string
+	for _, tag := range b.StatsTags {
+		pairs = append(pairs, tag.Name, tag.Value)
+	}
+	s.store.SetTags(pairs...)
+}
 
 // managers are the prefixes under which Envoy counts what it hears of clusters and of listeners.
 var managers = []struct{ prefix, typeURL string }{

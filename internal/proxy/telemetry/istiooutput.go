@@ -94,7 +94,7 @@ func (s *istioSeries) write(o *promWriter, q *selection) {
 	all := s.all()
 	for i := range istioMetrics {
 		m := &istioMetrics[i]
-		if !q.takesKind(m.kind()) || q.byName() && !q.takesName("istiocustom.istio_"+m.name) {
+		if !q.takesKind(m.kind()) || q.byName() && !q.takesIstioName("istiocustom.istio_"+m.name) {
 			continue
 		}
 		o.lazyFamily("istio_"+m.name, m.kind())
@@ -154,7 +154,7 @@ func (s *IstioSeries) lines(q *selection, histograms bool, yield func(line)) {
 			continue
 		}
 		l := line{name: "istiocustom.istio_" + m.name + "." + strings.Join(s.key.labels(m.name), "."), kind: m.kind()}
-		if q.byName() && !q.takesName(l.name) {
+		if q.byName() && !q.takesIstioName(l.name) {
 			continue
 		}
 		if histograms {

@@ -12,7 +12,7 @@ import (
 // and Istio have in their dashboards.
 func (s *Store) Prometheus(w io.Writer, p Process, query Query) error {
 	s.refresh()
-	q, out := s.selection(query), newPromWriter(w)
+	q, out := s.selection(query), newPromWriter(w, s.tags)
 	s.writeNamed(out, &q, append(s.process(p), s.named()...))
 	for _, c := range [...]*class{serverClass, listenerClass, httpClass, clusterClass, tcpClass} {
 		out.writeClass(&q, c, s.views(c))

@@ -17,9 +17,10 @@ type promWriter struct {
 	b       bytes.Buffer
 	err     error
 	pending string // a family's head, written before its first sample
+	fixed   string // labels of each sample
 }
 
-func newPromWriter(w io.Writer) *promWriter { return &promWriter{w: w} }
+func newPromWriter(w io.Writer, fixed string) *promWriter { return &promWriter{w: w, fixed: fixed} }
 
 // family starts a family whether or not it has samples.
 func (o *promWriter) family(name string, k kind) {
@@ -44,6 +45,7 @@ func (o *promWriter) sample(name, labels string, value int64) { o.tagged(name, "
 func (o *promWriter) tagged(name, tags, labels string, value int64) {
 	o.head()
 	o.b.WriteString(name)
+	labels = joinLabels(labels, o.fixed)
 	if labels == "" {
 		tags = strings.TrimSuffix(tags, ",")
 	}

@@ -65,6 +65,16 @@ func (m *Matcher) takes(name string) bool {
 	}
 }
 
+// takesIstio is takes for Istio's metrics. An inclusion list doesn't leave them out: those lists name Istio's metrics by
+// what is a label here.
+func (m *Matcher) takesIstio(name string) bool {
+	return m == nil || !m.None && !anyMatch(m.Exclude, name)
+}
+
+// SetTags sets the bootstrap's stats_tags of fixed values, which each sample for Prometheus has: names and values in
+// turn. It is called before anything is told.
+func (s *Store) SetTags(pairs ...string) { s.tags = pairsText(pairs...) }
+
 func anyMatch(matches []config.StringMatch, name string) bool {
 	for i := range matches {
 		if matches[i].Match(name) {
@@ -87,6 +97,10 @@ func (q *selection) byName() bool { return q.Filter != nil || q.matcher != nil }
 
 func (q *selection) takesName(name string) bool {
 	return q.matcher.takes(name) && (q.Filter == nil || q.Filter.MatchString(name))
+}
+
+func (q *selection) takesIstioName(name string) bool {
+	return q.matcher.takesIstio(name) && (q.Filter == nil || q.Filter.MatchString(name))
 }
 
 func (q *selection) takesKind(k kind) bool {

@@ -74,6 +74,7 @@ type Store struct {
 	texts     map[string]*atomic.Pointer[string]
 	istio     istioSeries
 	matcher   atomic.Pointer[Matcher]
+	tags      string // labels of each sample
 	lookups   Lookups
 	readers   []func() // bring numbers up to date that somebody else keeps
 }

@@ -239,16 +239,36 @@ func TestMatcher(t *testing.T) {
 	prefix := func(p string) []config.StringMatch {
 		return []config.StringMatch{{Kind: config.StringPrefix, Value: p}}
 	}
+	istio := false
 	for _, name := range names(&Matcher{Include: prefix("cluster.")}) {
-		if !strings.HasPrefix(name, "cluster.") {
+		istio = istio || strings.HasPrefix(name, "istiocustom.")
+		if !strings.HasPrefix(name, "cluster.") && !strings.HasPrefix(name, "istiocustom.") {
 			t.Errorf("%s isn't included", name)
 		}
+	}
+	if !istio {
+		t.Error("an inclusion list of Envoy's names leaves Istio's metrics out")
 	}
 	if all, without := len(names(nil)), len(names(&Matcher{Exclude: prefix("cluster.")})); without == 0 || without >= all {
 		t.Errorf("%d of %d are left", without, all)
 	}
 	if list := names(&Matcher{None: true}); len(list) > 0 {
 		t.Errorf("none wanted, got %v", list)
+	}
+}
+
+// TestTags: each sample has the fixed tags, beside its own labels or alone.
+func TestTags(t *testing.T) {
+	s := example()
+	s.SetTags("mesh", `a"b`)
+	var b strings.Builder
+	if err := s.Prometheus(&b, Process{}, Query{}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if !strings.HasPrefix(line, "#") && !strings.Contains(line, `,mesh="a\"b"} `) && !strings.Contains(line, `{mesh="a\"b"} `) {
+			t.Errorf("without the tag: %s", line)
+		}
 	}
 }
 

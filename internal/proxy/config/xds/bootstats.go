@@ -3,10 +3,10 @@ package xds
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
@@ -15,18 +15,29 @@ func compareTexts(a, b string) int { return cmp.Compare(a, b) }
 func (d *decoder) statsConfig(c *metricsv3.StatsConfig, out *BootstrapConfig) {
 	out.DefaultTags = truth(c.GetUseAllDefaultTags(), true)
 	for i, t := range c.GetStatsTags() {
-		d.at("stats_tags", i, func() { out.StatsTags = append(out.StatsTags, d.statsTag(t)) })
+		d.at("stats_tags", i, func() { d.statsTag(t, out) })
 	}
 	d.in("stats_matcher", func() { d.statsMatcher(c.GetStatsMatcher(), &out.StatsMatcher) })
 	d.noEffect(len(c.GetHistogramBucketSettings()) > 0, "histogram_bucket_settings")
 }
 
-func (d *decoder) statsTag(t *metricsv3.TagSpecifier) StatsTag {
-	out := StatsTag{Name: t.GetTagName(), Regex: t.GetRegex(), Fixed: t.GetFixedValue()}
-	if out.Regex != "" {
-		d.in("regex", func() { d.regex(out.Regex) })
+// ownTags are the tags that Prometheus's names are made with here, whatever regex is given for them.
+var ownTags = []string{
+	"cluster_name", "tcp_prefix", "response_code", "response_code_class", "http_conn_manager_prefix", "listener_address",
+	"authz_enforce_result", "authz_dry_run_result",
+}
+
+// statsTag keeps a tag of a fixed value. Names aren't taken apart by regexes: each would run over each name.
+func (d *decoder) statsTag(t *metricsv3.TagSpecifier, out *BootstrapConfig) {
+	if t.GetRegex() != "" {
+		d.in("regex", func() { d.regex(t.GetRegex()) })
 	}
-	return out
+	switch {
+	case t.GetFixedValue() != "":
+		out.StatsTags = append(out.StatsTags, StatsTag{t.GetTagName(), t.GetFixedValue()})
+	case !slices.Contains(ownTags, t.GetTagName()):
+		d.note(NoEffect, t.GetTagName())
+	}
 }
 
 func (d *decoder) statsMatcher(m *metricsv3.StatsMatcher, out *StatsMatcher) {
@@ -34,22 +45,10 @@ func (d *decoder) statsMatcher(m *metricsv3.StatsMatcher, out *StatsMatcher) {
 	case *metricsv3.StatsMatcher_RejectAll:
 		out.RejectAll = s.RejectAll
 	case *metricsv3.StatsMatcher_InclusionList:
-		out.Include = d.patterns("inclusion_list.patterns", s.InclusionList.GetPatterns())
+		out.Include = d.stringMatches("inclusion_list.patterns", s.InclusionList.GetPatterns())
 	case *metricsv3.StatsMatcher_ExclusionList:
-		out.Exclude = d.patterns("exclusion_list.patterns", s.ExclusionList.GetPatterns())
+		out.Exclude = d.stringMatches("exclusion_list.patterns", s.ExclusionList.GetPatterns())
 	}
-}
-
-func (d *decoder) patterns(field string, list []*matcherv3.StringMatcher) (out []StatsPattern) {
-	for i, m := range list {
-		d.at(field, i, func() {
-			d.stringMatch(m)
-			out = append(out, StatsPattern{
-				Exact: m.GetExact(), Prefix: m.GetPrefix(), Suffix: m.GetSuffix(), Contains: m.GetContains(), Regex: m.GetSafeRegex().GetRegex(),
-			})
-		})
-	}
-	return out
 }
 
 // layers flattens the static layers.

@@ -62,19 +62,12 @@ type RuntimeLayer struct {
 	Values map[string]string
 }
 
-// StatsTag is one of stats_config.stats_tags.
-type StatsTag struct {
-	Name, Regex, Fixed string
-}
+// StatsTag is one of stats_config.stats_tags with a fixed value: a label of each statistic.
+type StatsTag struct{ Name, Value string }
 
 // StatsMatcher is stats_config.stats_matcher: which statistics exist.
 type StatsMatcher struct {
 	RejectAll bool
-	// Include and Exclude are patterns, of which at most one list isn't empty.
-	Include, Exclude []StatsPattern
-}
-
-// StatsPattern matches the name of a statistic; one field is set.
-type StatsPattern struct {
-	Exact, Prefix, Suffix, Contains, Regex string
+	// Include and Exclude match whole names; at most one list isn't empty.
+	Include, Exclude []config.StringMatch
 }
