@@ -55,7 +55,7 @@ func compileExpression(env *cel.Env, source string, b bounds) (*expression, erro
 	}
 	checked, issues := env.Compile(unreserve(source))
 	if issues.Err() != nil {
-		return nil, firstIssue(issues)
+		return nil, firstIssue(env, source, issues)
 	}
 	e := &expression{source: source, typ: checked.OutputType(), fixed: true, settled: true}
 	if e.typ.TypeName() == "optional_type" {
@@ -126,14 +126,29 @@ func isWord(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-func firstIssue(issues *cel.Issues) error {
+// firstIssue is the first fault of an expression: a name that nothing has before what CEL makes of that.
+func firstIssue(env *cel.Env, source string, issues *cel.Issues) error {
+	if unknown := misspelt(env, source); unknown != nil {
+		return unknown
+	}
 	all := issues.Errors()
 	if len(all) == 0 {
 		return &celError{message: issues.Err().Error()}
 	}
 	first := all[0]
-	return &celError{line: first.Location.Line() - 1, column: first.Location.Column(), message: strings.ReplaceAll(first.Message, "'Namespace", "'namespace")}
+	message := strings.ReplaceAll(first.Message, "'Namespace", "'namespace")
+	if field, ok := strings.CutPrefix(message, "undefined field '"); ok {
+		field = strings.TrimSuffix(field, "'")
+		message = fmt.Sprintf("%s: there is no such field", field)
+		if near := nearestOf(field, containerFields); near != "" {
+			message += fmt.Sprintf("; did you mean %s?", near)
+		}
+	}
+	return &celError{line: first.Location.Line() - 1, column: first.Location.Column(), message: message}
 }
+
+// containerFields are those of Container and Port: the only types with fields.
+var containerFields = []string{"name", "image", "ports", "containerPort", "protocol"}
 
 // loneVariable is the variable an expression consists of, if that is all of it.
 func loneVariable(checked *ast.AST) *variable {
