@@ -93,7 +93,7 @@ func (in *injection) program(ctx context.Context, c client.Reader, op inject.Ope
 	if err != nil || fault == nil {
 		return inj, program, err
 	}
-	good, err := lastGood(ctx, c, op.Namespace, inj)
+	good, err := lastGood(ctx, c, op.Namespace, in.operatorOf(inj, op), inj)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,15 +136,31 @@ func (in *injection) compile(ctx context.Context, c client.Reader, op inject.Ope
 	return program, fault, nil
 }
 
+// operatorOf is the Service of the operator that serves an Injector, as its webhooks lead there; where there are none
+// yet, or they lead to a URL, the one of config/default.
+func (in *injection) operatorOf(inj *v1alpha1.Injector, op inject.Operator) string {
+	for i := range in.configurations {
+		c := &in.configurations[i]
+		if c.Labels[inject.LabelInjector] != inj.Name || len(c.Webhooks) == 0 {
+			continue
+		}
+		if at := c.Webhooks[0].ClientConfig.Service; at != nil && at.Namespace == op.Namespace {
+			return at.Name
+		}
+	}
+	return op.Service
+}
+
 // lastGood reads what the operator keeps; nil if it keeps nothing of this Injector.
-func lastGood(ctx context.Context, c client.Reader, namespace string, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) {
+func lastGood(ctx context.Context, c client.Reader, namespace, service string, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) {
 	var kept corev1.ConfigMap
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.LastGoodPrefix + inj.Name}, &kept)
+	name := v1alpha1.LastGoodName(service, inj.Name)
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &kept)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, failed(fmt.Sprintf("injector %s is faulty; reading its last good version, configmap %s/%s%s", inj.Name, namespace, v1alpha1.LastGoodPrefix, inj.Name), err)
+		return nil, failed(fmt.Sprintf("injector %s is faulty; reading its last good version, configmap %s/%s", inj.Name, namespace, name), err)
 	}
 	var good v1alpha1.Injector
 	if err := json.Unmarshal([]byte(kept.Data[v1alpha1.LastGoodKey]), &good); err != nil || good.UID != inj.UID {

@@ -80,7 +80,7 @@ func New(o Options) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace, Most: maxLastGood}
+	store := ConfigMaps{Client: o.Client, Live: o.Live, Namespace: o.Operator.Namespace, Service: o.Operator.Service, Most: maxLastGood}
 	return &Controller{
 		Options: o, store: store, metrics: m, limiter: newLimiter(),
 		Compiler: &Compiler{Injectors: o.Client, Revisions: o.Revisions, LastGood: store,

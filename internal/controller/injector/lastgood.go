@@ -25,13 +25,14 @@ type ConfigMaps struct {
 	Client    client.Client
 	Live      client.Reader
 	Namespace string
-	Most      int // bytes; an API server takes a ConfigMap of 1 MiB
+	Service   string // the operator's own: another operator's ConfigMaps have another's name
+	Most      int    // bytes; an API server takes a ConfigMap of 1 MiB
 }
 
 // Load returns the last version of inj that compiled, nil if there is none or it is of another object of that name.
 func (s ConfigMaps) Load(ctx context.Context, inj *v1alpha1.Injector) (*v1alpha1.Injector, error) {
 	var cm corev1.ConfigMap
-	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: v1alpha1.LastGoodPrefix + inj.Name}, &cm)
+	err := s.Live.Get(ctx, client.ObjectKey{Namespace: s.Namespace, Name: v1alpha1.LastGoodName(s.Service, inj.Name)}, &cm)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -63,7 +64,7 @@ func (s ConfigMaps) Save(ctx context.Context, good *v1alpha1.Injector) error {
 	}
 	cm := &corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.LastGoodPrefix + good.Name, Namespace: s.Namespace,
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.LastGoodName(s.Service, good.Name), Namespace: s.Namespace,
 			OwnerReferences: []metav1.OwnerReference{ownerReference(good)}},
 		Data: map[string]string{v1alpha1.LastGoodKey: string(text)},
 	}

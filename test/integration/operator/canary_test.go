@@ -138,5 +138,10 @@ func (e *env) keepsToItself(c client.Client, own, other string) {
 	}
 	e.refused(c, to(other), "its own Service")
 	must(e.T, c.Create(e.Ctx(), to(own), client.DryRunAll))
-	e.refused(c, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: "another"}}, "pillion-last-good-*")
+	named := func(name string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: e.Namespace, Name: name}}
+	}
+	e.refused(c, named("another"), own+"-last-good-*")
+	e.refused(c, named(v1alpha1.LastGoodName(other, "some")), own+"-last-good-*")
+	must(e.T, c.Create(e.Ctx(), named(v1alpha1.LastGoodName(own, "some")), client.DryRunAll))
 }
