@@ -40,7 +40,7 @@ type InjectionCheckList struct {
 
 // CheckInject asks a cluster's webhooks and inject.Decide about every pod, or pod template, in objects.
 func CheckInject(ctx context.Context, c client.Reader, op inject.Operator, namespace string, objects ...*unstructured.Unstructured) ([]InjectionCheck, error) {
-	k := checker{client: c, namespace: namespace, namespaces: map[string]inject.Namespace{}}
+	k := checker{client: c, namespace: namespace, namespaces: map[string]namespaceRead{}}
 	var err error
 	if k.cluster, err = readInjection(ctx, c); err != nil {
 		return nil, err
@@ -66,8 +66,14 @@ type checker struct {
 	client     client.Reader
 	cluster    *injection
 	set        *inject.Set
-	namespace  string                      // of objects that name none
-	namespaces map[string]inject.Namespace // those read
+	namespace  string                   // of objects that name none
+	namespaces map[string]namespaceRead // those read
+}
+
+// namespaceRead is a namespace, and what of it couldn't be read.
+type namespaceRead struct {
+	inject.Namespace
+	notes []string
 }
 
 func (k *checker) check(ctx context.Context, object *unstructured.Unstructured) (*InjectionCheck, error) {
@@ -75,10 +81,11 @@ func (k *checker) check(ctx context.Context, object *unstructured.Unstructured) 
 	if object.GetNamespace() != "" {
 		namespace = object.GetNamespace()
 	}
-	ns, err := k.readNamespace(ctx, namespace)
+	read, err := k.readNamespace(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
+	ns := read.Namespace
 	document, err := json.Marshal(object)
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
@@ -92,7 +99,7 @@ func (k *checker) check(ctx context.Context, object *unstructured.Unstructured) 
 		Object:   fmt.Sprintf("%s %s/%s", strings.ToLower(object.GetKind()), namespace, object.GetName()),
 		Webhooks: rows(k.cluster.configurations, ns, podLabels(object)),
 		Decision: workload.Decision,
-		Notes:    slices.Clone(k.cluster.notes),
+		Notes:    slices.Concat(k.cluster.notes, read.notes),
 	}
 	check.conclude()
 	check.noteOthers()
@@ -101,15 +108,15 @@ func (k *checker) check(ctx context.Context, object *unstructured.Unstructured) 
 }
 
 // readNamespace reads a namespace once; one that doesn't exist has no labels.
-func (k *checker) readNamespace(ctx context.Context, name string) (inject.Namespace, error) {
-	if ns, known := k.namespaces[name]; known {
-		return ns, nil
+func (k *checker) readNamespace(ctx context.Context, name string) (namespaceRead, error) {
+	if read, known := k.namespaces[name]; known {
+		return read, nil
 	}
-	ns, err := readNamespace(ctx, k.client, name)
+	ns, notes, err := readNamespace(ctx, k.client, name)
 	if err == nil {
-		k.namespaces[name] = ns
+		k.namespaces[name] = namespaceRead{ns, notes}
 	}
-	return ns, err
+	return namespaceRead{ns, notes}, err
 }
 
 // decide returns what becomes of a document's pod; nil if it has none.

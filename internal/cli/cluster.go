@@ -58,14 +58,31 @@ func readInjection(ctx context.Context, c client.Reader) (*injection, error) {
 	return in, nil
 }
 
-// readNamespace reads a namespace; one that doesn't exist has no labels.
-func readNamespace(ctx context.Context, c client.Reader, name string) (inject.Namespace, error) {
-	var ns corev1.Namespace
-	err := c.Get(ctx, client.ObjectKey{Name: name}, &ns)
+// readNamespace reads a namespace and what it allows its pods; one that doesn't exist has no labels. The notes say what
+// couldn't be read: who may not list quotas gets an answer all the same.
+func readNamespace(ctx context.Context, c client.Reader, name string) (ns inject.Namespace, notes []string, err error) {
+	var live corev1.Namespace
+	err = c.Get(ctx, client.ObjectKey{Name: name}, &live)
 	if err != nil && !apierrors.IsNotFound(err) {
-		return inject.Namespace{}, failed("reading namespace "+name, err)
+		return inject.Namespace{}, nil, failed("reading namespace "+name, err)
 	}
-	return inject.Namespace{Name: name, Labels: ns.Labels, Annotations: ns.Annotations}, nil
+	allowance, notes := readAllowance(ctx, c, name)
+	return inject.Namespace{Name: name, Labels: live.Labels, Annotations: live.Annotations, Allowance: allowance}, notes, nil
+}
+
+// readAllowance reads what the webhook has in its informers.
+func readAllowance(ctx context.Context, c client.Reader, namespace string) (a inject.Allowance, notes []string) {
+	var ranges corev1.LimitRangeList
+	var quotas corev1.ResourceQuotaList
+	for _, list := range []struct {
+		of   client.ObjectList
+		name string
+	}{{&ranges, "limitranges"}, {&quotas, "resourcequotas"}} {
+		if err := c.List(ctx, list.of, client.InNamespace(namespace)); err != nil {
+			notes = append(notes, fmt.Sprintf("whether the sidecar is too large for namespace %s isn't known: listing %s: %v", namespace, list.name, err))
+		}
+	}
+	return inject.Allowance{Ranges: ranges.Items, Quotas: quotas.Items}, notes
 }
 
 // set is what the operator serves: each Injector as it is, or its last good version while it is faulty. One that never
