@@ -49,7 +49,7 @@ func runProxy(args []string, p Process) int {
 		return fail(p, exitUsage, err)
 	}
 	options := proxyOptions(settings, flags.Epoch, p, logger)
-	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags
+	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags.shown()
 	options.Self = self(settings, bootstrap)
 	options.Labels = labels(options.Self)
 	var child *control.Child

@@ -20,15 +20,32 @@ const (
 	modeValidate = "validate"
 )
 
-// proxyFlags are the proxy's own, named as Envoy names them; /server_info shows them.
+// proxyFlags are the proxy's own, named as Envoy names them.
 type proxyFlags struct {
-	Epoch     int    `json:"restart_epoch"`
-	Config    string `json:"config_path,omitempty"`
-	YAML      string `json:"config_yaml,omitempty"`
-	Mode      string `json:"mode"`
-	ControlFD string `json:"control_fd"`
+	Epoch     int
+	Config    string
+	YAML      string
+	Mode      string
+	ControlFD string
 
 	fd int
+}
+
+// commandLine is what /server_info says of the flags: envoy.admin.v3.CommandLineOptions, as far as there are such flags.
+// What is Envoy's default is left out.
+type commandLine struct {
+	Epoch  int    `json:"restart_epoch,omitempty"`
+	Config string `json:"config_path,omitempty"`
+	YAML   string `json:"config_yaml,omitempty"`
+	Mode   string `json:"mode,omitempty"`
+}
+
+func (f *proxyFlags) shown() commandLine {
+	shown := commandLine{Epoch: f.Epoch, Config: f.Config, YAML: f.YAML}
+	if f.Mode == modeValidate {
+		shown.Mode = "Validate"
+	}
+	return shown
 }
 
 // parseProxyFlags reads --name=value and --name value. What it doesn't know the agent's settings may.
