@@ -2,7 +2,7 @@
 #   docker build --target operator         -t pillion/pillion:dev .
 #   docker build --target sidecar          -t pillion/pillion-sidecar:dev .
 #   docker build --target sidecar-iptables -t pillion/pillion-sidecar:dev-iptables .
-# `make image` builds the first two without a container engine.
+# `make image` builds all three without a container engine; the third one from the packages installed here.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./

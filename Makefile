@@ -52,7 +52,7 @@ bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; w
 build: ## Build the three binaries into bin/
 	@$(GOBUILD) -o bin/pillion . && $(GOBUILD) -o bin/pillion-sidecar ./sidecar && $(GOBUILD) -o bin/pillion-capture ./sidecar/capture
 
-image: ## Build both images as archives into dist/ (no container engine needed; Dockerfile does the same with one)
+image: ## Build all images as archives into dist/ (no container engine needed; Dockerfile does the same with one)
 	@go run ./test/cluster image --tag '$(VERSION)' --out dist
 
 deploy: ## Deploy the operator to the cluster kubectl points at

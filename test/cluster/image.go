@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/spf13/cobra"
 
+	"github.com/pillion-mesh/pillion/test/cluster/binary"
 	"github.com/pillion-mesh/pillion/test/cluster/images"
 )
 
@@ -20,7 +22,7 @@ import (
 func imageCommand() *cobra.Command {
 	var out, tag string
 	c := &cobra.Command{
-		Use: "image", Short: "Write the operator's and the sidecar's image as archives for `docker load` or a registry",
+		Use: "image", Short: "Write the operator's image, the sidecar's and its variant with iptables as archives for `docker load` or a registry",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return writeImages(c.Context(), out, tag, c.OutOrStdout()) },
 	}
@@ -34,23 +36,37 @@ func writeImages(ctx context.Context, folder, tag string, out io.Writer) error {
 		return err
 	}
 	for _, spec := range images.Product(tag) {
-		reference, err := name.NewTag(spec.Name)
-		if err != nil {
-			return usageError{fmt.Errorf("--tag %q: %w", tag, err)}
-		}
-		image, err := images.Build(ctx, spec)
-		if err != nil {
+		if err := writeImage(ctx, folder, spec, images.Build, out); err != nil {
 			return err
 		}
-		file := filepath.Join(folder, strings.ReplaceAll(path.Base(spec.Name), ":", "-")+".tar")
-		if err := tarball.WriteToFile(file, reference, image.Image); err != nil {
-			return fmt.Errorf("writing image %s: %w", spec.Name, err)
-		}
-		info, err := os.Stat(file)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "%s     %.1f MiB     %s\n", spec.Name, float64(info.Size())/(1<<20), file)
 	}
+	err := writeImage(ctx, folder, images.Variant(tag), images.BuildWithIptables, out)
+	if missing := new(binary.Missing); errors.As(err, &missing) {
+		fmt.Fprintf(out, "left out: %s: %v\n", images.Variant(tag).Name, missing)
+		return nil
+	}
+	return err
+}
+
+type builder func(context.Context, images.Spec) (images.Named, error)
+
+func writeImage(ctx context.Context, folder string, spec images.Spec, build builder, out io.Writer) error {
+	reference, err := name.NewTag(spec.Name)
+	if err != nil {
+		return usageError{fmt.Errorf("the image would be named %q: %w", spec.Name, err)}
+	}
+	image, err := build(ctx, spec)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(folder, strings.ReplaceAll(path.Base(spec.Name), ":", "-")+".tar")
+	if err := tarball.WriteToFile(file, reference, image.Image); err != nil {
+		return fmt.Errorf("writing image %s: %w", spec.Name, err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s     %.1f MiB     %s\n", spec.Name, float64(info.Size())/(1<<20), file)
 	return nil
 }

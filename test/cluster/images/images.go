@@ -6,6 +6,7 @@ package images
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -39,6 +40,7 @@ type Spec struct {
 	Entrypoint []string
 	User       string // "": root
 	Passwd     string // further lines of /etc/passwd
+	Path       string // where programs are looked for; "": the usual folders
 	Version    string // what the binaries call themselves; "": dev
 }
 
@@ -122,15 +124,24 @@ func All(ctx context.Context) ([]Named, error) {
 
 // Build compiles what s names and makes the image.
 func Build(ctx context.Context, s Spec) (Named, error) {
+	files, err := contents(ctx, s)
+	if err != nil {
+		return Named{}, err
+	}
+	return assemble(s, files)
+}
+
+// contents are the files that s names.
+func contents(ctx context.Context, s Spec) ([]file, error) {
 	files := []file{{path: "/etc/passwd", data: []byte("root:x:0:0::/:/sbin/nologin\n" + s.Passwd)}}
 	for _, b := range s.Binaries {
 		data, err := compile(ctx, b, s.Version)
 		if err != nil {
-			return Named{}, fmt.Errorf("building image %s: %w", s.Name, err)
+			return nil, fmt.Errorf("building image %s: %w", s.Name, err)
 		}
 		files = append(files, file{path: b.Path, data: data, mode: 0o755, capabilities: b.Capabilities})
 	}
-	return assemble(s, files)
+	return files, nil
 }
 
 // compile keeps the program in the cache folder: go build doesn't link again what is up to date. A lock keeps others
@@ -159,6 +170,7 @@ func compile(ctx context.Context, b Binary, version string) ([]byte, error) {
 // file is one in an image; no mode means 0644.
 type file struct {
 	path         string
+	link         string // where it leads, if it is a link
 	data         []byte
 	mode         int64
 	capabilities []byte
@@ -184,7 +196,7 @@ func assemble(s Spec, files []file) (Named, error) {
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", runtime.GOARCH
 	config.Config.Entrypoint, config.Config.User = s.Entrypoint, s.User
-	config.Config.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
+	config.Config.Env = []string{"PATH=" + cmp.Or(s.Path, "/usr/local/bin:/usr/bin:/bin")}
 	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return Named{}, fmt.Errorf("assembling image %s: %w", s.Name, err)
@@ -203,6 +215,9 @@ func layer(files []file) ([]byte, error) {
 	for _, f := range files {
 		header := &tar.Header{
 			Name: strings.TrimPrefix(f.path, "/"), Size: int64(len(f.data)), Mode: max(f.mode, 0o644), ModTime: time.Unix(0, 0),
+		}
+		if f.link != "" {
+			header.Typeflag, header.Linkname, header.Mode = tar.TypeSymlink, f.link, 0o777
 		}
 		if f.capabilities != nil {
 			header.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": string(f.capabilities)}
