@@ -44,8 +44,10 @@ type core struct {
 
 // openLocked begins a stream.
 func (s *core) openLocked(c *conn, id uint32) {
-	s.c, s.id, s.length = c, id, -1
-	s.wake.L = &c.mu
+	s.id, s.length = id, -1
+	if s.c == nil { // a client's stream knows it from the start: its Interrupt may be called before it is open
+		s.c, s.wake.L = c, &c.mu
+	}
 	s.window, s.sendable = int64(c.opts.StreamWindow), c.peer.window
 	c.streams[id] = s
 	c.guard.opened++
