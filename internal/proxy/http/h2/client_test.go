@@ -271,3 +271,19 @@ func TestEarlyAnswer(t *testing.T) {
 		t.Errorf("%v, %v, %+v", end, err, x.Response)
 	}
 }
+
+// TestInterruptedAsItOpens: a timeout may come while the head is being written. The race detector is what looks.
+func TestInterruptedAsItOpens(t *testing.T) {
+	c, _ := fakeServer(t, Options{})
+	x := &stream.Exchange{}
+	s := c.Stream(x)
+	defer s.Close()
+	x.Request = stream.Request{Method: "GET", Scheme: "http", Authority: "a", Path: "/"}
+	interrupted := make(chan struct{})
+	go func() { defer close(interrupted); s.Interrupt() }()
+	_ = s.WriteHead(&x.Request, true) // either may be first
+	<-interrupted
+	if _, err := s.ReadHead(&x.Response); reasonOf(err) != codec.Interrupted {
+		t.Errorf("%v", err)
+	}
+}
