@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/log"
+	"github.com/pillion-mesh/pillion/internal/memory"
 	"github.com/pillion-mesh/pillion/internal/version"
 )
 
@@ -33,6 +35,9 @@ func runAgent(args []string, p Process) int {
 	if os.Getuid() == 0 && os.Getgid() != istio.ProxyUID {
 		logger.Info("The agent runs as root: capture tells the sidecar's traffic by its UID or GID, so use UID 1337, or GID 1337")
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go memory.ReleaseAfter(ctx, nil)
 	if err := a.Run(signals); err != nil {
 		return fail(p, 1, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
 	"github.com/pillion-mesh/pillion/internal/log"
+	"github.com/pillion-mesh/pillion/internal/memory"
 	"github.com/pillion-mesh/pillion/internal/proxy"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -92,6 +93,7 @@ func serve(server *proxy.Server, child life, p Process) int {
 		case <-ctx.Done():
 		}
 	}()
+	go memory.ReleaseAfter(ctx, server.Warm())
 	err := child.Run(ctx, service{server})
 	if errors.Is(err, control.ErrAgentGone) {
 		return fail(p, exitAgentGone, err)
