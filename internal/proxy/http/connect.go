@@ -161,7 +161,7 @@ func (c *call) newH1(conn *upstream.H1Conn) {
 		Client: h1.NewClient(conn.Conn.Conn, h1.Limits{Bytes: int(cfg.MaxHeadBytes), Fields: int(cfg.MaxHeaders)}),
 		conn:   conn, host: c.forward.host, engine: c.engine, opened: c.engine.opts.Now(),
 	}
-	u.Release = u.release
+	u.Release, u.PreserveCase = u.release, cfg.PreserveCase
 	conn.Codec = u
 }
 

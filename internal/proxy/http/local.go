@@ -132,7 +132,7 @@ func (c *call) local(reply *Reply) {
 	x.Details = reply.Details
 	x.Response.Fields.Clear()
 	x.ResponseTrailers.Clear()
-	x.Response.Status = 0
+	x.Response.Status, x.Response.Case = 0, nil
 	if reply.silent {
 		c.down.Reset(codec.LocalReset)
 		return

@@ -67,7 +67,7 @@ func (e *Engine) manager(cfg *config.HTTPManager) (*manager, error) {
 func (e *Engine) newManager(cfg *config.HTTPManager) (*manager, error) {
 	m := &manager{cfg: cfg, stats: e.opts.Store.HTTP(cfg.StatPrefix), runtime: e.opts.Runtime, h1: h1.ServerOptions{
 		Limits: h1.Limits{Bytes: int(cfg.MaxHeadBytes), Fields: int(cfg.MaxHeaders)},
-		HTTP10: cfg.AcceptHTTP10, DefaultHost: cfg.DefaultHostHTTP10, Underscores: cfg.Underscores,
+		HTTP10: cfg.AcceptHTTP10, DefaultHost: cfg.DefaultHostHTTP10, Underscores: cfg.Underscores, PreserveCase: cfg.PreserveCase,
 	}}
 	if e.opts.Logs != nil {
 		m.logs = e.opts.Logs.For(cfg.AccessLogs)

@@ -177,6 +177,7 @@ type Request struct {
 	HasBody                   bool
 	Length                    int64  // of the body; -1: not told
 	Upgrade                   string // the type asked for, in lower case; empty: none
+	Case                      Case
 }
 
 // Header returns a header as matchers name it: :method, :authority, host, :path and :scheme too.
@@ -207,6 +208,7 @@ type Response struct {
 	Status int // 0: none was sent
 	Fields Fields
 	Length int64 // -1: not told
+	Case   Case
 }
 
 // Reset makes x ready for another request of conn, keeping memory.

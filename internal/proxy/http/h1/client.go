@@ -22,6 +22,9 @@ type Client struct {
 	// Release gets the connection back with Close, reusable or to be closed.
 	Release func(c *Client, reusable bool)
 
+	// PreserveCase notes how the server spells the names of fields.
+	PreserveCase bool
+
 	x         *stream.Exchange
 	method    string
 	upgrade   bool
@@ -63,7 +66,10 @@ func (c *Client) WriteHead(r *stream.Request, end bool) error {
 	c.method, c.upgrade = r.Method, r.Upgrade != "" || r.Method == http.MethodConnect
 	chunk, length := requestPlan(r, end)
 	c.out.chunk, c.out.length = chunk, length
-	c.out.grown(appendRequest(c.out.start(), r, chunk, length))
+	before := c.out.start()
+	after := appendRequest(before, r, chunk, length)
+	respell(after[len(before):], r.Case)
+	c.out.grown(after)
 	if end {
 		c.out.whole = true
 		return c.out.flush()
@@ -90,6 +96,15 @@ func (c *Client) ReadHead(r *stream.Response) (end bool, err error) {
 	for {
 		if err := c.in.await(); err != nil {
 			return false, failure(err)
+		}
+		if c.PreserveCase {
+			if partial(c.in.rest, c.in.lim) {
+				if err := c.in.more(); err != nil {
+					return false, failure(err)
+				}
+				continue
+			}
+			r.Case = spelled(c.in.rest)
 		}
 		n, err := parseResponse(c.in.rest, c.in.lim, r, &c.in.head)
 		if err != nil {

@@ -25,6 +25,8 @@ type ServerOptions struct {
 	HTTP10      bool   // accept_http_10
 	DefaultHost string // of HTTP/1.0 requests without Host; empty: they are refused
 	Underscores config.Underscores
+	// PreserveCase notes how clients spell the names of fields.
+	PreserveCase bool
 }
 
 // Server is one client's connection. One goroutine calls Await, Head, then the methods of codec.Downstream, then Finish,
@@ -98,6 +100,9 @@ func (s *Server) serveOnce(fd uintptr) bool {
 // TakeWhole is Head for a request that is here with all its body, and asks for nothing special. If it isn't, false
 // leaves everything to Head.
 func (s *Server) TakeWhole(x *stream.Exchange) bool {
+	if s.opts.PreserveCase {
+		return false
+	}
 	n, err := parseRequest(s.in.rest, s.opts.Limits, &x.Request, &s.in.head)
 	if n == 0 || err != nil || !s.plain(&x.Request, int64(len(s.in.rest)-n)) || s.accept(x) != nil {
 		x.Request.Fields.Clear()
@@ -129,6 +134,12 @@ func (s *Server) Buffered() bool { return len(s.in.rest) > 0 }
 func (s *Server) Head(x *stream.Exchange) error {
 	s.start(x)
 	s.skipEmptyLine()
+	if s.opts.PreserveCase {
+		if err := s.wholeHead(); err != nil {
+			return s.broken(err)
+		}
+		x.Request.Case = spelled(s.in.rest)
+	}
 	for {
 		n, err := parseRequest(s.in.rest, s.opts.Limits, &x.Request, &s.in.head)
 		if n > 0 && err == nil {
@@ -160,6 +171,14 @@ func (s *Server) moreHead() error {
 			return nil
 		}
 	}
+}
+
+// wholeHead reads on until the head is there, without a look at what it says.
+func (s *Server) wholeHead() error {
+	if !partial(s.in.rest, s.opts.Limits) || strings.HasPrefix(view(s.in.rest), preface) {
+		return nil
+	}
+	return s.moreHead()
 }
 
 func endsHead(b []byte) bool {
@@ -284,7 +303,7 @@ func (s *Server) WriteHead(r *stream.Response, end bool) error {
 	s.answer.close = s.Close
 	s.answered = true
 	s.out.chunk, s.out.length, s.out.whole = chunk, length, false
-	s.out.grown(s.answer.appendResponse(s.out.start(), r, chunk, length))
+	s.writeHead(r, chunk, length)
 	switch {
 	case r.Status == http.StatusSwitchingProtocols, s.answer.method == http.MethodConnect && r.Status/100 == 2:
 		s.in.begin(byClose, 0, &s.x.RequestTrailers)
@@ -296,12 +315,19 @@ func (s *Server) WriteHead(r *stream.Response, end bool) error {
 	return nil
 }
 
+func (s *Server) writeHead(r *stream.Response, chunk bool, length int64) {
+	before := s.out.start()
+	after := s.answer.appendResponse(before, r, chunk, length)
+	respell(after[len(before):], r.Case)
+	s.out.grown(after)
+}
+
 // informational answers reach only who knows them.
 func (s *Server) informational(r *stream.Response) error {
 	if s.answer.minor == 0 {
 		return nil
 	}
-	s.out.grown(s.answer.appendResponse(s.out.start(), r, false, -1))
+	s.writeHead(r, false, -1)
 	return s.out.flush()
 }
 
