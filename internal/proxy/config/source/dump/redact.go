@@ -80,17 +80,17 @@ func hide(m protoreflect.Message, field protoreflect.FieldDescriptor) {
 			if field.Message() != nil {
 				hideMessage(list.Get(i).Message())
 			} else {
-				list.Set(i, placeholder(field))
+				list.Set(i, redactedValue(field))
 			}
 		}
 	case field.Message() != nil:
 		hideMessage(m.Mutable(field).Message())
 	default:
-		m.Set(field, placeholder(field))
+		m.Set(field, redactedValue(field))
 	}
 }
 
-func placeholder(field protoreflect.FieldDescriptor) protoreflect.Value {
+func redactedValue(field protoreflect.FieldDescriptor) protoreflect.Value {
 	switch field.Kind() {
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte(hidden))
