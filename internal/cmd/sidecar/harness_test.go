@@ -51,6 +51,14 @@ func startSidecar(t *testing.T, ns *nstest.Namespace, env ...string) *sidecar {
 // startSidecarAs runs it as another user, of the same group.
 func startSidecarAs(t *testing.T, ns *nstest.Namespace, uid uint32, env ...string) *sidecar {
 	t.Helper()
+	s := launchSidecar(t, ns, uid, env...)
+	s.eventually("ready", func() error { return s.ready() })
+	return s
+}
+
+// launchSidecar doesn't wait for anything.
+func launchSidecar(t *testing.T, ns *nstest.Namespace, uid uint32, env ...string) *sidecar {
+	t.Helper()
 	s := &sidecar{t: t, ns: ns, run: runDir(t), stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	s.cmd = exec.Command("/proc/self/exe", "agent", "--log_output_level=debug", "--proxyLogLevel=debug", "--run-dir="+s.run)
 	s.cmd.Env = append([]string{asSidecar + "=1", quickExit, "POD_NAMESPACE=test", "ISTIO_META_WORKLOAD_NAME=unit"}, env...)
@@ -60,7 +68,6 @@ func startSidecarAs(t *testing.T, ns *nstest.Namespace, uid uint32, env ...strin
 	ns.Must(t, s.cmd.Start) // a child is forked into the network namespace of the forking thread
 	go func() { defer close(s.exited); _ = s.cmd.Wait() }()
 	t.Cleanup(s.kill)
-	s.eventually("ready", func() error { return s.ready() })
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pillion-mesh/pillion/internal/agent/control"
 	"github.com/pillion-mesh/pillion/internal/cmd/capture"
 )
 
@@ -26,7 +27,7 @@ type Process struct {
 	Files          fs.FS // its root; nil: no file holds settings
 }
 
-const usage = `pillion-sidecar runs beside an application and carries its traffic.
+var usage = fmt.Sprintf(`pillion-sidecar runs beside an application and carries its traffic.
 
   agent     open the sockets, run and supervise the proxy, serve the operations API (what the container runs)
   proxy     carry traffic; started by the agent
@@ -35,7 +36,15 @@ const usage = `pillion-sidecar runs beside an application and carries its traffi
   drain     start draining; the preStop hook of native sidecars
   request   METHOD PATH: call the operations API and print the answer
   version   say which build this is
-`
+
+The proxy's flags, as Envoy names them; the agent sets them:
+
+  -c, --config-path FILE    Envoy's bootstrap, JSON or YAML; without one every connection goes to where it was going
+  --config-yaml TEXT        the bootstrap itself, instead of a file
+  --mode serve|validate     validate only reads the bootstrap and its static resources, and exits
+  --control-fd N|none       where the agent is; none: alone, with sockets of its own (default %d)
+  --restart-epoch N         how many proxies were before this one (default 0)
+`, control.FD)
 
 // Run executes argv, the name the program was called by included, and returns the exit code. capture is looked for
 // before anything else is made: it runs with NET_ADMIN and must start in milliseconds.

@@ -40,6 +40,7 @@ func TestExitCodes(t *testing.T) {
 		{"x", nil, 64, "agent     open the sockets"},
 		{"x dance", nil, 64, `unknown subcommand "dance"`},
 		{"x help", nil, 0, "pillion-sidecar runs beside"},
+		{"x --help", nil, 0, "--control-fd N|none       where the agent is; none: alone, with sockets of its own (default 3)"},
 		{"x version --short", nil, 0, "dev"},
 		{"x version -o json", nil, 0, `"goVersion"`},
 		{"x version -o yaml", nil, 64, "want text or json"},
