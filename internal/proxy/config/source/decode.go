@@ -91,7 +91,9 @@ func (s *Source) decodeRoutes(e *entry, v *version, raw []byte) (xds.Needs, erro
 }
 
 func (s *Source) decodeSecret(e *entry, v *version, raw []byte) (xds.Needs, error) {
-	value, needs, err := s.opts.Decode.Secret(raw, s.opts.File)
+	files := filesRead{}
+	value, needs, err := s.opts.Decode.Secret(raw, files.recording(s.opts.File))
+	s.remember(e, files)
 	switch {
 	case err != nil:
 	case value.Certificate != nil:

@@ -119,7 +119,8 @@ type Source struct {
 	waiters   map[resource][]*entry     // who waits for a resource to come
 	check     []*entry                  // who may have become ready
 	warming   map[*entry]struct{}
-	doomed    map[*entry]struct{} // removed clusters that are still named
+	doomed    map[*entry]struct{}  // removed clusters that are still named
+	reads     map[*entry]filesRead // of secrets that name files
 	origins   map[place]*origin
 	roots     [kinds]*xds.ConfigSource // where all clusters and all listeners come from; nil: nowhere
 	came      [kinds]bool              // the first answer about all clusters, all listeners, is there
@@ -164,7 +165,7 @@ func New(o Options) (*Source, error) {
 func empty(o Options) *Source {
 	s := &Source{
 		opts: o, alarm: make(chan struct{}, 1), warmed: make(chan struct{}), cells: newCells(), waiters: map[resource][]*entry{}, addresses: map[netip.AddrPort]*entry{}, warming: map[*entry]struct{}{},
-		doomed: map[*entry]struct{}{}, origins: map[place]*origin{}, began: o.Now(), group: &sync.WaitGroup{},
+		doomed: map[*entry]struct{}{}, reads: map[*entry]filesRead{}, origins: map[place]*origin{}, began: o.Now(), group: &sync.WaitGroup{},
 	}
 	for k := range s.tables {
 		s.tables[k], s.wanted[k] = map[string]*entry{}, map[string]want{}

@@ -190,6 +190,7 @@ func (s *Source) keepTime(ctx context.Context) {
 			return
 		case <-timer.C:
 			s.expire()
+			s.reread()
 		case <-s.alarm:
 		}
 		if !s.Ready() {
@@ -207,7 +208,7 @@ func (s *Source) untilNext() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next.IsZero() {
-		return time.Hour
+		return s.nextLook()
 	}
-	return max(0, s.next.Sub(s.opts.Now()))
+	return min(s.nextLook(), max(0, s.next.Sub(s.opts.Now())))
 }
