@@ -4,10 +4,10 @@ package rawjson
 type document struct {
 	spans   []span
 	left    int // values that aren't made yet
-	values  []Value
-	parts   []parts
-	members []Member
-	items   []*Value
+	values  slab[Value]
+	parts   slab[parts]
+	members slab[Member]
+	items   slab[*Value]
 }
 
 // span is a list or object of a document; they stand in the order they start in.
@@ -17,26 +17,13 @@ type span struct {
 	parts uint32 // members or items
 }
 
-// some is how much is allocated at once, if there is need for it: a small document is a handful of allocations.
-const some = 16
-
-// cut takes n of a block and makes a new one where there aren't so many left.
-func cut[T any](block *[]T, n, wanted int) []T {
-	if n > len(*block) {
-		*block = make([]T, max(n, min(wanted, some)))
-	}
-	part := (*block)[:n:n]
-	*block = (*block)[n:]
-	return part
-}
-
 // value is one with this text; at is its place in spans if it is a list or object.
 func (d *document) value(raw string, at uint32) *Value {
-	v := &cut(&d.values, 1, d.left)[0]
+	v := &d.values.cut(1, d.left)[0]
 	d.left--
 	v.kind, v.raw = kindOf(raw[0]), raw
 	if v.kind >= List {
-		v.parts, v.at = &cut(&d.parts, 1, some/2)[0], at
+		v.parts, v.at = &d.parts.cut(1, len(d.spans))[0], at
 		v.parts.closed = d
 	}
 	return v
@@ -67,18 +54,16 @@ func (v *Value) open() {
 	if n == 0 {
 		return
 	}
-	if n > len(d.values) {
-		d.values = make([]Value, max(n, min(d.left, some)))
-	}
+	d.values.reserve(n, d.left)
 	r := reader{d: d, text: v.raw, pos: 1, at: v.at + 1}
 	if v.kind == List {
-		p.items = cut(&d.items, n, some/4)
+		p.items = d.items.cut(n, d.left)
 		for i := range p.items {
 			p.items[i] = r.value()
 		}
 		return
 	}
-	p.members = cut(&d.members, n, d.left)
+	p.members = d.members.cut(n, d.left)
 	for i := range p.members {
 		p.members[i] = Member{r.key(), r.value()}
 	}

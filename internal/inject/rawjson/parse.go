@@ -25,7 +25,7 @@ func (e *Error) Is(target error) bool { return target == ErrTooMany && e.Message
 
 // Parse reads one whole document. The tree keeps parts of text, and so all of it.
 func Parse(text string) (*Value, error) {
-	v, err := parse(text, maxDepth, math.MaxInt)
+	v, err := new(document).parse(text, maxDepth, math.MaxInt)
 	if err == nil {
 		v.openAll()
 	}
@@ -34,19 +34,26 @@ func Parse(text string) (*Value, error) {
 
 // ParseTo reads a document down to this depth; what lies deeper is checked and stays text (Raw), without members and
 // items. Down to there it may have maxShallow values. The tree grows while it is read: it is one goroutine's.
-func ParseTo(text string, depth int) (*Value, error) { return parse(text, depth, maxShallow) }
+func ParseTo(text string, depth int) (*Value, error) {
+	return new(document).parse(text, depth, maxShallow)
+}
 
 const maxShallow = 128 << 10
 
 // ParseUpTo reads a document of at most this many values. A value takes some 60 times the two bytes that make one, so
 // whoever reads what strangers send needs the bound. The tree grows while it is read: it is one goroutine's.
-func ParseUpTo(text string, values int) (*Value, error) { return parse(text, maxDepth, values) }
+func ParseUpTo(text string, values int) (*Value, error) {
+	return new(document).parse(text, maxDepth, values)
+}
 
-func parse(text string, depth, values int) (*Value, error) {
+func (d *document) parse(text string, depth, values int) (*Value, error) {
 	if len(text) > math.MaxInt32 {
 		return nil, &Error{Offset: math.MaxInt32, Message: "the document goes on too long"}
 	}
-	c := checker{text: text, deep: depth, left: values, spans: make([]span, 0, min(64, len(text)/16+1))}
+	c := checker{text: text, deep: depth, left: values, spans: d.spans[:0]}
+	if c.spans == nil {
+		c.spans = make([]span, 0, min(64, len(text)/16+1))
+	}
 	start := c.space(0)
 	end := c.value(start, 0)
 	if after := c.space(end); c.err == nil && after < len(text) {
@@ -55,7 +62,7 @@ func parse(text string, depth, values int) (*Value, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	d := &document{spans: c.spans, left: values - c.left}
+	d.spans, d.left = c.spans, values-c.left
 	return d.value(text[start:end], 0), nil
 }
 
