@@ -31,8 +31,8 @@ func newSet(t testing.TB) *inject.Set {
 // newHandler is the handler with all that an operator gives it: a logger that writes, and metrics.
 func newHandler(t testing.TB, o webhook.Options) http.Handler {
 	t.Helper()
-	set := newSet(t)
 	if o.Set == nil {
+		set := newSet(t)
 		o.Set = func() *inject.Set { return set }
 	}
 	if o.Log.GetSink() == nil {

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/pillion-mesh/pillion/internal/inject"
+	"github.com/pillion-mesh/pillion/internal/inject/rawjson"
 )
 
 // Bounds of what requests hold in memory. Reading a body takes some ten times its size in all, so what is in flight at
@@ -52,41 +53,60 @@ var errNoRoom = errors.New("the bodies of other requests take all the memory the
 
 // body is one request's, and the blocks of the budget it holds until it is released.
 type body struct {
-	budget  budget
-	scratch *sync.Pool // of *[scratch]byte
-	held    int
-	text    strings.Builder // what the parser takes without a copy
+	budget budget
+	held   int
+	text   []byte
+	memory *memory
 }
 
-// scratch is how much is read at once: a typical review.
-const scratch = 8 << 10
+// memory is what requests use one after the other. All that is read of a request are views of it, which end with the
+// request: what is to outlive it has to be copied.
+type memory struct {
+	first [8 << 10]byte // a typical review
+	more  []byte        // where first was too small; a block at most
+	room  rawjson.Room
+}
 
-func newScratch() *sync.Pool { return &sync.Pool{New: func() any { return new([scratch]byte) }} }
+func newMemory() *sync.Pool { return &sync.Pool{New: func() any { return new(memory) }} }
 
-func (b *body) release() {
+func newBody(b budget, pool *sync.Pool) body {
+	return body{budget: b, memory: pool.Get().(*memory)} //nolint:errcheck // the pool has nothing else
+}
+
+// release wipes what was read, so that a view kept by mistake can't pass for another request's text.
+func (b *body) release(pool *sync.Pool) {
+	clear(b.text)
+	b.memory.room.Clear()
+	pool.Put(b.memory)
 	b.budget.release(b.held)
-	b.held = 0
+	*b = body{budget: b.budget}
 }
+
+// view is the text without a copy.
+func (b *body) view() string { return unsafe.String(unsafe.SliceData(b.text), len(b.text)) }
 
 // read takes room as bytes come. Content-Length is believed up to one block: who only promises holds up nobody.
 func (b *body) read(ctx context.Context, from io.Reader, promised int64) error {
-	buffer := b.scratch.Get().(*[scratch]byte) //nolint:errcheck // the pool has nothing else
-	defer b.scratch.Put(buffer)
-	for size := int(min(max(promised, 0), block)); ; {
-		n, err := from.Read(buffer[:])
-		if free := b.text.Cap() - b.text.Len(); free < n {
-			if err := b.grow(ctx, max(n, size)); err != nil {
+	b.text = b.memory.first[:0]
+	for {
+		n, err := from.Read(b.text[len(b.text):cap(b.text)])
+		b.text = b.text[:len(b.text)+n]
+		if n > 0 && b.held == 0 {
+			if err := b.take(ctx, 1); err != nil {
 				return err
 			}
-			size = 0
 		}
-		b.text.Write(buffer[:n])
 		switch {
-		case b.text.Len() > maxBody:
+		case len(b.text) > maxBody:
 			return errTooLarge
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
+			return err
+		case len(b.text) < cap(b.text):
+			continue
+		}
+		if err := b.grow(ctx, promised); err != nil {
 			return err
 		}
 	}
@@ -94,15 +114,31 @@ func (b *body) read(ctx context.Context, from io.Reader, promised int64) error {
 
 var errTooLarge = fmt.Errorf("the body is larger than %d bytes", maxBody)
 
-// grow makes room for so many bytes more, and for as many as there are.
-func (b *body) grow(ctx context.Context, more int) error {
-	size := 2*b.text.Cap() + more // as Grow has it
-	n, err := b.budget.take(ctx, (size+block-1)/block-b.held)
+// grow moves the text to where there is more room: to what a block has, then to twice as much each time.
+func (b *body) grow(ctx context.Context, promised int64) error {
+	size := min(max(2*cap(b.text), int(min(promised+1, block))), maxBody+1) // and one, for the end to be seen
+	if err := b.take(ctx, (size+block-1)/block); err != nil {
+		return err
+	}
+	old, to := b.text, b.memory.more
+	if cap(to) < size {
+		to = make([]byte, 0, size)
+	}
+	if cap(to) <= block {
+		b.memory.more = to
+	}
+	b.text = to[:copy(to[:size], old)]
+	clear(old)
+	return nil
+}
+
+// take makes what is held so many blocks.
+func (b *body) take(ctx context.Context, blocks int) error {
+	n, err := b.budget.take(ctx, blocks-b.held)
 	b.held += n
 	if err != nil {
 		return errNoRoom
 	}
-	b.text.Grow(more)
 	return nil
 }
 
@@ -119,7 +155,7 @@ func readBody(ctx context.Context, r *http.Request, b *body) *failure {
 		return &failure{http.StatusServiceUnavailable, inject.ReasonDeadline, err.Error()}
 	case err != nil:
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "reading the body: " + err.Error()}
-	case b.text.Len() == 0:
+	case len(b.text) == 0:
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, "the body is empty; want an AdmissionReview"}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 // TestBodiesInFlightAreBounded: when other requests hold all the room, one waits until its deadline, then is told, and
 // has given back what it held.
 func TestBodiesInFlightAreBounded(t *testing.T) {
-	h := &handler{Options: Options{Set: func() *inject.Set { return nil }, Log: logr.Discard()}, budget: newBudget(3), scratch: newScratch()}
+	h := &handler{Options: Options{Set: func() *inject.Set { return nil }, Log: logr.Discard()}, budget: newBudget(3), memory: newMemory()}
 	if _, err := h.budget.take(context.Background(), 2); err != nil {
 		t.Fatal(err)
 	}
@@ -44,19 +44,21 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 
 // TestPromisedLengthTakesNoRoom: a request takes what it sends, and no more than a block at first, whatever its Content-Length says.
 func TestPromisedLengthTakesNoRoom(t *testing.T) {
-	b := body{budget: newBudget(maxBlocks), scratch: newScratch()}
+	pool := newMemory()
+	b := newBody(newBudget(maxBlocks), pool)
 	request := httptest.NewRequest(http.MethodPost, "/inject", io.NopCloser(strings.NewReader("{}")))
 	request.ContentLength = maxBody
-	if f := readBody(context.Background(), request, &b); f != nil || b.text.Cap() > block || b.held != 1 {
-		t.Errorf("%v, %d bytes, %d blocks", f, b.text.Cap(), b.held)
+	if f := readBody(context.Background(), request, &b); f != nil || cap(b.text) > block || b.held != 1 {
+		t.Errorf("%v, %d bytes, %d blocks", f, cap(b.text), b.held)
 	}
-	b.release()
-	b.text.Reset()
+	budget := b.budget
+	b.release(pool)
+	b = newBody(budget, pool)
 	request.ContentLength, request.Body = -1, io.NopCloser(strings.NewReader(strings.Repeat(" ", maxBody+1)))
 	if f := readBody(context.Background(), request, &b); f == nil || f.code != http.StatusRequestEntityTooLarge {
 		t.Errorf("more than %d bytes: %v", maxBody, f)
 	}
-	b.release()
+	b.release(pool)
 	if len(b.budget) != 0 {
 		t.Errorf("%d blocks are still held", len(b.budget))
 	}

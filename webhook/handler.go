@@ -19,8 +19,8 @@ import (
 type handler struct {
 	Options
 	budget  budget
-	scratch *sync.Pool
-	buffers sync.Pool // of *[]byte, for patches and answers
+	memory  *sync.Pool // of *memory
+	buffers sync.Pool  // of *[]byte, for patches and answers
 }
 
 // namespaceWait is how long one request waits for a namespace that isn't in the cache yet; then it goes on with the
@@ -37,8 +37,8 @@ type failure struct {
 // ServeHTTP answers one AdmissionReview. Whatever happens, the API server gets an answer and a panic ends here.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	o := outcome{start: start, body: body{budget: h.budget, scratch: h.scratch}}
-	defer o.body.release()
+	o := outcome{start: start, body: newBody(h.budget, h.memory)}
+	defer o.body.release(h.memory)
 	defer h.release(&o)
 	defer func() {
 		if p := recover(); p != nil {
@@ -105,7 +105,7 @@ func (h *handler) readReview(ctx context.Context, r *http.Request, o *outcome) *
 	if f := readBody(ctx, r, &o.body); f != nil {
 		return f
 	}
-	review, err := decodeReview(o.body.text.String())
+	review, err := decodeReview(&o.body.memory.room, o.body.view())
 	if err != nil {
 		return &failure{http.StatusBadRequest, inject.ReasonBodyInvalid, err.Error()}
 	}
@@ -121,7 +121,7 @@ func isJSON(contentType string) bool {
 	return err == nil && kind == "application/json"
 }
 
-// fill completes the request with what the review and the cluster say.
+// fill completes the request with what the review and the cluster say. What others are asked with is theirs to keep.
 func (h *handler) fill(ctx context.Context, o *outcome) {
 	o.request.UID, o.request.DryRun = o.review.uid, o.review.dryRun
 	if o.review.text != "" {
@@ -129,9 +129,9 @@ func (h *handler) fill(ctx context.Context, o *outcome) {
 	} else {
 		o.request.Object = o.review.object
 	}
-	o.request.Namespace = h.namespace(ctx, o.review.namespace)
+	o.request.Namespace = h.namespace(ctx, strings.Clone(o.review.namespace))
 	if h.Native != nil { // pods that choose their node, such as a DaemonSet's in some clusters, name it
-		o.request.Native = h.Native(o.review.object.Get("spec", "nodeName").Text())
+		o.request.Native = h.Native(strings.Clone(o.review.object.Get("spec", "nodeName").Text()))
 	}
 }
 

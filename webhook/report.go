@@ -142,5 +142,14 @@ func (h *handler) events(o *outcome) {
 		return
 	}
 	e.Message = cut(e.Message, 1000) // an Event's limit is 1024 bytes
-	h.Events.Event(e)
+	h.Events.Event(e.own())
+}
+
+// own is the event without views of the request's text, which it outlives.
+func (e Event) own() Event {
+	o := &e.Owner
+	for _, s := range []*string{&e.Namespace, &e.Injector, &e.Message, &o.APIVersion, &o.Kind, &o.Name, &o.UID} {
+		*s = strings.Clone(*s)
+	}
+	return e
 }

@@ -27,9 +27,9 @@ type review struct {
 // shallow is how deep an AdmissionReview's own fields are, and those of its object's spec.
 const shallow = 4
 
-// decodeReview reads an AdmissionReview. Its error is for a 400.
-func decodeReview(body string) (review, error) {
-	root, err := rawjson.ParseUpTo(body, inject.MaxValues)
+// decodeReview reads an AdmissionReview into a room. Its error is for a 400.
+func decodeReview(room *rawjson.Room, body string) (review, error) {
+	root, err := room.ParseUpTo(body, inject.MaxValues)
 	large := errors.Is(err, rawjson.ErrTooMany)
 	if large { // if that is the pod's fault, the injector says so
 		root, err = rawjson.ParseTo(body, shallow)

@@ -56,5 +56,5 @@ func New(o Options) http.Handler {
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
-	return &handler{Options: o, budget: newBudget(maxBlocks), scratch: newScratch()}
+	return &handler{Options: o, budget: newBudget(maxBlocks), memory: newMemory()}
 }
