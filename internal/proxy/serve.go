@@ -57,9 +57,6 @@ func (s *Server) Accept() error {
 	}
 	s.waiting = nil
 	s.bound.start()
-	if err := forgetStart(); err != nil {
-		s.opts.Log.V(1).Info("The start's memory stays", "reason", err.Error())
-	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -107,6 +108,9 @@ func client(cmd *exec.Cmd) ([]byte, error) {
 	return text, nil
 }
 
+// errNothing is what becomes of a client that had no time at all, on a machine that is busy with something else.
+var errNothing = errors.New("nothing was done")
+
 func found(what string, number *regexp.Regexp, text []byte) (float64, error) {
 	match := number.FindSubmatch(text)
 	if match == nil {
@@ -114,7 +118,7 @@ func found(what string, number *regexp.Regexp, text []byte) (float64, error) {
 	}
 	n, err := strconv.ParseFloat(string(match[1]), 64)
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%s got nothing done:\n%s", what, text)
+		err = fmt.Errorf("%s: %w:\n%s", what, errNothing, text)
 	}
 	return n, err
 }

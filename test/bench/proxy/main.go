@@ -120,7 +120,7 @@ type plan struct {
 // The whole takes less than ten minutes on a quiet machine.
 func (o options) plan() plan {
 	if o.short {
-		return plan{rounds: 1, load: time.Second, warmup: 300 * time.Millisecond, settle: time.Second, idle: 1000, repeats: time.Now()}
+		return plan{rounds: 1, load: time.Second, warmup: 300 * time.Millisecond, settle: 4 * time.Second, idle: 1000, repeats: time.Now()}
 	}
 	return plan{rounds: 5, load: 3 * time.Second, warmup: time.Second, settle: 5 * time.Second, idle: 10_000, repeats: time.Now().Add(9 * time.Minute)}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -73,7 +74,7 @@ func (r *rig) measure(ctx context.Context, k kase, p plan) (*result, error) {
 		if s == nil {
 			continue
 		}
-		if _, err := k.load(ctx, r, s.ports[k.service], p.warmup); err != nil {
+		if _, err := k.load(ctx, r, s.ports[k.service], p.warmup); err != nil && !errors.Is(err, errNothing) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		res.names = append(res.names, name)
@@ -92,10 +93,14 @@ func (r *rig) measure(ctx context.Context, k kase, p plan) (*result, error) {
 	return res, nil
 }
 
-// round loads one proxy. A noisy round is run again while there is time; the last one stands as it is.
+// round loads one proxy. A noisy round is run again while there is time; the last one stands as it is. One in which
+// nothing was done is always run again.
 func (r *rig) round(ctx context.Context, k kase, s *server, p plan) (got sample, err error) {
 	for range repeats {
 		got, err = r.once(ctx, k, s, p.load)
+		if errors.Is(err, errNothing) {
+			continue
+		}
 		if err != nil || got.noise == "" || time.Now().After(p.repeats) {
 			break
 		}
