@@ -30,6 +30,8 @@ test: deps test-unit ## Run every test: unit, then integration (real API server)
 test-unit: bin/gotestsum ## Run the tests beside the code, with the race detector
 	@echo '== unit: pure code, network namespaces, real sockets'
 	@$(GOTESTSUM) -race -timeout 15m $(UNIT)
+	@echo '== unit: what must not allocate, without the race detector, which makes pools forget'
+	@$(GOTESTSUM) -run Allocat ./internal/proxy/...
 	@echo '== monitoring: alerts, evaluated by Prometheus (a module of its own)'
 	@cd test/monitoring && ../../$(GOTESTSUM) ./...
 
@@ -42,9 +44,9 @@ test-e2e: bin/gotestsum ## Run the tests on a real node: kubelet, containerd, ku
 	@$(GOTESTSUM) -p 1 -parallel 4 -timeout 40m ./test/cluster/... ./test/demo/... ./test/e2e/...
 
 .PHONY: bench
-bench: ## Measure; AREA=inject, capture, size or proxy prints a line a figure; without it all. ARGS are that area's options
+bench: ## Measure; AREA=inject, capture, size, xds or proxy prints a line a figure; without it all. ARGS are that area's options
 	@$(if $(filter all proxy,$(AREA)),go run ./test/deps bench,true)
-	@for area in $(if $(filter all,$(AREA)),inject capture size proxy,$(AREA)); do go run ./test/bench/$$area $(ARGS) || exit 1; done
+	@for area in $(if $(filter all,$(AREA)),inject capture size xds proxy,$(AREA)); do go run ./test/bench/$$area $(ARGS) || exit 1; done
 
 ##@ Build and deploy
 

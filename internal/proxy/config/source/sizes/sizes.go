@@ -1,5 +1,5 @@
 // Package sizes makes resources as large as a mesh's are, for measuring what holding them costs: clusters of about 800
-// bytes, virtual hosts of about 430, endpoints of about 130. Only tests and the program measure use it.
+// bytes, virtual hosts of about 430, endpoints of about 130. Only tests and test/bench/xds use it.
 package sizes
 
 import (

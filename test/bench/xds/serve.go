@@ -1,6 +1,9 @@
+//go:build linux
+
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -24,19 +27,16 @@ type plane struct {
 	all map[string]map[string]*discoveryv3.Resource // by type and name
 }
 
-func serve() error {
-	p, err := newPlane()
+// serve listens until stop is called.
+func (p *plane) serve(ctx context.Context) (address *net.TCPAddr, stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends with the process
-	if err != nil {
-		return err
-	}
-	fmt.Println(listener.Addr())
 	g := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20), grpc.MaxSendMsgSize(64<<20))
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(g, p)
-	return g.Serve(listener)
+	go func() { _ = g.Serve(listener) }()
+	return listener.Addr().(*net.TCPAddr), g.Stop, nil //nolint:errcheck // what listening on TCP gives
 }
 
 func newPlane() (*plane, error) {
@@ -60,10 +60,10 @@ func newPlane() (*plane, error) {
 }
 
 func tableCount() (int, error) {
-	if len(os.Args) < 3 {
+	if len(os.Args) < 2 {
 		return 8, nil
 	}
-	n, err := strconv.Atoi(os.Args[2])
+	n, err := strconv.Atoi(os.Args[1])
 	if err == nil && (n < 1 || n > clusters) {
 		err = fmt.Errorf("%d route tables", n)
 	}
