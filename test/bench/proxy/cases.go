@@ -54,7 +54,7 @@ var cases = []kase{
 	}, {
 		name: "http1_16k", title: "HTTP/1.1, answers of 16 KiB",
 		service: "http", client: "wrk", load: wrk("http", "/api/v3/16k"), unit: aRequest,
-		peers: []string{nginx, haproxy},
+		peers: []string{nginx},
 	}, {
 		name: "tls", title: "TLS 1.3 terminated, 64 connections kept alive",
 		service: "tls", client: "wrk", load: wrk("https", "/"), unit: aRequest,
@@ -66,7 +66,7 @@ var cases = []kase{
 	}, {
 		name: "tls_handshake", title: "new TLS 1.3 connections without resumption, ECDSA P-256",
 		service: "tls", load: connect("https"), unit: aConnection,
-		peers: []string{nginx, haproxy},
+		peers: []string{nginx},
 	}, {
 		name: "h2c_http1", title: "h2c in, HTTP/1.1 out, 8 connections with 8 streams each",
 		service: "h2c", client: "h2load", load: h2load, unit: aRequest,

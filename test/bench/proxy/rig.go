@@ -19,6 +19,7 @@ type rig struct {
 	self    string // this program, which is also client and backend
 	sidecar string // the product
 	limit   uint64 // descriptors
+	spare   int    // rounds that may still be run again
 
 	backend  backendPorts
 	backends *process

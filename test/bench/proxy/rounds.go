@@ -41,6 +41,7 @@ type result struct {
 func (r *rig) measureAll(ctx context.Context, o options, lines io.Writer) (*results, error) {
 	all := &results{}
 	p := o.plan()
+	r.spare = p.spare
 	for _, k := range cases {
 		if len(o.cases) > 0 && !slices.Contains(o.cases, k.name) {
 			continue
@@ -93,16 +94,17 @@ func (r *rig) measure(ctx context.Context, k kase, p plan) (*result, error) {
 	return res, nil
 }
 
-// round loads one proxy. A noisy round is run again while there is time; the last one stands as it is. One in which
-// nothing was done is always run again.
+// round loads one proxy. A noisy round is run again as long as there are spare ones; the last one stands as it is. One
+// in which nothing was done is always run again.
 func (r *rig) round(ctx context.Context, k kase, s *server, p plan) (got sample, err error) {
 	for range repeats {
 		got, err = r.once(ctx, k, s, p.load)
-		if errors.Is(err, errNothing) {
-			continue
-		}
-		if err != nil || got.noise == "" || time.Now().After(p.repeats) {
-			break
+		switch {
+		case errors.Is(err, errNothing):
+		case err != nil || got.noise == "" || r.spare == 0:
+			return got, err
+		default:
+			r.spare--
 		}
 	}
 	return got, err
