@@ -4,7 +4,6 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -96,67 +95,6 @@ func choose[T any](d *decoder, field string, number int32, values []T) (out T) {
 	return values[number]
 }
 
-func (d *decoder) commonOptions(o *corev3.HttpProtocolOptions, out *config.HTTPManager) {
-	d.in("common_http_protocol_options", func() {
-		out.IdleTimeout = d.duration("idle_timeout", o.GetIdleTimeout(), defaultIdleTimeout)
-		out.MaxConnectionDuration = d.duration("max_connection_duration", o.GetMaxConnectionDuration(), 0)
-		out.MaxStreamDuration = d.duration("max_stream_duration", o.GetMaxStreamDuration(), 0)
-		out.MaxRequests = number(o.GetMaxRequestsPerConnection(), 0)
-		if o.GetMaxHeadersCount() != nil {
-			out.MaxHeaders = o.MaxHeadersCount.Value
-		}
-		out.Underscores = choose(d, "headers_with_underscores_action", int32(o.GetHeadersWithUnderscoresAction()), []config.Underscores{
-			config.UnderscoresAllow, config.UnderscoresReject, config.UnderscoresDrop,
-		})
-	})
-}
-
-func (d *decoder) http1Options(o *corev3.Http1ProtocolOptions, out *config.HTTPManager) {
-	d.in("http_protocol_options", func() {
-		out.AllowAbsoluteURL = truth(o.GetAllowAbsoluteUrl(), true)
-		out.AcceptHTTP10 = o.GetAcceptHttp_10()
-		out.DefaultHostHTTP10 = d.intern(o.GetDefaultHostForHttp_10())
-		out.PreserveCase = d.preserveCase(o)
-		if o.GetAllowChunkedLength() {
-			d.failIn("allow_chunked_length", "not supported: such requests are refused")
-		}
-	})
-}
-
-// preserveCase reads header_key_format. Names are sent in lower case otherwise; proper case is not known.
-func (d *decoder) preserveCase(o *corev3.Http1ProtocolOptions) bool {
-	switch f := o.GetHeaderKeyFormat().GetHeaderFormat().(type) {
-	case *corev3.Http1ProtocolOptions_HeaderKeyFormat_StatefulFormatter:
-		if d.open(f.StatefulFormatter.GetTypedConfig()).message == caseWordsType {
-			return true
-		}
-		d.failIn("header_key_format.stateful_formatter", "not supported")
-	case *corev3.Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords_:
-		d.note(Degraded, "header_key_format.proper_case_words")
-	}
-	return false
-}
-
-func (d *decoder) http2Options(o *corev3.Http2ProtocolOptions) config.HTTP2Options {
-	k := o.GetConnectionKeepalive()
-	return config.HTTP2Options{
-		MaxStreams: number(o.GetMaxConcurrentStreams(), 0), HeaderTable: number(o.GetHpackTableSize(), 0),
-		StreamWindow:      d.window("initial_stream_window_size", number(o.GetInitialStreamWindowSize(), 0)),
-		ConnectionWindow:  d.window("initial_connection_window_size", number(o.GetInitialConnectionWindowSize(), 0)),
-		AllowConnect:      o.GetAllowConnect(),
-		KeepAliveInterval: d.duration("connection_keepalive.interval", k.GetInterval(), 0),
-		KeepAliveTimeout:  d.duration("connection_keepalive.timeout", k.GetTimeout(), 0),
-	}
-}
-
-// window checks a flow control window: 64 KiB to 2 GiB, as RFC 9113 and Envoy bound it.
-func (d *decoder) window(field string, n uint32) uint32 {
-	if n != 0 && (n < 65535 || n > 1<<31-1) {
-		d.failIn(field, "%d is not between 65535 and 2147483647", n)
-	}
-	return n
-}
-
 func (d *decoder) routeSpecifier(m *hcmv3.HttpConnectionManager, out *config.HTTPManager) {
 	switch s := m.RouteSpecifier.(type) {
 	case *hcmv3.HttpConnectionManager_Rds:
@@ -203,69 +141,8 @@ func (d *decoder) addUpgrade(to *map[string]bool, name string, enabled bool) {
 	(*to)[lower] = enabled
 }
 
-func (d *decoder) localReplies(c *hcmv3.LocalReplyConfig, out *config.HTTPManager) {
-	if c == nil {
-		return
-	}
-	d.in("local_reply_config", func() {
-		out.LocalReplies = &config.LocalReplies{}
-		for i, m := range c.Mappers {
-			d.at("mappers", i, func() {
-				out.LocalReplies.Mappers = append(out.LocalReplies.Mappers, d.replyMapper(m))
-			})
-		}
-		d.in("body_format", func() { out.LocalReplies.Body = d.formatString(c.BodyFormat) })
-	})
-}
-
-func (d *decoder) replyMapper(m *hcmv3.ResponseMapper) (out config.LocalReplyMapper) {
-	d.in("filter", func() { out.Filter = d.logFilter(m.GetFilter()) })
-	if s := m.GetStatusCode(); s != nil {
-		if out.Status = s.Value; s.Value < 200 || s.Value > 599 {
-			d.failIn("status_code", "%d is not between 200 and 599", s.Value)
-		}
-	}
-	if m.GetBody() != nil {
-		d.in("body", func() {
-			body := string(d.source(m.GetBody()))
-			out.Body = &body
-		})
-	}
-	d.in("body_format_override", func() { out.Format = d.formatString(m.GetBodyFormatOverride()) })
-	out.Headers.Add = d.headerAdds("headers_to_add", m.GetHeadersToAdd())
-	return out
-}
-
 func (d *decoder) clientCertDetails(c *hcmv3.HttpConnectionManager_SetCurrentClientCertDetails, out *config.HTTPManager) {
 	out.ClientCertDetails = config.ClientCertDetails{
 		Subject: truth(c.GetSubject(), false), Cert: c.GetCert(), Chain: c.GetChain(), DNS: c.GetDns(), URI: c.GetUri(),
 	}
-}
-
-// managerExtensions refuses extensions that decide who a client is or what a request says.
-func (d *decoder) managerExtensions(m *hcmv3.HttpConnectionManager) {
-	for i, e := range m.OriginalIpDetectionExtensions {
-		d.step(segment{"original_ip_detection_extensions", i, e.GetName()}, func() { d.fail("not built yet") })
-	}
-	for i, e := range m.EarlyHeaderMutationExtensions {
-		d.step(segment{"early_header_mutation_extensions", i, e.GetName()}, func() { d.fail("not supported") })
-	}
-	if m.ForwardClientCertMatcher != nil {
-		d.failIn("forward_client_cert_matcher", "not supported")
-	}
-	if e := m.GetRequestIdExtension().GetTypedConfig(); e != nil && d.open(e).message != uuidRequestIDType {
-		d.note(Degraded, "request_id_extension")
-	}
-}
-
-func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
-	d.noEffect(truth(m.AddUserAgent, false), "add_user_agent")
-	d.noEffect(m.PathNormalizationOptions != nil, "path_normalization_options")
-	d.noEffect(m.ProxyStatusConfig != nil, "proxy_status_config")
-	d.noEffect(m.TypedHeaderValidationConfig != nil, "typed_header_validation_config")
-	d.noEffect(m.SchemeHeaderTransformation != nil, "scheme_header_transformation")
-	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
-	d.noEffect(m.ForwardProtoConfig != nil, "forward_proto_config")
-	d.noEffect(m.GetInternalAddressConfig().GetUnixSockets(), "internal_address_config.unix_sockets")
-	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")
 }
