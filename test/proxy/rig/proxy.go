@@ -98,6 +98,9 @@ func (p *Proxy) Log() []string {
 	return p.log.Lines()
 }
 
+// Logged is how many lines have reached the access log; they do within a second.
+func (p *Proxy) Logged() int { return len(p.log.Lines()) }
+
 // Stat is the sum of a metric's samples whose labels have all of want's. 0: there is none.
 func (p *Proxy) Stat(name string, want map[string]string) (total float64) {
 	p.t.Helper()
