@@ -34,6 +34,8 @@ test-unit: bin/gotestsum ## Run the tests beside the code, with the race detecto
 	@$(GOTESTSUM) -run Allocat ./internal/proxy/...
 	@echo '== monitoring: alerts, evaluated by Prometheus (a module of its own)'
 	@cd test/monitoring && ../../$(GOTESTSUM) ./...
+	@echo '== proxyless: what the agent writes for gRPC, read by gRPC (a module of its own)'
+	@cd test/proxyless && ../../$(GOTESTSUM) ./...
 
 test-integration: bin/gotestsum ## Run the tests on a real API server, with the race detector
 	@echo '== integration: real etcd and kube-apiserver'
@@ -78,7 +80,7 @@ generate: bin/controller-gen ## Regenerate deep copies and the CRD
 	@bin/controller-gen crd paths=./api/... output:crd:dir=config/crd
 
 verify: generate ## Fail if anything generated, go.mod or formatting is out of date
-	@go mod tidy && go -C test/cluster/kube mod tidy && go -C test/cluster/certmanager mod tidy && go -C test/monitoring mod tidy && go -C tools mod tidy
+	@go mod tidy && go -C test/cluster/kube mod tidy && go -C test/cluster/certmanager mod tidy && go -C test/monitoring mod tidy && go -C test/proxyless mod tidy && go -C tools mod tidy
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@git diff --exit-code && test -z "$$(git status --porcelain | tee /dev/stderr)"
 

@@ -27,6 +27,7 @@ type Settings struct {
 	Labels                       map[string]string // of the pod, as they were when the container started
 	Metadata                     map[string]any
 	DiscoveryAddress             string // host:port of the control plane; empty: unknown
+	GRPCBootstrap                string // file for the application, if it speaks xDS itself; empty: it doesn't
 
 	OutboundPort, InboundPort, ReadyPort, StatsPort uint16
 
@@ -148,6 +149,7 @@ func (s *Settings) fromEnv(r *reader) {
 	r.boolean("PILLION_CAPTURE_FAIL_OPEN", &s.CaptureFailOpen)
 	r.portOrNone("PILLION_ADMIN_PORT", &s.AdminPort)
 	r.text("ISTIO_BOOTSTRAP_OVERRIDE", &s.Bootstrap)
+	r.text("GRPC_XDS_BOOTSTRAP", &s.GRPCBootstrap)
 	r.count("ISTIO_META_GLOBAL_DOWNSTREAM_MAX_CONNECTIONS", &s.MaxConns)
 	s.App, s.Version = cmp.Or(s.Labels["app"], s.CanonicalService), cmp.Or(s.Labels["version"], s.CanonicalRevision)
 }

@@ -171,7 +171,7 @@ func TestProxyless(t *testing.T) {
 		if len(got.Spec.InitContainers) != 1 || got.Spec.InitContainers[0].Name != "istio-proxy" {
 			t.Errorf("init containers: %s", mustJSON(got.Spec.InitContainers))
 		}
-		if app.LivenessProbe.HTTPGet.Path != "/health" && result.Outcome == inject.OutcomeInject && len(app.VolumeMounts) != 4 {
+		if app.LivenessProbe.HTTPGet.Path != "/health" && result.Outcome == inject.OutcomeInject && len(app.VolumeMounts) != 7 {
 			t.Errorf("the application: %s", mustJSON(app))
 		}
 		doc := uninjected(t, result.Pod())

@@ -2,6 +2,7 @@ package sidecar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -21,6 +22,12 @@ func runAgent(args []string, p Process) int {
 	settings, logger, err := load(args, p, func(s agent.Settings) string { return s.LogLevel })
 	if err != nil {
 		return fail(p, exitUsage, err)
+	}
+	switch err := settings.WriteGRPCBootstrap(p.Files); {
+	case errors.Is(err, agent.ErrNoDiscovery): // the application may have a bootstrap of its own
+		logger.Error(err, "gRPC's bootstrap isn't written")
+	case err != nil:
+		return fail(p, 1, err)
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
