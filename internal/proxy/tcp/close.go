@@ -9,7 +9,12 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
-const closePoll = 5 * time.Millisecond
+const (
+	closePoll = 5 * time.Millisecond
+	// settled is how often in a row nothing must be on its way: what was just read isn't counted yet, and a writer who
+	// waited for room needs a moment to go on.
+	settled = 20
+)
 
 // Close lets bytes on their way arrive, for an application that writes and exits leaves its last ones to us. Then it
 // ends all connections and waits for them to be gone from the list. It takes no longer than ctx, a third of it kept for
@@ -33,7 +38,7 @@ func (p *Proxy) Close(ctx context.Context) {
 	p.pipes.close()
 }
 
-// settle waits until nothing is on its way, twice in a row: what was just read isn't counted yet.
+// settle waits until nothing has been on its way for a while.
 func (p *Proxy) settle(ctx context.Context) {
 	quiet := 0
 	poll(ctx, func() bool {
@@ -43,7 +48,7 @@ func (p *Proxy) settle(ctx context.Context) {
 				quiet = 0
 			}
 		}
-		return quiet == 2 || p.Active() == 0
+		return quiet == settled || p.Active() == 0
 	})
 }
 
