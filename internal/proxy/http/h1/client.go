@@ -50,7 +50,7 @@ func NewClient(conn net.Conn, lim Limits) *Client {
 // Begin starts a request. Its answer's trailers go to x.
 func (c *Client) Begin(x *stream.Exchange) {
 	c.x, c.answered, c.close, c.upgrade = x, false, false, false
-	c.sentAt, c.gotAt = c.socket.sent, c.socket.received
+	c.sentAt, c.gotAt = c.socket.sent.Load(), c.socket.received
 	c.in.ended, c.in.kind = false, noBody
 	c.out.whole, c.out.failed = false, nil
 }
@@ -173,7 +173,7 @@ func (c *Client) ReadBody() (piece []byte, end bool, err error) {
 func (c *Client) Ready() bool { return c.in.ready() }
 
 // Written implements codec.Upstream.
-func (c *Client) Written() bool { return c.socket.sent != c.sentAt }
+func (c *Client) Written() bool { return c.socket.sent.Load() != c.sentAt }
 
 // Answered implements codec.Upstream.
 func (c *Client) Answered() bool { return c.socket.received != c.gotAt }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -32,7 +33,7 @@ type socket struct {
 	first    int // the first of vec that isn't written
 	last     int
 	werr     error
-	sent     uint64 // bytes given to the kernel, ever
+	sent     atomic.Uint64 // bytes given to the kernel, ever; whoever waits for the answer asks for it
 	received uint64
 }
 
@@ -168,7 +169,7 @@ func (s *socket) call(fd uintptr) (uintptr, syscall.Errno) {
 }
 
 func (s *socket) advance(n uintptr) {
-	s.sent += uint64(n)
+	s.sent.Add(uint64(n))
 	for left := uint64(n); left > 0; s.first++ {
 		v := &s.vec[s.first]
 		if left < v.Len {
@@ -204,7 +205,7 @@ func (s *socket) writeEach(pieces [][]byte) error {
 			continue
 		}
 		n, err := s.conn.Write(p)
-		s.sent += uint64(n) //nolint:gosec // not negative
+		s.sent.Add(uint64(n)) //nolint:gosec // not negative
 		if err != nil {
 			return err
 		}
