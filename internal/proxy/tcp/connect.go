@@ -26,7 +26,8 @@ func choose(c *config.TCPProxy, random func(n uint32) uint32) *config.WeightedCl
 	return &c.Clusters[len(c.Clusters)-1]
 }
 
-// otherHostPicks is how often a host is picked anew that has refused the connection already.
+// otherHostPicks is how often a host is picked anew that has refused the connection already; after each further refusal so
+// much more often, for a hash leads to the same hosts in the same order.
 const otherHostPicks = 8
 
 // connect opens the upstream connection, on another host each time it fails, as often as configured. It is nil if there
@@ -54,13 +55,14 @@ func (s *session) connect() *upstream.Conn {
 			return nil
 		}
 		choice.Tried = append(choice.Tried, host)
+		choice.Attempts += otherHostPicks
 	}
 	s.cluster.Stats.CxAttemptsExceeded.Add(1)
 	return nil
 }
 
 func (s *session) choice(weighted *config.WeightedCluster) *upstream.Choice {
-	c := &upstream.Choice{OriginalDst: s.conn.Local, Client: s.conn.Remote, Subset: weighted.SubsetMatch, Attempts: otherHostPicks}
+	c := &upstream.Choice{OriginalDst: s.conn.Local, Client: s.conn.Remote, Subset: weighted.SubsetMatch}
 	if s.plan.tcp.HashSourceIP {
 		c.Hash, c.Hashed = xxhash.Sum64String(s.conn.Remote.Addr().String()), true
 	}
