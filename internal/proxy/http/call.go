@@ -50,6 +50,11 @@ type call struct {
 // serve does all of it. The head of the request is in c.x.
 func (c *call) serve() {
 	c.begin()
+	c.carryOut()
+}
+
+// carryOut is serve after its beginning.
+func (c *call) carryOut() {
 	if reply := c.decide(); reply != nil {
 		c.local(reply)
 	}
@@ -61,7 +66,9 @@ func (c *call) begin() {
 	c.stats.RqTotal.Add(1)
 	c.stats.RqActive.Add(1)
 	c.random = c.engine.opts.Random()
+	c.mu.Lock()
 	c.answering = false
+	c.mu.Unlock()
 	c.request.reset()
 	c.request.finished.Store(!c.x.Request.HasBody)
 	c.startTimers()

@@ -85,8 +85,9 @@ func (c *h2Conn) serve(s *h2.ServerStream) {
 	}
 	one.watch = c.engine.wheel.join(one)
 	defer c.engine.wheel.leave(one.watch)
+	one.begin() // it forgets what has cut the last call: only from here on this one can be cut
 	s.OnGone(func() { one.quit(causeGone) })
-	one.serve()
+	one.carryOut()
 	if one.timer != nil {
 		one.timer.Stop()
 	}
