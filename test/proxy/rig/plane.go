@@ -1,84 +1,35 @@
 package rig
 
 import (
-	"context"
 	"encoding/json"
 	"sync"
 	"testing"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3" // known by name
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
-	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
-	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
-	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
-	serverv3 "github.com/envoyproxy/go-control-plane/pkg/server/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
+
+	"github.com/pillion-mesh/pillion/test/ads/plane"
 )
 
 // Resources are what a control plane says, by kind. A listener's is the one Listener makes.
 type Resources struct{ Listeners, Clusters, Endpoints, Routes, Secrets []JSON }
 
-// Plane is go-control-plane's server of ADS.
+// Plane is a control plane that ends with the test.
 type Plane struct {
+	*plane.Plane
 	t       testing.TB
-	cache   cache.SnapshotCache
 	address string
-
-	mu    sync.Mutex
-	sent  map[string]string // version by nonce
-	acked map[string]string // version by type
-	nacks []string
 }
 
-// NewPlane starts a control plane without resources. It ends with the test.
+// NewPlane starts a control plane without resources.
 func NewPlane(t testing.TB) *Plane {
-	p := &Plane{t: t, cache: cache.NewSnapshotCache(false, everybody{}, nil), sent: map[string]string{}, acked: map[string]string{}}
 	l := Listen(t)
-	p.address = l.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	server := grpc.NewServer()
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, serverv3.NewServer(ctx, p.cache, serverv3.CallbackFuncs{
-		StreamDeltaResponseFunc: p.answered, StreamDeltaRequestFunc: p.asked,
-	}))
+	p := &Plane{plane.New(), t, l.Addr().String()}
 	var served sync.WaitGroup
-	served.Go(func() { _ = server.Serve(l) })
-	t.Cleanup(func() { cancel(); server.Stop(); served.Wait() })
+	served.Go(func() { _ = p.Plane.Serve(l) })
+	t.Cleanup(func() { p.Close(); served.Wait() })
 	return p
-}
-
-// everybody is one node.
-type everybody struct{}
-
-// ID implements cache.NodeHash.
-func (everybody) ID(*corev3.Node) string { return "all" }
-
-func (p *Plane) answered(_ int64, _ *discoveryv3.DeltaDiscoveryRequest, r *discoveryv3.DeltaDiscoveryResponse) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.sent[r.GetTypeUrl()+r.GetNonce()] = r.GetSystemVersionInfo()
-}
-
-func (p *Plane) asked(_ int64, r *discoveryv3.DeltaDiscoveryRequest) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := r.GetTypeUrl() + r.GetResponseNonce()
-	if version, ok := p.sent[key]; ok {
-		p.acked[r.GetTypeUrl()] = version
-		delete(p.sent, key)
-	}
-	if why := r.GetErrorDetail().GetMessage(); why != "" {
-		p.nacks = append(p.nacks, why)
-	}
-	return nil
 }
 
 // Bootstrap leads a proxy here.
@@ -100,58 +51,31 @@ func (p *Plane) Bootstrap() JSON {
 // Serve says r from now on.
 func (p *Plane) Serve(version string, r Resources) {
 	p.t.Helper()
-	snapshot, err := cache.NewSnapshot(version, map[resourcev3.Type][]types.Resource{
-		resourcev3.ListenerType: messages[listenerv3.Listener](p.t, r.Listeners),
-		resourcev3.RouteType:    messages[routev3.RouteConfiguration](p.t, r.Routes),
-		resourcev3.ClusterType:  messages[clusterv3.Cluster](p.t, r.Clusters),
-		resourcev3.EndpointType: messages[endpointv3.ClusterLoadAssignment](p.t, r.Endpoints),
-		resourcev3.SecretType:   messages[tlsv3.Secret](p.t, r.Secrets),
+	err := p.Set(version, plane.Resources{
+		Listeners: p.raw(r.Listeners), Routes: p.raw(r.Routes), Clusters: p.raw(r.Clusters), Endpoints: p.raw(r.Endpoints), Secrets: p.raw(r.Secrets),
 	})
-	if err == nil {
-		err = p.cache.SetSnapshot(context.Background(), "all", snapshot)
-	}
 	if err != nil {
 		p.t.Fatal(err)
 	}
 }
 
-func messages[T any, M interface {
-	*T
-	proto.Message
-}](t testing.TB, all []JSON) (out []types.Resource) {
-	t.Helper()
+func (p *Plane) raw(all []JSON) (out []json.RawMessage) {
+	p.t.Helper()
 	for _, each := range all {
 		text, err := json.Marshal(each)
-		m := M(new(T))
-		if err == nil {
-			err = protojson.Unmarshal(text, m)
-		}
 		if err != nil {
-			t.Fatalf("%v\n%s", err, text)
+			p.t.Fatal(err)
 		}
-		out = append(out, m)
+		out = append(out, text)
 	}
 	return out
 }
 
 // RoutesAcked is the version of the routes that were acknowledged last.
-func (p *Plane) RoutesAcked() string { return p.ackedOf(resourcev3.RouteType) }
+func (p *Plane) RoutesAcked() string { return p.Acked(resourcev3.RouteType) }
 
 // SecretsAcked is the version of the secrets that were acknowledged last.
-func (p *Plane) SecretsAcked() string { return p.ackedOf(resourcev3.SecretType) }
-
-func (p *Plane) ackedOf(kind string) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.acked[kind]
-}
-
-// Refused are the texts of what the proxy refused.
-func (p *Plane) Refused() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.nacks
-}
+func (p *Plane) SecretsAcked() string { return p.Acked(resourcev3.SecretType) }
 
 // DynamicCluster is a cluster whose hosts come over ADS, changed by fields.
 func DynamicCluster(name string, fields JSON) JSON {
