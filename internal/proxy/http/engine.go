@@ -3,7 +3,7 @@
 // and h2 behind package codec's interfaces; what is decided is in packages route and httpfilter; hosts are package
 // upstream's.
 //
-// Read this file first; then h1.go (a client's connection), call.go (a request from its head to its log line),
+// Read this file first; then h1.go and h1work.go (a client's connection), call.go (a request from its head to its log line),
 // parking.go (a connection without one), forward.go and attempt.go (to an upstream), connect.go (connections to it),
 // body.go, answer.go, local.go. wheel.go and deadlines.go are how time ends things.
 package http
