@@ -31,12 +31,14 @@ var (
 var (
 	resetFlags = [...]stream.Flags{
 		codec.Termination: stream.UpstreamConnectionTermination, codec.RemoteReset: stream.UpstreamReset,
+		codec.RemoteCancel:  stream.UpstreamReset,
 		codec.RefusedStream: stream.UpstreamReset, codec.ConnectFailure: stream.UpstreamConnectionFailure,
 		codec.ConnectTimeout: stream.UpstreamConnectionFailure, codec.Overflow: stream.UpstreamOverflow,
 		codec.Protocol: stream.UpstreamProtocolError, codec.LocalReset: stream.LocalReset, codec.Interrupted: stream.LocalReset,
 	}
 	resetWords = [...]string{
 		codec.Termination: "connection termination", codec.RemoteReset: "remote reset",
+		codec.RemoteCancel:  "remote reset",
 		codec.RefusedStream: "remote refused stream reset", codec.ConnectFailure: "remote connection failure",
 		codec.ConnectTimeout: "connection timeout", codec.Overflow: "overflow",
 		codec.Protocol: "protocol error", codec.LocalReset: "local reset", codec.Interrupted: "local reset",

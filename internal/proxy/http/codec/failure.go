@@ -7,6 +7,7 @@ type Reason uint8
 const (
 	Termination    Reason = iota // the peer closed or reset the TCP connection
 	RemoteReset                  // the peer reset the HTTP/2 stream
+	RemoteCancel                 // the peer reset it with CANCEL, as gRPC does when a call's time is over
 	RefusedStream                // the peer didn't process the stream: REFUSED_STREAM, or above GOAWAY's last id
 	ConnectFailure               // connecting failed
 	ConnectTimeout
@@ -17,7 +18,7 @@ const (
 )
 
 var reasons = [...]string{
-	"connection_termination", "remote_reset", "remote_refused_stream_reset", "remote_connection_failure",
+	"connection_termination", "remote_reset", "remote_reset", "remote_refused_stream_reset", "remote_connection_failure",
 	"connection_timeout", "overflow", "protocol_error", "local_reset", "local_reset",
 }
 

@@ -57,10 +57,14 @@ func flood(reason string) *Error {
 
 // remoteFailure is what a stream ends with that the peer reset.
 func remoteFailure(code Code) *codec.Failure {
-	if code == RefusedStream {
-		return &codec.Failure{Reason: codec.RefusedStream, Details: code.String()}
+	why := codec.RemoteReset
+	switch code {
+	case RefusedStream:
+		why = codec.RefusedStream
+	case Cancel:
+		why = codec.RemoteCancel
 	}
-	return &codec.Failure{Reason: codec.RemoteReset, Details: code.String()}
+	return &codec.Failure{Reason: why, Details: code.String()}
 }
 
 // localFailure is what a stream ends with that this side reset because the peer broke a rule.
@@ -77,7 +81,7 @@ func resetCode(why codec.Reason) Code {
 		return RefusedStream
 	case codec.ConnectFailure, codec.ConnectTimeout:
 		return ConnectError
-	case codec.LocalReset, codec.Interrupted:
+	case codec.LocalReset, codec.Interrupted, codec.RemoteCancel:
 		return Cancel
 	default:
 		return InternalError

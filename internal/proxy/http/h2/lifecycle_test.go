@@ -176,7 +176,7 @@ func TestGone(t *testing.T) {
 			return
 		}
 		<-waits
-		if _, _, err := s.ReadBody(); s.ID() == 1 && reasonOf(err) != codec.RemoteReset || s.ID() == 3 && reasonOf(err) != codec.Termination {
+		if _, _, err := s.ReadBody(); s.ID() == 1 && reasonOf(err) != codec.RemoteCancel || s.ID() == 3 && reasonOf(err) != codec.Termination {
 			t.Errorf("stream %d: %v", s.ID(), err)
 		}
 	})

@@ -189,3 +189,14 @@ func TestTrailers(t *testing.T) {
 	p.request(3, true, ":path", "/")
 	p.expectReset(3, http2.ErrCodeProtocol)
 }
+
+// TestResetsPassOn: a peer's reset of a stream is told to the other side as what it was, where that means something:
+// gRPC takes CANCEL for a call that is over, and INTERNAL_ERROR for a broken server.
+func TestResetsPassOn(t *testing.T) {
+	for came, goes := range map[Code]Code{Cancel: Cancel, RefusedStream: RefusedStream, ProtocolError: InternalError,
+		NoError: InternalError, InternalError: InternalError, EnhanceYourCalm: InternalError} {
+		if got := resetCode(remoteFailure(came).Reason); got != goes {
+			t.Errorf("%s goes on as %s, not %s", came, got, goes)
+		}
+	}
+}
