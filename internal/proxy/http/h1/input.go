@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -184,11 +183,3 @@ func (in *input) finish() {
 	n := copy(keep.b, in.rest)
 	in.headBuf, in.rest = keep, keep.b[:n]
 }
-
-var _ codec.Reader = (*reader)(nil)
-
-// reader makes an input a codec.Reader.
-type reader struct{ in *input }
-
-func (r *reader) ReadBody() ([]byte, bool, error) { return r.in.body() }
-func (r *reader) Ready() bool                     { return r.in.ready() }
