@@ -76,7 +76,7 @@ const (
 	PathExact
 	PathSeparatedPrefix
 	PathRegex
-	PathConnect // connect_matcher
+	PathConnect // connect_matcher: CONNECT alone, not the upgrades that HTTP/2 asks for with it
 	PathTemplate
 )
 
@@ -133,7 +133,7 @@ type Forward struct {
 	CORS           *CORS
 	Mirrors        []*Mirror
 	Upgrades       map[string]bool // over the manager's
-	ConnectTunnel  bool            // connect_config
+	ConnectTunnel  bool            // connect_config: CONNECT ends here, its bytes go to the cluster bare
 	RateLimits     []RateLimitActions
 	HostRateLimits bool // include_vh_rate_limits: besides its own
 }

@@ -16,14 +16,15 @@ func (c *call) passOn() *Reply {
 	x.Details = "via_upstream"
 	c.finishHead()
 	f.target.stats.Response(x.Response.Status, time.Since(x.Start))
+	if c.opens() {
+		c.tunnel()
+		return nil
+	}
 	end := f.answerEnd
 	if !c.writeHead(end) {
 		return nil
 	}
 	switch {
-	case x.Response.Status == http.StatusSwitchingProtocols,
-		x.Request.Method == http.MethodConnect && x.Response.Status/100 == 2:
-		c.tunnel()
 	case end:
 		c.grpcStatus()
 	default:
@@ -77,7 +78,7 @@ func (c *call) lastAnswer() bool {
 	if c.x.Protocol == stream.HTTP2 {
 		return false // its connections are ended when their time has come, whatever is under way
 	}
-	return !c.request.finished.Load() || c.aged()
+	return !c.request.finished.Load() || c.aged() || c.refusedTunnel()
 }
 
 // writeHead writes the final head; false: the client is gone.
@@ -94,33 +95,34 @@ func (c *call) writeHead(end bool) bool {
 	return true
 }
 
-// answerBody copies the body, piece by piece as it comes. Small pieces that are here already leave together.
-func (c *call) answerBody() {
+// answerBody copies the body, piece by piece as it comes. Small pieces that are here already leave together. It reports
+// whether that went to the end.
+func (c *call) answerBody() (whole bool) {
 	up, down := c.forward.stream, c.down
 	var count messages
 	for {
 		if !up.Ready() {
 			if err := down.Flush(); err != nil {
 				c.clientFailed(err)
-				return
+				return false
 			}
 		}
 		piece, end, err := up.ReadBody()
 		if err != nil {
 			c.upstreamFailed(err)
-			return
+			return false
 		}
 		c.moved()
 		count.add(c, piece, 1)
 		if err := c.writePiece(piece, end); err != nil {
 			c.clientFailed(err)
-			return
+			return false
 		}
 		c.x.Sent += uint64(len(piece))
 		if end {
 			c.x.LastUpstreamRx = time.Since(c.x.Start)
 			c.grpcStatus()
-			return
+			return true
 		}
 	}
 }
@@ -151,22 +153,6 @@ func (c *call) grpcStatus() {
 	}
 }
 
-// tunnel relays both ways after an upgrade, until both sides have ended.
-func (c *call) tunnel() {
-	c.timers.drop(routeDeadline)
-	c.timers.drop(goneDeadline)
-	c.timers.drop(requestDeadline)
-	c.m.stats.CxUpgrades.Add(1)
-	c.m.stats.CxUpgradesActive.Add(1)
-	defer c.m.stats.CxUpgradesActive.Add(-1)
-	c.forward.times.Route = 0
-	c.request.tunnel(c, c.forward.stream)
-	c.answerBody()
-	if c.timers.causes.Load() == 0 {
-		c.request.pump.Wait()
-	}
-}
-
 // clientFailed is after the client couldn't be written to.
 func (c *call) clientFailed(err error) {
 	switch {
@@ -194,5 +180,8 @@ func (c *call) upstreamFailed(err error) {
 		c.forward.target.cluster.Stats.RqRxReset.Add(1)
 	}
 	c.m.stats.RqTxReset.Add(1)
+	if c.x.Request.Method == http.MethodConnect {
+		why = codec.ConnectFailure // RFC 9113 8.5: whatever breaks a tunnel's connection
+	}
 	c.down.Reset(why)
 }

@@ -79,7 +79,7 @@ func (c *call) armTry() {
 // connect gets a stream to the host.
 func (c *call) connect() (outcome, bool) {
 	f := &c.forward
-	up, err := c.connectTo(f.host)
+	up, err := c.open(f.host)
 	if err != nil {
 		return c.failedConnect(err), false
 	}
@@ -183,6 +183,10 @@ func (c *call) answer() outcome {
 				return c.failed(err)
 			}
 			continue
+		}
+		if c.hides() {
+			x.Response.Status = 0
+			return c.failed(&codec.Failure{Reason: codec.Protocol, Details: "not upgraded"})
 		}
 		return c.judge(end)
 	}

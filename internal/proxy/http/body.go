@@ -36,6 +36,9 @@ type requestBody struct {
 	taken int64 // read and given on
 	lost  bool  // kept isn't all of taken
 	count messages
+
+	tunnelled bool  // it is no body: what the client sends after an upgrade
+	unsent    error // why the sink didn't take all; the pump's until it has ended
 }
 
 func (r *requestBody) reset() {
@@ -43,7 +46,7 @@ func (r *requestBody) reset() {
 	if r.taken != 0 || r.lost {
 		r.taken, r.lost, r.kept = 0, false, nil
 	}
-	r.keep, r.sink = 0, nil
+	r.keep, r.sink, r.tunnelled, r.unsent = 0, nil, false, nil
 	r.count = messages{}
 	r.finished.Store(false)
 	r.written.Store(false)
@@ -55,7 +58,7 @@ func (r *requestBody) reset() {
 // begin finds out what kind of body it is. The route has been chosen and filters have agreed: now the client may send.
 func (r *requestBody) begin(c *call) *Reply {
 	x := c.x
-	if !x.Request.HasBody {
+	if !x.Request.HasBody || c.tunnels() {
 		r.finished.Store(true)
 		return nil
 	}
@@ -151,7 +154,7 @@ func (r *requestBody) sendTo(c *call, up codec.Upstream) error {
 	switch {
 	case r.streamed:
 		return r.stream(c, up)
-	case !x.Request.HasBody:
+	case !x.Request.HasBody || c.tunnels():
 		return up.WriteHead(&x.Request, true)
 	}
 	if err := up.WriteHead(&x.Request, false); err != nil {
@@ -248,7 +251,7 @@ func (r *requestBody) run(c *call) {
 		r.count.add(c, piece, 0)
 		c.moved()
 		r.pass(c, piece, end)
-		if end {
+		if end || r.tunnelled && r.unsent != nil {
 			return
 		}
 	}
@@ -272,7 +275,7 @@ func (r *requestBody) pass(c *call, piece []byte, end bool) {
 		err = r.sink.Flush()
 	}
 	if err != nil {
-		r.sink = nil
+		r.sink, r.unsent = nil, err
 	}
 	r.written.Store(end)
 }
@@ -335,7 +338,7 @@ func (r *requestBody) stop(c *call) {
 // tunnel streams what the client sends after an upgrade.
 func (r *requestBody) tunnel(c *call, up codec.Upstream) {
 	r.mu.Lock()
-	r.streamed, r.sink = true, up
+	r.streamed, r.sink, r.tunnelled = true, up, true
 	r.mu.Unlock()
 	r.finished.Store(false)
 	r.running.Store(true)

@@ -116,7 +116,7 @@ func (c *call) decide() *Reply {
 	if c.m.cfg.Tracing != nil {
 		c.trace()
 	}
-	if x.Request.Upgrade != "" && !c.upgradable() {
+	if name := c.upgrade(); name != "" && !c.upgradable(name) {
 		c.m.stats.RqWSOnNonWSRoute.Add(1)
 		return &Reply{Status: 403, Details: "upgrade_failed"}
 	}
@@ -177,16 +177,6 @@ func (c *call) redirect(r *config.Route) *Reply {
 		Status: code, Details: "direct_response",
 		Fields: []stream.Field{{Name: "location", Value: route.Location(r.Redirect, &r.Match, c.x)}},
 	}
-}
-
-// upgradable reports whether the request's upgrade is one the configuration lists, on the route or the manager.
-func (c *call) upgradable() bool {
-	if r := c.x.Route; r != nil && r.Forward != nil {
-		if allowed, listed := r.Forward.Upgrades[c.x.Request.Upgrade]; listed {
-			return allowed
-		}
-	}
-	return c.m.cfg.Upgrades[c.x.Request.Upgrade]
 }
 
 // end counts and logs the request.

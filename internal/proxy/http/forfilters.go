@@ -26,7 +26,7 @@ func (e *Engine) Body(ctx context.Context, x *stream.Exchange, most int) (body [
 }
 
 func (r *requestBody) readFor(c *call, most int) (body []byte, whole bool, err error) {
-	if !c.x.Request.HasBody {
+	if !c.x.Request.HasBody || c.tunnels() {
 		return nil, true, nil
 	}
 	if r.read == nil {

@@ -35,7 +35,7 @@ func (c *call) mirrors() []*config.Mirror {
 // mirrored: that would delay the original, or hold it in memory.
 func (c *call) mirror() {
 	list := c.mirrors()
-	if len(list) == 0 || c.request.streamed || c.x.Request.Upgrade != "" {
+	if len(list) == 0 || c.request.streamed || c.tunnels() {
 		return
 	}
 	for _, m := range list {

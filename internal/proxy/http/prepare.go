@@ -18,6 +18,9 @@ func (c *call) prepare() *Reply {
 			x.Request.Scheme = "https"
 		}
 	}
+	if reply := c.connectTarget(); reply != nil {
+		return reply
+	}
 	c.authority()
 	if reply := c.path(); reply != nil {
 		return reply
@@ -32,17 +35,17 @@ func (c *call) prepare() *Reply {
 	if cfg.GenerateRequestID {
 		route.SetRequestID(cfg, x, edge, [2]uint64{c.engine.opts.Random(), c.engine.opts.Random()})
 	}
-	x.GRPC = route.IsGRPC(&x.Request)
+	x.GRPC = route.IsGRPC(&x.Request) && x.Request.Method != http.MethodConnect
 	if cfg.Via != "" {
 		x.Request.Fields.Add("via", cfg.Via)
 	}
 	return maxForwards(&x.Request)
 }
 
-// authority strips of the host what the manager wants stripped.
+// authority strips of the host what the manager wants stripped. What CONNECT names is a place to go to, and stays.
 func (c *call) authority() {
 	cfg, r := c.m.cfg, &c.x.Request
-	if !cfg.StripAnyPort && !cfg.StripMatchingPort && !cfg.StripTrailingDot {
+	if !cfg.StripAnyPort && !cfg.StripMatchingPort && !cfg.StripTrailingDot || r.Method == http.MethodConnect {
 		return
 	}
 	host, port := r.Authority, ""
@@ -52,7 +55,7 @@ func (c *call) authority() {
 	if cfg.StripTrailingDot {
 		host = strings.TrimSuffix(host, ".")
 	}
-	if cfg.StripAnyPort && r.Method != http.MethodConnect || cfg.StripMatchingPort && port == ":"+strconv.Itoa(int(c.conn.Local.Port())) {
+	if cfg.StripAnyPort || cfg.StripMatchingPort && port == ":"+strconv.Itoa(int(c.conn.Local.Port())) {
 		port = ""
 	}
 	r.Authority = host + port

@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"net/http"
+	"strings"
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -151,13 +153,24 @@ func (d *decoder) routeUpgrades(list []*routev3.RouteAction_UpgradeConfig, out *
 	for i, u := range list {
 		d.at("upgrade_configs", i, func() {
 			d.addUpgrade(&out.Upgrades, u.GetUpgradeType(), truth(u.GetEnabled(), true))
-			if u.GetConnectConfig() != nil {
-				out.ConnectTunnel = true
-				if u.GetConnectConfig().GetProxyProtocolConfig() != nil || u.GetConnectConfig().GetAllowPost() {
-					d.failIn("connect_config", "proxy_protocol_config and allow_post are not supported")
-				}
+			if c := u.GetConnectConfig(); c != nil {
+				d.in("connect_config", func() { d.connectConfig(c, u.GetUpgradeType()) })
+				out.ConnectTunnel = truth(u.GetEnabled(), true)
 			}
 		})
+	}
+}
+
+// connectConfig checks what ends a tunnel here instead of at the upstream.
+func (d *decoder) connectConfig(c *routev3.RouteAction_UpgradeConfig_ConnectConfig, kind string) {
+	if !strings.EqualFold(kind, http.MethodConnect) {
+		d.fail("only upgrade_type CONNECT may have it")
+	}
+	if c.GetProxyProtocolConfig() != nil {
+		d.failIn("proxy_protocol_config", "not supported")
+	}
+	if c.GetAllowPost() {
+		d.failIn("allow_post", "not supported")
 	}
 }
 

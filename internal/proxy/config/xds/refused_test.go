@@ -192,6 +192,29 @@ func hostOf(routes string) string {
 	return `{name: r, virtual_hosts: [{name: v, domains: ["*"], routes: [` + routes + `]}]}`
 }
 
+// connectOf is a table with a route for CONNECT and one of its upgrade_configs.
+func connectOf(upgrade string) string {
+	return hostOf("{match: {connect_matcher: {}}, route: {cluster: c, upgrade_configs: [" + upgrade + "]}}")
+}
+
+// TestConnect: connect_config ends tunnels here, unless they are switched off.
+func TestConnect(t *testing.T) {
+	for upgrade, want := range map[string]bool{
+		"{upgrade_type: CONNECT}":                                     false,
+		"{upgrade_type: connect, connect_config: {}}":                 true,
+		"{upgrade_type: CONNECT, enabled: false, connect_config: {}}": false,
+	} {
+		table, _, err := Routes(routesYAML(t, connectOf(upgrade)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		route := table.VirtualHosts[0].Routes[0]
+		if route.Match.Kind != config.PathConnect || route.Forward.ConnectTunnel != want {
+			t.Errorf("%s: %+v", upgrade, route.Forward)
+		}
+	}
+}
+
 func TestRoutesRefused(t *testing.T) {
 	const at = "virtual_hosts[0].routes[0]"
 	for name, c := range map[string]struct {
@@ -222,6 +245,9 @@ func TestRoutesRefused(t *testing.T) {
 		"direct body":      {`{name: r, max_direct_response_body_size_bytes: 2, virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: abc}}}]}]}`, []string{at + ".direct_response.body (v): 3 bytes are more than 2"}},
 		"unknown override": {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/some.Filter}}}`), []string{at + ".typed_per_filter_config (x): not supported"}},
 		"lua override":     {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute}}}`), []string{at + ".typed_per_filter_config (x): not supported"}},
+		"connect type":     {connectOf("{upgrade_type: websocket, connect_config: {}}"), []string{at + ".route.upgrade_configs[0].connect_config (v): only upgrade_type CONNECT may have it"}},
+		"allow_post":       {connectOf("{upgrade_type: CONNECT, connect_config: {allow_post: true}}"), []string{at + ".route.upgrade_configs[0].connect_config.allow_post (v): not supported"}},
+		"connect proxy":    {connectOf("{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V2}}}"), []string{at + ".route.upgrade_configs[0].connect_config.proxy_protocol_config (v): not supported"}},
 		"cookies":          {hostOf(`{match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}, route: {cluster: c}}`), []string{at + ".match.cookies (v): not supported"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,8 @@ type Downstream interface {
 type Upstream interface {
 	Reader
 	Writer
-	// WriteHead writes the head of the request; r.Length -1 with a body: unknown.
+	// WriteHead writes the head of the request; r.Length -1 with a body: unknown. An upgrade or CONNECT has no body, so
+	// end is true; what is written after 101 (or 200 to CONNECT) are bytes of the new protocol all the same.
 	WriteHead(r *stream.Request, end bool) error
 	// ReadHead waits for a head, which may be a 1xx: then call it again. With end there is no body.
 	ReadHead(r *stream.Response) (end bool, err error)

@@ -27,7 +27,8 @@ type Client struct {
 
 	x         *stream.Exchange
 	method    string
-	upgrade   bool
+	upgrade   bool // another protocol may follow
+	asked     bool // with Upgrade
 	answered  bool // the final head came
 	close     bool // it is the last answer
 	sentAt    uint64
@@ -49,7 +50,7 @@ func NewClient(conn net.Conn, lim Limits) *Client {
 
 // Begin starts a request. Its answer's trailers go to x.
 func (c *Client) Begin(x *stream.Exchange) {
-	c.x, c.answered, c.close, c.upgrade = x, false, false, false
+	c.x, c.answered, c.close, c.upgrade, c.asked = x, false, false, false, false
 	c.sentAt, c.gotAt = c.socket.sent.Load(), c.socket.received
 	c.in.ended, c.in.kind = false, noBody
 	c.out.whole, c.out.failed = false, nil
@@ -63,7 +64,8 @@ func (c *Client) KeepAlive() time.Duration { return time.Duration(c.keepAlive) *
 
 // WriteHead implements codec.Upstream.
 func (c *Client) WriteHead(r *stream.Request, end bool) error {
-	c.method, c.upgrade = r.Method, r.Upgrade != "" || r.Method == http.MethodConnect
+	c.asked = r.Upgrade != ""
+	c.method, c.upgrade = r.Method, c.asked || r.Method == http.MethodConnect
 	chunk, length := requestPlan(r, end)
 	c.out.chunk, c.out.length = chunk, length
 	before := c.out.start()
@@ -126,7 +128,7 @@ func (c *Client) begin(r *stream.Response) (end bool, err error) {
 	if r.Status < 200 && r.Status != http.StatusSwitchingProtocols {
 		return false, nil
 	}
-	if r.Status == http.StatusSwitchingProtocols && !c.upgrade {
+	if r.Status == http.StatusSwitchingProtocols && !c.asked {
 		return false, broken(errStatusLine)
 	}
 	kind, err := responseBody(c.method, r.Status, &c.in.head)

@@ -26,6 +26,7 @@ var (
 	errBothLengths   = refusal(http.StatusBadRequest, "content_length_and_chunked_not_allowed")
 	errLength        = refusal(http.StatusBadRequest, "invalid_content_length")
 	errEncoding      = refusal(http.StatusBadRequest, "invalid_transfer_encoding")
+	errConnectBody   = refusal(http.StatusBadRequest, "body_disallowed") // of CONNECT
 	errConnection    = refusal(http.StatusBadRequest, "connection_header_rejected")
 	errChunk         = refusal(http.StatusBadRequest, "invalid_chunk")
 	errUnderscore    = refusal(http.StatusBadRequest, "unexpected_underscore")

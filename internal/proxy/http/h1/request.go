@@ -107,13 +107,17 @@ func finishRequest(r *stream.Request, h *head) error {
 	} else if h.length < 0 {
 		r.Length = 0
 	}
+	if r.HasBody && r.Method == http.MethodConnect {
+		return errConnectBody
+	}
 	requestUpgrade(r, h)
 	return nil
 }
 
 // requestUpgrade takes the upgrade asked for. HTTP/2 without TLS is not one we offer: the request is served as it is.
+// CONNECT asks for something else already.
 func requestUpgrade(r *stream.Request, h *head) {
-	if !h.upgrading || h.upgrade == "" || h.minor == 0 || strings.EqualFold(h.upgrade, "h2c") {
+	if !h.upgrading || h.upgrade == "" || h.minor == 0 || r.Method == http.MethodConnect || strings.EqualFold(h.upgrade, "h2c") {
 		return
 	}
 	r.Upgrade = strings.ToLower(h.upgrade)
@@ -123,7 +127,7 @@ func requestUpgrade(r *stream.Request, h *head) {
 // target takes the request target apart (RFC 9112 3.2).
 func target(r *stream.Request, h *head) error {
 	switch {
-	case r.Path[0] == '/':
+	case r.Path[0] == '/' && r.Method != http.MethodConnect:
 	case r.Method == http.MethodConnect:
 		r.Authority, r.Path = r.Path, ""
 		return checkHost(r.Authority)

@@ -115,6 +115,8 @@ func TestRequests(t *testing.T) {
 		"absolute bare": {"GET http://b?q HTTP/1.1|Host: a||", "GET b /?q  0"},
 		"asterisk":      {"OPTIONS * HTTP/1.1|Host: a||", "OPTIONS a *  0"},
 		"connect":       {"CONNECT b:443 HTTP/1.1|Host: a||", "CONNECT b:443   0"},
+		"connect empty": {"CONNECT b:443 HTTP/1.1|Host: a|Content-Length: 0||", "CONNECT b:443   0 content-length=0"},
+		"connect to h2": {"CONNECT b:443 HTTP/1.1|Host: a|Connection: Upgrade|Upgrade: x||", "CONNECT b:443   0"},
 		"length":        {"POST / HTTP/1.1|Host: a|Content-Length: 03||", "POST a /  3 content-length=03"},
 		"chunked":       {"POST / HTTP/1.1|Host: a|Transfer-Encoding: Chunked||", "POST a /  -1"},
 		"hop by hop":    {"GET / HTTP/1.1|Host: a|Connection: close, X|X: 1|Keep-Alive: 1|Proxy-Connection: 1|Y: 2||", "GET a /  0 y=2"},

@@ -71,9 +71,10 @@ func (m *message) checkRequest(allowConnect bool) {
 	case m.protocol != "" && !(allowConnect && m.method == http.MethodConnect):
 		m.refuse("pseudo_header")
 	case m.method == http.MethodConnect && m.protocol == "":
-		if m.pseudo != pseudoMethod|pseudoAuthority || m.authority == "" {
+		if m.pseudo != pseudoMethod|pseudoAuthority || m.authority == "" || m.length > 0 {
 			m.refuse("pseudo_header")
 		}
+		m.length = -1
 	default:
 		m.checkTarget()
 	}

@@ -44,7 +44,7 @@ func (s *ClientStream) WriteHead(r *stream.Request, end bool) error {
 	s.openLocked(&c.conn, c.nextID)
 	s.owner = s
 	c.highest, c.nextID = c.nextID, c.nextID+2
-	s.requestLocked(r, end && !s.upgraded)
+	s.requestLocked(r, end && !s.upgraded && r.Method != http.MethodConnect)
 	if end {
 		c.flushLocked()
 	}
@@ -104,6 +104,9 @@ func (s *ClientStream) headLocked(m *message, end bool) {
 		s.headCome, s.length = true, m.length
 		if s.bodiless(m.status) {
 			s.length = 0
+		}
+		if s.method == http.MethodConnect && m.status/100 == 2 {
+			s.length = -1 // RFC 9110 8.6: what comes is no content
 		}
 	}
 	if end {

@@ -160,6 +160,11 @@ func (s *core) requestLocked(r *stream.Request, end bool) {
 		b.add(":authority", r.Authority)
 	}
 	b.addFields(&r.Fields)
+	if r.Upgrade != "" || r.Method == http.MethodConnect {
+		b.end(end) // no length: what follows is no content
+		s.headSent = true
+		return
+	}
 	if _, told := r.Fields.Get("content-length"); r.Length > 0 || r.Length == 0 && (told || r.HasBody) {
 		b.addInt("content-length", r.Length)
 	}

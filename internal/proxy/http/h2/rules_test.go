@@ -77,6 +77,7 @@ func TestRefusedRequests(t *testing.T) {
 		"content-length without body": with("content-length", "1"),
 		"CONNECT with path":           with(":method", "CONNECT"),
 		"CONNECT without authority":   {":method", "CONNECT"},
+		"CONNECT with a length":       {":method", "CONNECT", ":authority", "a:1", "content-length", "1"},
 		":protocol, not allowed":      {":method", "CONNECT", ":scheme", "http", ":path", "/", ":authority", "a", ":protocol", "websocket"},
 		"underscore":                  with("x_a", "b"),
 	} {

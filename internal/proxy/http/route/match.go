@@ -55,7 +55,7 @@ const (
 
 func (q *question) misses(m *config.RouteMatch) miss {
 	switch {
-	case m.Kind == config.PathConnect && q.x.Request.Method != http.MethodConnect && q.x.Request.Upgrade == "":
+	case m.Kind == config.PathConnect && q.x.Request.Method != http.MethodConnect:
 		return miss{why: byMethod}
 	case m.Kind != config.PathConnect && !matchPath(m, q.path):
 		return miss{why: byPath}

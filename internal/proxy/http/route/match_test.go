@@ -21,6 +21,12 @@ func text(kind config.StringKind, value string) *config.StringMatch {
 	return &config.StringMatch{Kind: kind, Value: value}
 }
 
+// upgrade makes x ask for a WebSocket, as HTTP/1.1 does, and HTTP/2 by CONNECT with a protocol.
+func upgrade(x *stream.Exchange) *stream.Exchange {
+	x.Request.Upgrade = "websocket"
+	return x
+}
+
 func TestMatches(t *testing.T) {
 	yes, no := true, false
 	for i, c := range []struct {
@@ -42,6 +48,8 @@ func TestMatches(t *testing.T) {
 		{config.RouteMatch{Kind: config.PathRegex, Regex: regex(t, "/a.?")}, request("GET h /abc"), false},
 		{config.RouteMatch{Kind: config.PathConnect}, request("CONNECT h:1 "), true},
 		{config.RouteMatch{Kind: config.PathConnect}, request("GET h /"), false},
+		{config.RouteMatch{Kind: config.PathConnect}, upgrade(request("GET h /")), false},
+		{config.RouteMatch{Path: "/"}, request("CONNECT h:1 "), false},
 		{config.RouteMatch{Path: "/", GRPC: true}, request("POST h /", "content-type: application/grpc+proto"), true},
 		{config.RouteMatch{Path: "/", GRPC: true}, request("POST h /", "content-type: application/grpc"), true},
 		{config.RouteMatch{Path: "/", GRPC: true}, request("POST h /", "content-type: application/grpc-web"), false},
