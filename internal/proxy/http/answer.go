@@ -1,7 +1,6 @@
 package http
 
 import (
-	"net/http"
 	"strconv"
 	"time"
 
@@ -180,8 +179,8 @@ func (c *call) upstreamFailed(err error) {
 		c.forward.target.cluster.Stats.RqRxReset.Add(1)
 	}
 	c.m.stats.RqTxReset.Add(1)
-	if c.x.Request.Method == http.MethodConnect {
-		why = codec.ConnectFailure // RFC 9113 8.5: whatever breaks a tunnel's connection
+	if c.tunnels() {
+		why = c.brokenTunnel()
 	}
 	c.down.Reset(why)
 }

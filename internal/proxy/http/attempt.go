@@ -27,6 +27,9 @@ func (c *call) attempt() outcome {
 	if got, ok := c.connect(); !ok {
 		return got
 	}
+	if x.Request.Upgrade != "" {
+		c.upgradeRequest()
+	}
 	if err := c.request.sendTo(c, f.stream); err != nil {
 		if got, early := c.earlyAnswer(err); !early {
 			return got
@@ -184,9 +187,9 @@ func (c *call) answer() outcome {
 			}
 			continue
 		}
-		if c.hides() {
+		if x.Request.Upgrade != "" && !c.upgradeAnswer() {
 			x.Response.Status = 0
-			return c.failed(&codec.Failure{Reason: codec.Protocol, Details: "not upgraded"})
+			return c.failed(&codec.Failure{Reason: codec.Protocol, Details: "not the answer to an upgrade"})
 		}
 		return c.judge(end)
 	}

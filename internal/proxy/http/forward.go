@@ -27,6 +27,8 @@ type forward struct {
 	tried    []*upstream.Host
 	// answerEnd: the answer's head is all of it.
 	answerEnd bool
+	// webSocketKey is what was made up for an upstream of HTTP/1.1; empty: the client has sent one, or none is needed.
+	webSocketKey string
 }
 
 // send routes the request to its cluster and answers it from there.

@@ -81,11 +81,12 @@ func (c *call) opens() bool {
 	return status == http.StatusSwitchingProtocols || c.x.Request.Method == http.MethodConnect && status/100 == 2
 }
 
-// hides reports whether the answer to an upgrade would look like a yes to a client of HTTP/2, which knows 200 for it and
-// not 101.
-func (c *call) hides() bool {
-	x := c.x
-	return x.Request.Upgrade != "" && x.Protocol == stream.HTTP2 && x.Response.Status/100 == 2
+// brokenTunnel is what the client is told when a tunnel's upstream breaks: RFC 9113 8.5, RFC 8441 5.
+func (c *call) brokenTunnel() codec.Reason {
+	if c.x.Request.Method == http.MethodConnect {
+		return codec.ConnectFailure
+	}
+	return codec.LocalReset
 }
 
 // refusedTunnel reports whether CONNECT was answered with no. A client that didn't wait for that has sent bytes which

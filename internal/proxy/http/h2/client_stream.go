@@ -29,6 +29,9 @@ func (s *ClientStream) WriteHead(r *stream.Request, end bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.wakeWriters()
+	if r.Upgrade != "" {
+		s.awaitSettingsLocked()
+	}
 	if err := s.roomLocked(); err != nil {
 		return err
 	}
@@ -49,6 +52,13 @@ func (s *ClientStream) WriteHead(r *stream.Request, end bool) error {
 		c.flushLocked()
 	}
 	return nil
+}
+
+// awaitSettingsLocked waits until the server has said what it knows, or the stream has ended.
+func (s *ClientStream) awaitSettingsLocked() {
+	for !s.client.peer.come && s.client.dead == nil && s.writeFailure() == nil {
+		s.client.changed.Wait()
+	}
 }
 
 // ReadHead implements codec.Upstream.

@@ -215,11 +215,7 @@ func TestWebSocketOverH2(t *testing.T) {
 			_ = carry(s, s, &x.RequestTrailers)
 		}
 	}), Options{})
-	exchange(t, dial(t, serve(t, Options{}, hello), Options{}), nil)
 	x := &stream.Exchange{}
-	for !c.settled() {
-		time.Sleep(time.Millisecond)
-	}
 	s := c.Stream(x)
 	defer s.Close()
 	x.Request = stream.Request{Method: "GET", Scheme: "http", Authority: "a", Path: "/", Upgrade: "websocket"}
@@ -241,10 +237,15 @@ func TestWebSocketOverH2(t *testing.T) {
 	}
 }
 
-func (c *Client) settled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.peer.come
+// TestNoWebSocketOverH2: a server that doesn't announce extended CONNECT isn't sent it.
+func TestNoWebSocketOverH2(t *testing.T) {
+	c := dial(t, serve(t, Options{}, hello), Options{})
+	s := c.Stream(&stream.Exchange{})
+	defer s.Close()
+	err := s.WriteHead(&stream.Request{Method: "GET", Scheme: "http", Authority: "a", Path: "/", Upgrade: "websocket"}, true)
+	if reasonOf(err) != codec.LocalReset || s.Written() {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestEarlyAnswer: a server that has answered wants no more of the request; its answer counts.

@@ -25,7 +25,7 @@ type conn struct {
 	in input // the reader's own
 
 	mu      sync.Mutex
-	changed sync.Cond // flushing or active has changed
+	changed sync.Cond // flushing, active or the peer's settings have changed, or a stream was interrupted
 	streams map[uint32]*core
 	active  int    // a server's running handlers, a client's open streams
 	highest uint32 // id of the latest stream, whoever opens them

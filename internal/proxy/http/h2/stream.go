@@ -133,6 +133,7 @@ func (s *core) interrupt() {
 	defer s.c.mu.Unlock()
 	s.interrupted = true
 	s.wake.Broadcast()
+	s.c.changed.Broadcast()
 }
 
 // endInLocked notes that the peer has sent all of its message.
