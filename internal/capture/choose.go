@@ -59,14 +59,14 @@ func (s System) Choose(ask Ask) (System, *Choice, error) {
 		choice.iptables(ask.Variant, there)
 	case there.xtables.Own:
 		choice.add(b.NFT, b.Lack, "its table is there")
-	case len(there.xtables.Chains) > 0 && there.nftErr == nil:
-		choice.rungs = []rung{{there.nft, "its chains are there"}}
+	case len(there.xtables.Chains) > 0 && there.has(ipt.NFT):
+		choice.variant(there, ipt.NFT, "its chains are there")
 	case len(there.legacyChains) > 0:
-		choice.rungs = []rung{{there.legacy, "its chains are there"}}
+		choice.variant(there, ipt.Legacy, "its chains are there")
 	default:
 		choice.add(b.NFT, b.Lack, "default")
-		choice.add(there.nft, there.nftErr, "fallback")
-		choice.add(there.legacy, there.legacyErr, "fallback")
+		choice.variant(there, ipt.NFT, "fallback")
+		choice.variant(there, ipt.Legacy, "fallback")
 	}
 	if len(choice.rungs) == 0 {
 		err := fmt.Errorf("%w: %w", plan.ErrNoBackend, choice.tried)
@@ -89,13 +89,18 @@ func (n none) Replace(*plan.Ruleset, string) error { return n.error }
 func (c *Choice) iptables(variant ipt.Variant, there there) {
 	switch {
 	case variant == ipt.NFT, variant == "" && len(there.xtables.Chains) > 0:
-		c.add(there.nft, there.nftErr, "asked for")
+		c.variant(there, ipt.NFT, "asked for")
 	case variant == ipt.Legacy, variant == "" && len(there.legacyChains) > 0:
-		c.add(there.legacy, there.legacyErr, "asked for")
+		c.variant(there, ipt.Legacy, "asked for")
 	default:
-		c.add(there.nft, there.nftErr, "asked for")
-		c.add(there.legacy, there.legacyErr, "asked for")
+		c.variant(there, ipt.NFT, "asked for")
+		c.variant(there, ipt.Legacy, "asked for")
 	}
+}
+
+func (c *Choice) variant(there there, variant ipt.Variant, why string) {
+	b, lack := there.open(variant)
+	c.add(b, lack, why)
 }
 
 // add puts a backend at the end, or remembers why it is none.
@@ -182,17 +187,22 @@ func (c *Choice) out(why error) {
 // Iptables tells whether rules are written in iptables' language.
 func (c *Choice) Iptables() bool { return c.Name() != Nftables }
 
-// there is what earlier runs left, and which variants of iptables can be used.
+// there is what earlier runs left. Variants of iptables are looked for when they're wanted: most runs want none.
 type there struct {
-	xtables           *nft.Xtables
-	nft, legacy       *ipt.Backend
-	nftErr, legacyErr error
-	legacyChains      []string
-	legacyMarked      bool
+	xtables      *nft.Xtables
+	open         func(ipt.Variant) (*ipt.Backend, error)
+	legacyChains []string
+	legacyMarked bool
+	legacyRemove func() error
+}
+
+func (t there) has(variant ipt.Variant) bool {
+	_, lack := t.open(variant)
+	return lack == nil
 }
 
 func (s System) look(b Backends) (t there, err error) {
-	t.xtables = &nft.Xtables{}
+	t.xtables, t.open = &nft.Xtables{}, b.Iptables
 	if b.NFT != nil {
 		t.xtables, err = b.NFT.FindXtables(text.Ours, text.Marks())
 		switch {
@@ -202,11 +212,13 @@ func (s System) look(b Backends) (t there, err error) {
 			return t, err
 		}
 	}
-	t.nft, t.nftErr = b.Iptables(ipt.NFT)
-	t.legacy, t.legacyErr = b.Iptables(ipt.Legacy)
-	if t.legacyErr == nil && len(s.LegacyTables()) > 0 {
+	if len(s.LegacyTables()) == 0 {
+		return t, nil
+	}
+	if legacy, lack := t.open(ipt.Legacy); lack == nil {
 		// Failing here means that we may not read them; evidence tells of the tables.
-		t.legacyChains, t.legacyMarked, _ = t.legacy.Leftovers()
+		t.legacyChains, t.legacyMarked, _ = legacy.Leftovers()
+		t.legacyRemove = legacy.Remove
 	}
 	return t, nil
 }

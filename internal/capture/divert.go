@@ -12,6 +12,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // Divert is one half of what TPROXY needs of routing in one family: the policy rule by which packets with the mark use
@@ -72,7 +73,7 @@ const (
 func (l *NetlinkLinks) Diverts() ([]Divert, error) {
 	var list []Divert
 	for _, kind := range []netlink.HeaderType{unix.RTM_GETRULE, unix.RTM_GETROUTE} {
-		answers, err := l.ask(kind, netlink.Request|netlink.Dump, make([]byte, unix.SizeofRtMsg))
+		answers, err := l.ask(kind, netlink.Dump, make([]byte, unix.SizeofRtMsg))
 		if err != nil {
 			return nil, fmt.Errorf("listing policy rules and routes: %w", err)
 		}
@@ -109,17 +110,18 @@ func divertOf(data []byte, route bool) (d Divert, ours bool) {
 
 // numbersOf are the attributes of 1 and 4 bytes; what can't be decoded isn't ours.
 func numbersOf(attributes []byte) map[uint16]uint32 {
-	numbers := map[uint16]uint32{}
-	decoder, err := netlink.NewAttributeDecoder(attributes)
-	if err != nil {
-		return numbers
-	}
-	for decoder.Next() {
-		switch b := decoder.Bytes(); len(b) {
+	numbers := make(map[uint16]uint32, 8)
+	for len(attributes) > 0 {
+		a, rest, err := socket.Next(attributes)
+		if err != nil {
+			break
+		}
+		attributes = rest
+		switch len(a.Data) {
 		case 1:
-			numbers[decoder.Type()] = uint32(b[0])
+			numbers[a.Kind] = uint32(a.Data[0])
 		case 4:
-			numbers[decoder.Type()] = binary.NativeEndian.Uint32(b)
+			numbers[a.Kind] = binary.NativeEndian.Uint32(a.Data)
 		}
 	}
 	return numbers
@@ -174,7 +176,7 @@ func (l *NetlinkLinks) divert(kind netlink.HeaderType, flags netlink.HeaderFlags
 	if err != nil {
 		return err
 	}
-	if _, err = l.ask(kind, netlink.Request|netlink.Acknowledge|flags, slices.Concat(header, attributes)); errors.Is(err, syscall.EPERM) {
+	if _, err = l.ask(kind, netlink.Acknowledge|flags, slices.Concat(header, attributes)); errors.Is(err, syscall.EPERM) {
 		return fmt.Errorf("%w (%w)", nft.ErrPermission, err)
 	}
 	return err

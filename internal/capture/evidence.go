@@ -1,12 +1,15 @@
 package capture
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 
+	"github.com/pillion-mesh/pillion/internal/capture/jsontext"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
@@ -56,12 +59,38 @@ func (e *Evidence) Describe(p *plan.Plan) {
 
 // Write prints the line.
 func (e *Evidence) Write(w io.Writer) error {
-	line, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encoding the evidence: %w", err)
-	}
-	_, err = w.Write(append(line, '\n'))
+	line := &jsontext.Writer{}
+	e.write(line, "")
+	_, err := w.Write(append(line.Text, '\n'))
 	return err
+}
+
+// write writes what the fields' tags say, as encoding/json would.
+func (e *Evidence) write(w *jsontext.Writer, name string) {
+	w.Open(name, '{')
+	w.String("msg", e.Message)
+	w.String("result", e.Result)
+	w.String("backend", e.Backend)
+	w.String("why", e.Why)
+	if e.Dialect != "" {
+		w.String("dialect", e.Dialect)
+	}
+	w.String("mode", e.Mode)
+	w.String("families", e.Families)
+	w.String("in", e.In)
+	w.String("out", e.Out)
+	w.String("dns", e.DNS)
+	w.String("plan", e.Plan)
+	w.Raw("rules", strconv.Itoa(e.Rules))
+	w.Raw("changed", strconv.Itoa(e.Changed))
+	w.Raw("ms", strconv.FormatFloat(e.MS, 'f', -1, 64))
+	text := func(w *jsontext.Writer, s string) { w.String("", s) }
+	jsontext.List(w, "foreign", e.Foreign, text)
+	jsontext.List(w, "warnings", e.Warnings, text)
+	if e.Error != "" {
+		w.String("error", e.Error)
+	}
+	w.Close('}')
 }
 
 // Record is the file left for the agent, which may not read the kernel's rules: from it it can explain, not prove.
@@ -72,16 +101,12 @@ type Record struct {
 
 // Save writes the record so that a reader sees the old one or the new one, never half of it.
 func (r Record) Save(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encoding the record: %w", err)
-	}
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".capture-*")
 	if err != nil {
 		return fmt.Errorf("writing record %s: %w", path, err)
 	}
 	defer os.Remove(temporary.Name()) // gone already if all went well
-	_, err = temporary.Write(append(text, '\n'))
+	_, err = temporary.Write(r.text())
 	for _, step := range []func() error{
 		func() error { return temporary.Chmod(0o644) }, // the agent reads it under another UID
 		temporary.Close,
@@ -95,6 +120,18 @@ func (r Record) Save(path string) error {
 		return fmt.Errorf("writing record %s: %w", path, err)
 	}
 	return nil
+}
+
+func (r Record) text() []byte {
+	w := &jsontext.Writer{}
+	w.Open("", '{')
+	r.Evidence.write(w, "evidence")
+	rules, _ := r.Plan.MarshalJSON() // never fails
+	w.Raw("plan", string(rules))
+	w.Close('}')
+	var indented bytes.Buffer
+	_ = json.Indent(&indented, w.Text, "", "  ") // a test shows that it is JSON
+	return append(indented.Bytes(), '\n')
 }
 
 // Load reads a record.

@@ -18,7 +18,7 @@ import (
 const loopbackIndex = 1
 
 // NetlinkLinks are the interfaces of the network namespace of the thread that opened them.
-type NetlinkLinks struct{ conn *netlink.Conn }
+type NetlinkLinks struct{ sock *socket.Socket }
 
 // OpenLinks connects to the calling thread's network namespace.
 func OpenLinks() (*NetlinkLinks, error) {
@@ -26,15 +26,15 @@ func OpenLinks() (*NetlinkLinks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket for addresses: %w", err)
 	}
-	return &NetlinkLinks{conn: sock.Conn()}, nil
+	return &NetlinkLinks{sock: sock}, nil
 }
 
 // Close ends the connection.
-func (l *NetlinkLinks) Close() error { return l.conn.Close() }
+func (l *NetlinkLinks) Close() error { return l.sock.Close() }
 
 // Addresses are those of all interfaces.
 func (l *NetlinkLinks) Addresses() ([]netip.Addr, error) {
-	answers, err := l.ask(unix.RTM_GETADDR, netlink.Request|netlink.Dump, make([]byte, unix.SizeofIfAddrmsg))
+	answers, err := l.ask(unix.RTM_GETADDR, netlink.Dump, make([]byte, unix.SizeofIfAddrmsg))
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
@@ -56,25 +56,26 @@ func (l *NetlinkLinks) Addresses() ([]netip.Addr, error) {
 
 // addressOf finds the interface's own address: on point-to-point links IFA_ADDRESS is the other end's.
 func addressOf(attributes []byte) (address netip.Addr, err error) {
-	decoder, err := netlink.NewAttributeDecoder(attributes)
-	if err != nil {
-		return address, err
-	}
-	for decoder.Next() {
-		a, ok := netip.AddrFromSlice(decoder.Bytes())
+	for len(attributes) > 0 {
+		attribute, rest, err := socket.Next(attributes)
+		if err != nil {
+			return address, err
+		}
+		attributes = rest
+		a, ok := netip.AddrFromSlice(attribute.Data)
 		switch {
-		case decoder.Type() == unix.IFA_LOCAL && ok:
+		case attribute.Kind == unix.IFA_LOCAL && ok:
 			return a, nil
-		case decoder.Type() == unix.IFA_ADDRESS && ok:
+		case attribute.Kind == unix.IFA_ADDRESS && ok:
 			address = a
 		}
 	}
-	return address, decoder.Err()
+	return address, nil
 }
 
 // AddToLoopback gives lo an address; one that is there already is fine.
 func (l *NetlinkLinks) AddToLoopback(p netip.Prefix) error {
-	err := l.change(unix.RTM_NEWADDR, netlink.Request|netlink.Acknowledge|netlink.Create, p)
+	err := l.change(unix.RTM_NEWADDR, netlink.Acknowledge|netlink.Create, p)
 	if err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("adding %s to lo: %w", p, err)
 	}
@@ -83,7 +84,7 @@ func (l *NetlinkLinks) AddToLoopback(p netip.Prefix) error {
 
 // RemoveFromLoopback takes an address from lo; one that is gone already is fine.
 func (l *NetlinkLinks) RemoveFromLoopback(p netip.Prefix) error {
-	err := l.change(unix.RTM_DELADDR, netlink.Request|netlink.Acknowledge, p)
+	err := l.change(unix.RTM_DELADDR, netlink.Acknowledge, p)
 	if err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
 		return fmt.Errorf("removing %s from lo: %w", p, err)
 	}
@@ -110,5 +111,5 @@ func (l *NetlinkLinks) change(kind netlink.HeaderType, flags netlink.HeaderFlags
 }
 
 func (l *NetlinkLinks) ask(kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) ([]netlink.Message, error) {
-	return l.conn.Execute(netlink.Message{Header: netlink.Header{Type: kind, Flags: flags}, Data: data})
+	return l.sock.Ask(kind, flags, data)
 }

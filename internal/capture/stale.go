@@ -27,7 +27,7 @@ func (t there) stale(b Backends) []Stale {
 		list = append(list, Stale{"iptables-nft", t.xtables.Chains, t.xtables.Marked, func() error { return b.NFT.RemoveXtables(t.xtables) }})
 	}
 	if len(t.legacyChains) > 0 {
-		list = append(list, Stale{"iptables-legacy", t.legacyChains, t.legacyMarked, t.legacy.Remove})
+		list = append(list, Stale{"iptables-legacy", t.legacyChains, t.legacyMarked, t.legacyRemove})
 	}
 	return list
 }

@@ -31,9 +31,9 @@ type Outside struct {
 	Present Presence
 }
 
-// Presence says which tables of a family may hold chains of ours, without running anything: most namespaces have none,
-// and then no iptables-save is needed to know it.
-type Presence func(variant Variant, v6 bool) (tables []string, err error)
+// Presence says which tables of each family (true: IPv6) may hold chains of ours, without running anything: most
+// namespaces have none, and then no iptables-save is needed to know it.
+type Presence func(Variant) (tables map[bool][]string, err error)
 
 // New makes a backend of a variant's programs.
 func New(programs Programs, dialect text.Dialect, outside Outside) *Backend {
@@ -46,14 +46,16 @@ func (b *Backend) Name() string { return "iptables-" + string(b.programs.Variant
 // Compare reads our chains back and holds them against want, in order. It writes nothing.
 func (b *Backend) Compare(want *plan.Ruleset, _ string) (nft.Report, error) {
 	b.wanted, b.have = want, map[bool]*state{}
+	present, err := b.outside.Present(b.programs.Variant)
+	if err != nil {
+		return nft.Report{}, b.unreadable(err)
+	}
 	for _, v6 := range []bool{false, true} {
-		s, err := b.read(v6)
-		if err != nil {
+		if b.have[v6], err = b.read(v6, present[v6]); err != nil {
 			return nft.Report{}, err
 		}
-		b.have[v6] = s
 	}
-	err := b.plan(b.kept(want))
+	err = b.plan(b.kept(want))
 	return b.report, err
 }
 
@@ -103,15 +105,16 @@ func (b *Backend) files(p *plan.Plan) (map[bool]text.File, error) {
 	return files, err
 }
 
-// read lists what is ours in a family.
-func (b *Backend) read(v6 bool) (*state, error) {
-	present, err := b.outside.Present(b.programs.Variant, v6)
-	if err != nil {
-		if lacking := b.lacking(); lacking != nil {
-			err = fmt.Errorf("%w (%w)", lacking, err)
-		}
-		return nil, fmt.Errorf("looking for rules of %s: %w", b.Name(), err)
+// unreadable says why nobody knows what is there.
+func (b *Backend) unreadable(err error) error {
+	if lacking := b.lacking(); lacking != nil {
+		err = fmt.Errorf("%w (%w)", lacking, err)
 	}
+	return fmt.Errorf("looking for rules of %s: %w", b.Name(), err)
+}
+
+// read lists what is ours in a family, in the tables that may hold it.
+func (b *Backend) read(v6 bool, present []string) (*state, error) {
 	if len(present) == 0 {
 		return &state{program: program(v6)}, nil
 	}

@@ -22,8 +22,11 @@ type kernel struct {
 	writes      int
 }
 
-func (k *kernel) Close() error        { return nil }
-func (k *kernel) Conn() *netlink.Conn { return nltest.Dial(k.Func()) }
+func (k *kernel) Close() error { return nil }
+
+func (k *kernel) Ask(kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) ([]netlink.Message, error) {
+	return nltest.Dial(k.Func()).Execute(netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request | flags}, Data: data})
+}
 
 func (k *kernel) Func() nltest.Func {
 	return func(requests []netlink.Message) ([]netlink.Message, error) {

@@ -32,7 +32,7 @@ type Backend struct {
 // wire carries requests to the kernel and answers back; *socket.Socket is one.
 type wire interface {
 	Func() nltest.Func
-	Conn() *netlink.Conn
+	Ask(kind netlink.HeaderType, flags netlink.HeaderFlags, data []byte) ([]netlink.Message, error)
 	Close() error
 }
 

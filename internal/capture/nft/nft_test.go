@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 func TestElementsReadBackInAnyOrder(t *testing.T) {
@@ -75,15 +76,15 @@ func TestSameExprs(t *testing.T) {
 }
 
 // asListed encodes expressions as the kernel lists them.
-func asListed(t *testing.T, exprs []expr.Any) []attribute {
+func asListed(t *testing.T, exprs []expr.Any) []socket.Attribute {
 	t.Helper()
-	var list []attribute
+	var list []socket.Attribute
 	for _, e := range exprs {
 		data, err := expr.Marshal(byte(nftables.TableFamilyINet), e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, attribute{data: data})
+		list = append(list, socket.Attribute{Data: data})
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
+	"github.com/pillion-mesh/pillion/internal/capture/socket"
 )
 
 // headerLength is that of struct nfgenmsg, which every message of netfilter starts with.
@@ -23,14 +24,7 @@ type rule struct {
 	chain   string
 	handle  uint64
 	comment string
-	exprs   []attribute
-}
-
-// attribute is one netlink attribute.
-type attribute struct {
-	kind   uint16
-	nested bool
-	data   []byte
+	exprs   []socket.Attribute
 }
 
 // readRules lists all rules of our table in one dump, in order within each chain.
@@ -40,10 +34,7 @@ func (b *Backend) readRules() (map[string][]rule, error) {
 		return nil, err
 	}
 	header := []byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}
-	messages, err := b.sock.Conn().Execute(netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, Flags: netlink.Request | netlink.Dump},
-		Data:   append(header, table...),
-	})
+	messages, err := b.sock.Ask(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, netlink.Dump, append(header, table...))
 	if err != nil {
 		return nil, fmt.Errorf("listing rules: %w", err)
 	}
@@ -62,19 +53,20 @@ func decodeRule(data []byte) (r rule, err error) {
 	if len(data) < headerLength {
 		return r, fmt.Errorf("%d bytes are too short", len(data))
 	}
-	attributes, err := decode(data[headerLength:])
-	for _, a := range attributes {
-		switch a.kind {
+	for list := data[headerLength:]; len(list) > 0 && err == nil; {
+		var a socket.Attribute
+		if a, list, err = socket.Next(list); err != nil {
+			return r, err
+		}
+		switch a.Kind {
 		case unix.NFTA_RULE_CHAIN:
-			r.chain = string(bytes.TrimRight(a.data, "\x00"))
+			r.chain = string(bytes.TrimRight(a.Data, "\x00"))
 		case unix.NFTA_RULE_HANDLE:
-			r.handle = bigEndian(a.data)
+			r.handle = bigEndian(a.Data)
 		case unix.NFTA_RULE_USERDATA:
-			r.comment = commentOf(a.data)
+			r.comment = commentOf(a.Data)
 		case unix.NFTA_RULE_EXPRESSIONS:
-			if r.exprs, err = decode(a.data); err != nil {
-				return r, err
-			}
+			r.exprs, err = socket.Attributes(a.Data)
 		}
 	}
 	return r, err
@@ -87,39 +79,14 @@ func bigEndian(data []byte) uint64 {
 	return binary.BigEndian.Uint64(data)
 }
 
-// attributeHeader is the length of struct nlattr: length and kind, two bytes each.
-const attributeHeader = 4
-
-// decode splits a list of attributes. A rule has some thirty of them, and every comparison looks at all.
-func decode(data []byte) ([]attribute, error) {
-	var list []attribute
-	for len(data) > 0 {
-		if len(data) < attributeHeader {
-			return nil, fmt.Errorf("%d bytes are no attribute", len(data))
-		}
-		length, kind := int(binary.NativeEndian.Uint16(data)), binary.NativeEndian.Uint16(data[2:])
-		if length < attributeHeader || length > len(data) {
-			return nil, fmt.Errorf("an attribute of %d bytes among %d", length, len(data))
-		}
-		list = append(list, attribute{
-			kind: kind &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER), nested: kind&unix.NLA_F_NESTED != 0, data: data[attributeHeader:length],
-		})
-		data = data[min(aligned(length), len(data)):]
-	}
-	return list, nil
-}
-
-// aligned is where the next attribute starts: the last one needn't be filled up.
-func aligned(length int) int { return (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1) }
-
 // sameExprs compares the kernel's expressions with ours, one by one.
-func sameExprs(have []attribute, want []expr.Any) bool {
+func sameExprs(have []socket.Attribute, want []expr.Any) bool {
 	if len(have) != len(want) {
 		return false
 	}
 	for i, w := range want {
 		encoded, err := expr.Marshal(byte(nftables.TableFamilyINet), w)
-		if err != nil || !sameAttributes(have[i].data, encoded, derived(w)) {
+		if err != nil || !sameAttributes(have[i].Data, encoded, derived(w)) {
 			return false
 		}
 	}
@@ -143,30 +110,41 @@ func sameAttributes(have, want []byte, derived []uint16) bool {
 	if bytes.Equal(have, want) {
 		return true
 	}
-	h, errH := decode(have)
-	w, errW := decode(want)
-	if errH != nil || errW != nil {
-		return false
-	}
-	for _, a := range w {
-		other := find(h, a.kind)
-		if a.nested && !sameAttributes(other, a.data, derived) || !a.nested && !sameData(other, a.data) {
+	for list := want; len(list) > 0; {
+		w, rest, err := socket.Next(list)
+		if err != nil {
+			return false
+		}
+		list = rest
+		other := find(have, w.Kind)
+		if w.Nested && !sameAttributes(other, w.Data, derived) || !w.Nested && !sameData(other, w.Data) {
 			return false
 		}
 	}
-	for _, a := range h {
-		if find(w, a.kind) == nil && !slices.Contains(derived, a.kind) && !zero(a.data) {
+	for list := have; len(list) > 0; {
+		h, rest, err := socket.Next(list)
+		if err != nil {
+			return false
+		}
+		list = rest
+		if find(want, h.Kind) == nil && !slices.Contains(derived, h.Kind) && !zero(h.Data) {
 			return false
 		}
 	}
 	return true
 }
 
-func find(list []attribute, kind uint16) []byte {
-	for _, a := range list {
-		if a.kind == kind {
-			return a.data
+// find is the data of the first attribute of a kind, nil if there's none.
+func find(list []byte, kind uint16) []byte {
+	for len(list) > 0 {
+		a, rest, err := socket.Next(list)
+		if err != nil {
+			return nil
 		}
+		if a.Kind == kind {
+			return a.Data
+		}
+		list = rest
 	}
 	return nil
 }

@@ -59,14 +59,18 @@ type Environment struct {
 	LookupGroup func(group string) (gid uint32, ok bool) // for the owner groups
 }
 
-// defaults are those that depend on more than the flag itself.
-func (c *Command) defaults(mode Mode, env Environment) {
+// defaults are those that depend on more than the flag itself. Who the proxy is by default is looked up only if nobody
+// says it: reading /etc/passwd takes as long as planning.
+func (c *Command) defaults(mode Mode, said bool, env Environment) {
 	uid := uint32(istio.ProxyUID)
 	if mode == Listed {
 		uid = listedUID
 		c.Options.listedDefaults()
 	}
-	c.Options.ProxyUIDs = []uint32{env.proxyUID(uid)}
+	if !said {
+		uid = env.proxyUID(uid)
+	}
+	c.Options.ProxyUIDs = []uint32{uid}
 }
 
 // proxyUID is that of $ENVOY_USER, if there's such a user.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,7 @@ type option struct {
 
 // flags is the table of everything the command line takes, in the order of the usage text.
 func flags() []option {
-	return append(istioFlags(), append(ownFlags(), explainFlags()...)...)
+	return slices.Concat(istioFlags(), ownFlags(), explainFlags())
 }
 
 // istioFlags have Istio's names, variables and meaning.

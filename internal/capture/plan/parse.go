@@ -19,7 +19,7 @@ func Parse(args []string, env Environment) (*Command, error) {
 	given, err := c.scan(args, table)
 	c.Shaped = c.Name == "explain" && shapes(given)
 	errs = append(errs, err)
-	c.defaults(modeOf(given, env), env)
+	c.defaults(modeOf(given, env), len(given["proxy-uid"]) > 0, env)
 	for _, f := range table {
 		errs = append(errs, c.assign(f, given, env))
 	}

@@ -7,10 +7,11 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/pillion-mesh/pillion/internal/capture/jsontext"
 )
 
 // Mode says what happens to a connection no rule speaks of.
@@ -200,13 +201,9 @@ func (d DNS) String() string {
 
 // Fingerprint identifies a plan: 16 hex digits of SHA-256 over its canonical JSON without the live sets' contents.
 func (p *Plan) Fingerprint() string {
-	without := *p
-	without.First = Contents{}
-	text, err := json.Marshal(without)
-	if err != nil { // a Plan holds nothing that JSON can't say
-		return "unknown"
-	}
-	sum := sha256.Sum256(text)
+	w := &jsontext.Writer{}
+	p.write(w, false)
+	sum := sha256.Sum256(w.Text)
 	return hex.EncodeToString(sum[:8])
 }
 

@@ -1,6 +1,7 @@
 // Package socket is a netlink socket for short conversations with the kernel: requests in, answers out, each wait
 // bounded. Capture lives for a few milliseconds, and mdlayher's own socket starts a goroutine for every read: between
-// them and a thread locked to a network namespace that alone took longer than everything else.
+// them and a thread locked to a network namespace that alone took longer than everything else. socket.go is the socket,
+// ask.go a question and its answers, message.go their form.
 package socket
 
 import (
@@ -8,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -29,6 +29,7 @@ const receiveBuffer = 64 << 10
 type Socket struct {
 	fd     int
 	buffer []byte
+	asked  uint32 // requests by Ask
 }
 
 // Open makes a socket for a netlink protocol, such as unix.NETLINK_ROUTE.
@@ -88,22 +89,7 @@ func (s *Socket) Receive() ([]netlink.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := syscall.ParseNetlinkMessage(bytes.Clone(s.buffer[:n]))
-	if err != nil {
-		return nil, fmt.Errorf("decoding netlink messages: %w", err)
-	}
-	messages := make([]netlink.Message, len(raw))
-	for i, r := range raw {
-		messages[i].Header = netlink.Header{
-			Length: r.Header.Len, Type: netlink.HeaderType(r.Header.Type), Flags: netlink.HeaderFlags(r.Header.Flags),
-			Sequence: r.Header.Seq, PID: nltest.PID, // what Func's user takes for its own
-		}
-		messages[i].Data = r.Data
-		if messages[i].Header.Flags&netlink.DumpInterrupted != 0 {
-			return nil, fmt.Errorf("what the kernel listed changed meanwhile: %w", unix.EINTR)
-		}
-	}
-	return messages, nil
+	return messages(bytes.Clone(s.buffer[:n]))
 }
 
 func (s *Socket) receive() (int, error) {
@@ -132,6 +118,3 @@ func (s *Socket) Func() nltest.Func {
 		return s.Receive()
 	}
 }
-
-// Conn is a connection over the socket for requests of our own.
-func (s *Socket) Conn() *netlink.Conn { return netlink.NewConn(s, nltest.PID) }
