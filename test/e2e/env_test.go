@@ -55,6 +55,7 @@ var pods = []part{
 	{"TalkThroughBothSidecars", testTraffic},
 	{"ServiceFromOneThatAsked", testService},
 	{"TransparentCaptureShowsTheClient", testTransparent},
+	{"CaptureByIptables", testIptables},
 	{"ProxyFromABootstrap", testBootstrap},
 	{"ProxyOverADS", testADS},
 	{"ClassicSidecar", testClassic},

@@ -15,8 +15,12 @@ import (
 
 // Variant is the sidecar's image for kernels without nftables and for people who need a shell, as config/default would
 // name it: what the Dockerfile's target sidecar-iptables makes.
-func Variant(tag string) Spec {
-	s := Product(tag)[1]
+func Variant(tag string) Spec { return variantOf(Product(tag)[1]) }
+
+// TestVariant is that image as tests on a node call it, beside those of Specs.
+func TestVariant() Spec { return variantOf(Specs()[1]) }
+
+func variantOf(s Spec) Spec {
 	s.Name += "-iptables"
 	s.Path = "/usr/local/bin:/usr/sbin:/usr/bin:/bin"
 	return s
