@@ -1,10 +1,15 @@
 package proxy
 
 import (
+	"context"
+
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/tracing"
+	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
 
 func (s *Server) newHTTP() *http.Engine {
@@ -14,6 +19,15 @@ func (s *Server) newHTTP() *http.Engine {
 			return httpfilter.Compile(m, s.deps(m))
 		},
 	})
+}
+
+// tunnel asks for a tunnel of HTTP for a connection that isn't.
+func (s *Server) tunnel(ctx context.Context, c *upstream.Cluster, h *upstream.Host, ask *stream.Exchange) (tcp.Tunnel, error) {
+	l, err := s.http.Link(ctx, c, h, ask)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // newTracing makes what exports spans: by the engine, to the configuration's clusters.

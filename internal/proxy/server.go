@@ -133,7 +133,7 @@ func New(o Options) (*Server, error) {
 		s.Close(s.ctx)
 		return nil, err
 	}
-	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self})
+	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self, Tunnel: s.tunnel})
 	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.ServeOrPark, Guard: s.guard.run,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns, Inbound: s.inbound(), Proof: o.Proof})
 	s.accepting.Store(s.acceptor)
@@ -201,10 +201,12 @@ func (s *Server) fail(err error) {
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
 	s.loops.Go(func() { s.tracing.Close(ctx) }) // beside the engine, which carries the last spans
-	s.http.Close(ctx)
+	var tcp sync.WaitGroup
 	if s.tcp != nil {
-		s.tcp.Close(ctx)
+		tcp.Go(func() { s.tcp.Close(ctx) }) // beside the engine, which carries its tunnels
 	}
+	s.http.Close(ctx)
+	tcp.Wait()
 	s.upstream.Close()
 	s.bound.close()
 	s.logs.Close()

@@ -58,6 +58,15 @@ type TCPProxy struct {
 	MaxConnectAttempts uint32        // 0: 1
 	AccessLogs         []*AccessLog
 	LogOnConnect       bool
+	Tunneling          *Tunneling // nil: bytes go to the host bare
+}
+
+// Tunneling is TcpProxy.tunneling_config: the cluster's hosts are HTTP proxies that are asked for a tunnel.
+type Tunneling struct {
+	Host    *Format   // where to: authority of the request, host:port
+	Post    bool      // POST instead of CONNECT: bytes are the bodies
+	Path    string    // of POST
+	Headers HeaderOps // of the request
 }
 
 // TCPMetadataExchange is Istio's peer metadata exchange over ALPN.

@@ -74,6 +74,9 @@ func (s *session) quiet() bool {
 }
 
 func (f *flow) quiet() bool {
+	if f.src.raw == nil {
+		return f.passed.Load() == f.moved.Load()
+	}
 	waiting := 0
 	_ = f.src.raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) // fails if it is closed
 	return waiting == 0 && f.passed.Load() == f.moved.Load()

@@ -32,7 +32,7 @@ const otherHostPicks = 8
 
 // connect opens the upstream connection, on another host each time it fails, as often as configured. It is nil if there
 // is none; then the session knows why.
-func (s *session) connect() *upstream.Conn {
+func (s *session) connect() *link {
 	weighted := choose(s.plan.tcp, rand.Uint32N)
 	s.route(weighted.Name, s.proxy.Upstream.Cluster(weighted.Name))
 	if s.cluster == nil {
@@ -46,10 +46,9 @@ func (s *session) connect() *upstream.Conn {
 			s.noHost(err, len(choice.Tried) > 0)
 			return nil
 		}
-		conn, err := s.cluster.Dial(s.proxy.ctx, host, upstream.DialOptions{Client: s.conn.Remote, Final: true})
+		up, err := s.reach(host)
 		if err == nil {
-			s.connected(host, conn)
-			return conn
+			return up
 		}
 		if s.failed(host, err); !again(err) {
 			return nil

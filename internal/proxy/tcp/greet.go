@@ -2,7 +2,7 @@ package tcp
 
 import (
 	"errors"
-	"net"
+	"io"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -22,7 +22,7 @@ func (e *errExchange) Error() string { return "metadata exchange: " + e.err.Erro
 func (e *errExchange) Unwrap() error { return e.err }
 
 // exchange tells both peers that negotiated it who we are, and has their answers read before their payload. It fails if
-// a connection does.
+// a connection does. to is nil for a tunnel: what is behind it is nobody's peer.
 func (s *session) exchange(down, up *side, to *upstream.Conn) error {
 	if wants(s.conn.TLS, s.plan.exchange) {
 		if err := s.announce(down); err != nil {
@@ -31,7 +31,7 @@ func (s *session) exchange(down, up *side, to *upstream.Conn) error {
 		down.greet = s.greeting(down, s.setPeer)
 		s.await()
 	}
-	if wants(to.TLS, upstreamExchange(s.cluster.Config())) {
+	if to != nil && wants(to.TLS, upstreamExchange(s.cluster.Config())) {
 		if err := s.announce(up); err != nil {
 			return &errReset{up, err}
 		}
@@ -70,8 +70,8 @@ func (s *session) announce(to *side) error {
 // greeting reads the metadata of the peer at from and hands it to found.
 func (s *session) greeting(from *side, found func(*stream.Peer)) func() error {
 	return func() error {
-		peer, err := mx.Read(&patient{conn: from.conn, limit: exchangeTimeout})
-		_ = from.conn.SetReadDeadline(time.Time{})
+		peer, err := mx.Read(&patient{conn: from.conn, socket: from.socket, limit: exchangeTimeout})
+		_ = from.socket.SetReadDeadline(time.Time{})
 		switch {
 		case err == nil:
 			found(peer)
@@ -88,9 +88,10 @@ func (s *session) greeting(from *side, found func(*stream.Peer)) func() error {
 
 // patient waits for the first byte as long as it takes, and limit for all that follow.
 type patient struct {
-	conn  net.Conn
-	limit time.Duration
-	begun bool
+	conn   io.Reader
+	socket socket
+	limit  time.Duration
+	begun  bool
 }
 
 func (p *patient) Read(b []byte) (int, error) {
@@ -100,7 +101,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	n, err := p.conn.Read(b[:1])
 	if n > 0 {
 		p.begun = true
-		_ = p.conn.SetReadDeadline(time.Now().Add(p.limit))
+		_ = p.socket.SetReadDeadline(time.Now().Add(p.limit))
 	}
 	return n, err
 }

@@ -17,6 +17,7 @@ type plan struct {
 	logs     *telemetry.LogSet
 	gates    []gate           // in the order of the filters
 	istio    *telemetry.Istio // nil: no istio.stats
+	tunnel   *tunnelPlan      // nil: bytes go bare
 	exchange string           // the ALPN under which metadata is exchanged with clients; empty: it isn't
 }
 
@@ -59,6 +60,9 @@ func (p *plans) forget(key weak.Pointer[config.Chain]) {
 // newPlan keeps nothing of the chain but what it points to.
 func (p *Proxy) newPlan(chain *config.Chain) *plan {
 	made := &plan{tcp: chain.TCP, prefix: p.Store.TCPPrefix(chain.TCP.StatPrefix)}
+	if t := chain.TCP.Tunneling; t != nil {
+		made.tunnel = newTunnelPlan(t)
+	}
 	if p.Logs != nil {
 		made.logs = p.Logs.For(chain.TCP.AccessLogs)
 	}

@@ -26,6 +26,9 @@ type Options struct {
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
 	Self  filter.Self // what metadata exchange says of this workload
+	// Tunnel asks a host for a tunnel, as chains with tunneling_config want it; it is the engine of HTTP's. nil: there
+	// are none.
+	Tunnel func(context.Context, *upstream.Cluster, *upstream.Host, *stream.Exchange) (Tunnel, error)
 }
 
 // Proxy forwards connections until Close.

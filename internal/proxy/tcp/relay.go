@@ -176,6 +176,9 @@ func (f *flow) ended(err error) (done bool, _ error) {
 // awaitReset parks on a connection that has already ended its side until it is reset or closed: without it a client
 // that half-closes and then aborts would hold its upstream until somebody writes.
 func (f *flow) awaitReset() error {
+	if f.src.raw == nil {
+		return nil // a tunnel's writer finds out
+	}
 	f.err = nil
 	if err := f.src.raw.Read(f.tryReset); err != nil {
 		return err

@@ -87,17 +87,18 @@ func (s *session) route(name string, c *upstream.Cluster) {
 	}
 }
 
-func (s *session) connected(host *upstream.Host, c *upstream.Conn) {
+func (s *session) connected(host *upstream.Host, up stream.Upstream) {
+	up.Host, up.Endpoint = host.Endpoint().Hostname, host.Endpoint()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.shutting {
 		s.x.Flags = 0 // of attempts that failed before
 	}
-	s.x.Upstream = stream.Upstream{Remote: c.Remote, Local: c.Local, Host: host.Endpoint().Hostname, TLS: c.TLS, Endpoint: host.Endpoint()}
+	s.x.Upstream = up
 }
 
 // relay moves bytes until the connection ends. If the Proxy was closed meanwhile, it ends at once.
-func (s *session) relay(up *upstream.Conn) {
+func (s *session) relay(up *link) {
 	p, err := s.join(up)
 	if err != nil {
 		s.resetFlags(err, nil)
@@ -121,16 +122,16 @@ func (s *session) relay(up *upstream.Conn) {
 }
 
 // join makes a pair of both connections, after metadata was exchanged.
-func (s *session) join(up *upstream.Conn) (*pair, error) {
+func (s *session) join(up *link) (*pair, error) {
 	here, err := newSide(s.down, s.down)
 	if err != nil {
 		return nil, err
 	}
-	there, err := newSide(up.Conn, up)
+	there, err := up.side()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.exchange(here, there, up); err != nil {
+	if err := s.exchange(here, there, up.conn); err != nil {
 		return nil, err
 	}
 	return newPair(here, there, &s.proxy.Store.Server.SplicedBytes, s.proxy.pipes), nil

@@ -11,11 +11,12 @@ import (
 
 // side is one of a pair's two connections.
 type side struct {
-	conn   net.Conn        // bytes go through it: a socket, or TLS over one
-	raw    syscall.RawConn // the socket's
-	socket socket
-	plain  bool      // conn is the socket: the kernel can move its bytes
-	closer io.Closer // closes conn and whatever counts it
+	conn   io.ReadWriter   // bytes go through it: a socket, TLS over one, or a tunnel
+	raw    syscall.RawConn // the socket's; nil: a tunnel's
+	socket socket          // nil: a tunnel's
+	tunnel Tunnel          // nil: it isn't one
+	plain  bool            // conn is the socket: the kernel can move its bytes
+	closer io.Closer       // closes conn and whatever counts it
 
 	// greet reads what the peer says before its payload; nil: nothing. Its error ends the pair.
 	greet func() error
@@ -45,8 +46,22 @@ func newSide(conn net.Conn, closer io.Closer) (*side, error) {
 	return s, err
 }
 
-// closeWrite tells the peer that no more comes: FIN, or TLS's close_notify.
+// tunnelSide returns the side of a tunnel.
+func tunnelSide(t Tunnel) *side { return &side{conn: t, tunnel: t, closer: interrupter{t}} }
+
+// interrupter closes a tunnel for those who read it or write to it: to be closed it must have been left by both.
+type interrupter struct{ Tunnel }
+
+func (i interrupter) Close() error {
+	i.Interrupt()
+	return nil
+}
+
+// closeWrite tells the peer that no more comes: FIN, TLS's close_notify, or the end of a stream.
 func (s *side) closeWrite() error {
+	if s.tunnel != nil {
+		return s.tunnel.CloseWrite()
+	}
 	if secure, ok := s.conn.(*tls.Conn); ok {
 		return secure.CloseWrite()
 	}
@@ -55,6 +70,9 @@ func (s *side) closeWrite() error {
 
 // abort closes the socket with a reset; TLS says no more, for close_notify would be the proper end.
 func (s *side) abort() {
+	if s.tunnel != nil {
+		return // closing it before its end resets it
+	}
 	if t, ok := s.socket.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}

@@ -3,6 +3,7 @@ package xds
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,31 @@ func httpFilterOf(name, message, fields string) string {
 // networkOf is a listener with a network filter before tcp_proxy.
 func networkOf(name, message, fields string) string {
 	return chainsOf(`{filters: [{name: ` + name + `, typed_config: {"@type": type.googleapis.com/` + message + `, ` + fields + `}}, ` + tcpChain[len("{filters: ["):])
+}
+
+// tunnelOf is a listener whose tcp_proxy has a tunneling_config.
+func tunnelOf(fields string) string {
+	return chainsOf(`{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c, tunneling_config: {` + fields + `}}}]}`)
+}
+
+// TestTunneling has what DestinationRules with a tunnel become.
+func TestTunneling(t *testing.T) {
+	for fields, want := range map[string]config.Tunneling{
+		"hostname: a:1": {Host: &config.Format{Source: "a:1", Literal: true}},
+		"hostname: '%REQUESTED_SERVER_NAME%:443', use_post: true, headers_to_add: [{header: {key: X, value: y}}]": {
+			Host: &config.Format{Source: "%REQUESTED_SERVER_NAME%:443"}, Post: true, Path: "/",
+			Headers: config.HeaderOps{Add: []config.HeaderAdd{{Name: "x", Value: &config.Format{Source: "y", Literal: true}}}},
+		},
+		"hostname: a:1, use_post: true, post_path: /t": {Host: &config.Format{Source: "a:1", Literal: true}, Post: true, Path: "/t"},
+	} {
+		l, _, err := Listener(listenerYAML(t, tunnelOf(fields)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.Chains[0].TCP.Tunneling; !reflect.DeepEqual(got, &want) {
+			t.Errorf("%s: %+v", fields, got)
+		}
+	}
 }
 
 const (
@@ -100,7 +126,10 @@ func TestListenerRefused(t *testing.T) {
 		"network extauthz": {networkOf("e", n+"ext_authz.v3.ExtAuthz", ""), []string{"filter_chains[0].filters[0] (e): not built yet"}},
 		"network unknown":  {networkOf("u", "some.Filter", ""), []string{"filter_chains[0].filters[0] (u): not supported"}},
 		"weight sum":       {chainsOf(`{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, weighted_clusters: {clusters: [{name: a, weight: 0}]}}}]}`), []string{"filter_chains[0].filters[0].weighted_clusters.clusters (tcp): the sum of weights is 0"}},
-		"tunneling":        {chainsOf(`{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, cluster: c, tunneling_config: {hostname: x}}}]}`), []string{"filter_chains[0].filters[0].tunneling_config (tcp): not built yet"}},
+		"tunnel to nobody": {tunnelOf("use_post: true"), []string{"filter_chains[0].filters[0].tunneling_config.hostname (tcp): empty"}},
+		"tunnel's format":  {tunnelOf(`hostname: "%NOPE%"`), []string{"*filter_chains[0].filters[0].tunneling_config.hostname (tcp): "}},
+		"tunnel's path":    {tunnelOf("hostname: a:1, post_path: /x"), []string{"filter_chains[0].filters[0].tunneling_config.post_path (tcp): only with use_post"}},
+		"tunnel's host":    {tunnelOf("hostname: a:1, headers_to_add: [{header: {key: host, value: b}}]"), []string{"filter_chains[0].filters[0].tunneling_config.headers_to_add[0].header (tcp): host: pseudo-headers and host may not be changed"}},
 
 		"scoped_routes":   {managerOf("scoped_routes: {name: s}, http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0].scoped_routes (hcm): not supported"}},
 		"no routes":       {managerOf("http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0] (hcm): neither rds nor route_config"}},

@@ -34,7 +34,7 @@ func (d *decoder) tcpProxy(t typed) *config.TCPProxy {
 	d.tcpClusters(&m, out)
 	d.hashSource(m.HashPolicy, out)
 	if m.TunnelingConfig != nil {
-		d.failIn("tunneling_config", "not built yet")
+		d.in("tunneling_config", func() { out.Tunneling = d.tunneling(m.TunnelingConfig) })
 	}
 	if m.OnDemand != nil {
 		d.failIn("on_demand", "not supported")
@@ -44,6 +44,25 @@ func (d *decoder) tcpProxy(t typed) *config.TCPProxy {
 	d.noEffect(m.UpstreamIdleTimeout != nil, "upstream_idle_timeout")
 	d.noEffect(m.BackoffOptions != nil, "backoff_options")
 	d.noEffect(len(m.ProxyProtocolTlvs) > 0, "proxy_protocol_tlvs")
+	return out
+}
+
+func (d *decoder) tunneling(m *tcpv3.TcpProxy_TunnelingConfig) *config.Tunneling {
+	out := &config.Tunneling{Post: m.UsePost, Path: m.PostPath, Headers: d.headerOps("headers", m.HeadersToAdd, nil)}
+	if m.Hostname == "" {
+		d.failIn("hostname", "empty")
+	}
+	d.in("hostname", func() { out.Host = d.format(m.Hostname) })
+	if m.PostPath != "" && !m.UsePost {
+		d.failIn("post_path", "only with use_post")
+	}
+	if m.UsePost && m.PostPath == "" {
+		out.Path = "/"
+	}
+	d.noEffect(m.PropagateResponseHeaders, "propagate_response_headers")
+	d.noEffect(m.PropagateResponseTrailers, "propagate_response_trailers")
+	d.noEffect(m.RequestIdExtension != nil, "request_id_extension")
+	d.formatters(m.Formatters)
 	return out
 }
 

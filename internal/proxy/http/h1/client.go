@@ -190,6 +190,9 @@ func (c *Client) Interrupt() {
 func (c *Client) Close() {
 	reusable := c.answered && !c.close && c.in.ended && c.out.whole && c.out.failed == nil && len(c.in.rest) == 0 &&
 		!c.interrupted.Load()
+	if c.upgrade && c.in.kind == byClose && (!c.in.ended || !c.out.whole) {
+		abort(c.socket.conn) // as a tunnel's: nobody may take what came for all
+	}
 	c.out.release()
 	c.in.rest = nil
 	c.in.finish()

@@ -180,6 +180,9 @@ var hostBytes = func() (t [256]bool) {
 	return t
 }()
 
+// PlainHost reports whether a host, with or without a port, can be written into a head without becoming more than that.
+func PlainHost(host string) bool { return host != "" && checkHost(host) == nil }
+
 func checkHost(host string) error {
 	for i := range len(host) {
 		if !hostBytes[host[i]] {
