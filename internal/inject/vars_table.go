@@ -33,6 +33,7 @@ var variables = []variable{
 	{name: "namespace.annotations", typ: stringMap, get: func(v *vars) any { return orEmpty(v.namespace.Annotations) }},
 	{name: "owner.kind", typ: cel.StringType, get: func(v *vars) any { return v.owner.Kind }},
 	{name: "owner.name", typ: cel.StringType, get: func(v *vars) any { return v.owner.Name }},
+	{name: "owner.uri", typ: cel.StringType, get: func(v *vars) any { return v.owner.uri(v.namespace.Name) }},
 
 	{name: "proxy.image", typ: cel.StringType, setting: true, get: func(v *vars) any { return v.settings.image }},
 	{name: "proxy.imagePullPolicy", typ: cel.StringType, fixed: true, get: func(v *vars) any { return string(v.program.spec().Proxy.ImagePullPolicy) }},
