@@ -41,7 +41,7 @@ func serve(in io.Reader, out, logs io.Writer) error {
 	}
 	server := operator.WebhookServer(handler, func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil })
 	ended := make(chan error, 1)
-	go func() { ended <- operator.ServeWebhook(server, listener) }()
+	go func() { ended <- server.Serve(listener) }()
 	fmt.Fprintln(out, listener.Addr(), base64.StdEncoding.EncodeToString(authority))
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		fmt.Fprintln(out, cpuTime().Nanoseconds())

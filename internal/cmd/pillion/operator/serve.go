@@ -19,16 +19,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/pillion-mesh/pillion/internal/controller/servingcert"
+	"github.com/pillion-mesh/pillion/internal/controller/validate"
+	"github.com/pillion-mesh/pillion/webhook/front"
 )
+
+// closer is an http.Server, or what has one.
+type closer interface {
+	Shutdown(ctx context.Context) error
+	Close() error
+}
 
 // httpServer is a server and the goroutine that serves it.
 type httpServer struct {
-	*http.Server
+	closer
 	done chan error
 }
 
-func start(server *http.Server, serve func() error) *httpServer {
-	s := &httpServer{Server: server, done: make(chan error, 1)}
+func start(server closer, serve func() error) *httpServer {
+	s := &httpServer{closer: server, done: make(chan error, 1)}
 	go func() {
 		err := serve()
 		if errors.Is(err, http.ErrServerClosed) {
@@ -51,10 +59,9 @@ func (s *httpServer) shutdown(patience time.Duration) {
 
 // WebhookServer is the server of admission, certificate aside. It is exported for benchmarks, which measure what runs.
 // API servers speak HTTP/1.1 to webhooks; HTTP/2 would put all their calls on one connection and so on one replica.
-func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *http.Server {
-	return &http.Server{
-		Handler:     wholeAnswers{handler},
-		ConnContext: withConn,
+func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *front.Server {
+	return &front.Server{KeepAlive: true, Mine: func(path string) bool { return path != validate.Path }, HTTP: &http.Server{
+		Handler: handler,
 		TLSConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"http/1.1"},
 			DynamicRecordSizingDisabled: true, // answers are wanted whole; small records only make more of them
@@ -65,19 +72,15 @@ func WebhookServer(handler http.Handler, certificate func(*tls.ClientHelloInfo) 
 		WriteTimeout:      40 * time.Second,  // the longest timeoutSeconds is 30
 		IdleTimeout:       180 * time.Second, // longer than the API server's 90: who closes first can't lose a request
 		MaxHeaderBytes:    64 << 10,
-	}
-}
-
-// ServeWebhook serves until the server is closed.
-func ServeWebhook(server *http.Server, listener net.Listener) error {
-	return server.ServeTLS(wholeListener{listener}, "", "")
+	}}
 }
 
 func serveWebhook(listener net.Listener, handler *drainable, certificate *servingcert.Controller, keepAlive bool) *httpServer {
 	server := WebhookServer(handler, certificate.GetCertificate)
-	server.SetKeepAlivesEnabled(keepAlive)
-	server.ErrorLog, server.ConnState, server.ConnContext = certificate.ErrorLog(), handler.count, certificate.ConnContext
-	return start(server, func() error { return ServeWebhook(server, listener) })
+	server.KeepAlive = keepAlive
+	server.HTTP.SetKeepAlivesEnabled(keepAlive)
+	server.HTTP.ErrorLog, server.ConnContext, server.Count = certificate.ErrorLog(), certificate.ConnContext, handler.count
+	return start(server, func() error { return server.Serve(listener) })
 }
 
 // drainable asks for each connection's end once the replica is to end. An answer that says so can't lose a request,
@@ -95,15 +98,7 @@ func (d *drainable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.next.ServeHTTP(w, r)
 }
 
-// count is http.Server.ConnState.
-func (d *drainable) count(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		d.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		d.open.Add(-1)
-	}
-}
+func (d *drainable) count(n int) { d.open.Add(int64(n)) }
 
 // serveOps serves metrics and health.
 func serveOps(address string, h *health, registry *prometheus.Registry, log logr.Logger) (*httpServer, error) {
