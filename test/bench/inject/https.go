@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ const (
 // prepared bytes and compares each answer with the first of its connection, which was read and checked. Its own CPU time
 // is told too: it is taken from the same cores.
 func https(ctx context.Context, b *bench) error {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // half a core is all it needs; a second thread would be woken in vain
 	s, err := startServer()
 	if err != nil {
 		return err
