@@ -70,6 +70,9 @@ type ExtAuthz struct {
 	AllowPartial    bool
 	PackAsBytes     bool
 	RequestHeaders  []StringMatch // allowed to the service
+	HiddenHeaders   []StringMatch // disallowed, though they may be allowed too
+	Metadata        []string      // metadata_context_namespaces: of the request, else of its connection
+	RouteMetadata   []string      // route_metadata_context_namespaces
 	AddHeaders      [][2]string
 	UpstreamHeaders []StringMatch // of the answer, to the upstream
 	AppendUpstream  []StringMatch

@@ -387,3 +387,16 @@ func TestUnknownFields(t *testing.T) {
 		t.Errorf("got %v, %v", needs.Unknown, err)
 	}
 }
+
+// TestAuthzContext: what an authorization service is told, and what not.
+func TestAuthzContext(t *testing.T) {
+	l, needs, err := Listener(listenerYAML(t, filtersOf(httpFilterOf("f", h+"ext_authz.v3.ExtAuthz", `grpc_service: {envoy_grpc: {cluster_name: a}},
+		disallowed_headers: {patterns: [{exact: x}]}, metadata_context_namespaces: [m], route_metadata_context_namespaces: [r]`))), nil)
+	if err != nil || len(notes(needs)) > 0 {
+		t.Fatal(err, notes(needs))
+	}
+	got := l.Chains[0].HTTP.Filters[0].Config.(*config.ExtAuthz)
+	if len(got.HiddenHeaders) != 1 || !got.HiddenHeaders[0].Match("x") || !reflect.DeepEqual([][]string{got.Metadata, got.RouteMetadata}, [][]string{{"m"}, {"r"}}) {
+		t.Errorf("%+v", got)
+	}
+}

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,9 +25,11 @@ func (d *decoder) extAuthz(t typed) any {
 		StatPrefix: d.intern(m.StatPrefix), FailureAllow: m.FailureModeAllow, FailureHeader: m.FailureModeAllowHeaderAdd,
 		StatusOnError: uint32(m.GetStatusOnError().GetCode()), ClearRouteCache: m.ClearRouteCache,
 		IncludePeer: m.IncludePeerCertificate, TLSSession: m.IncludeTlsSession,
-		Enabled:         d.fraction("filter_enabled", m.FilterEnabled),
-		DenyDisabled:    truth(m.GetDenyAtDisable().GetDefaultValue(), false),
-		RequestHeaders:  d.headerList("allowed_headers", m.AllowedHeaders),
+		Enabled:        d.fraction("filter_enabled", m.FilterEnabled),
+		DenyDisabled:   truth(m.GetDenyAtDisable().GetDefaultValue(), false),
+		RequestHeaders: d.headerList("allowed_headers", m.AllowedHeaders),
+		HiddenHeaders:  d.headerList("disallowed_headers", m.DisallowedHeaders),
+		Metadata:       slices.Clone(m.MetadataContextNamespaces), RouteMetadata: slices.Clone(m.RouteMetadataContextNamespaces),
 		MaxRequestBytes: m.GetWithRequestBody().GetMaxRequestBytes(), AllowPartial: m.GetWithRequestBody().GetAllowPartialMessage(),
 		PackAsBytes: m.GetWithRequestBody().GetPackAsBytes(),
 	}
@@ -43,16 +46,14 @@ func (d *decoder) extAuthz(t typed) any {
 
 // authzRefused refuses what would let the service see less or change more than it was meant to.
 func (d *decoder) authzRefused(m *authzv3.ExtAuthz) {
-	if m.DisallowedHeaders != nil {
-		d.failIn("disallowed_headers", "not supported")
-	}
 	if m.DecoderHeaderMutationRules != nil {
 		d.failIn("decoder_header_mutation_rules", "not supported")
 	}
 	if m.ShadowMode {
 		d.failIn("shadow_mode", "not supported")
 	}
-	d.noEffect(len(m.MetadataContextNamespaces)+len(m.TypedMetadataContextNamespaces) > 0, "metadata_context_namespaces")
+	d.noEffect(len(m.TypedMetadataContextNamespaces) > 0, "typed_metadata_context_namespaces")
+	d.noEffect(len(m.RouteTypedMetadataContextNamespaces) > 0, "route_typed_metadata_context_namespaces")
 }
 
 func (d *decoder) authzService(m *authzv3.ExtAuthz, out *config.ExtAuthz) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/peermetadata"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/unary"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/wire"
@@ -21,7 +22,13 @@ const (
 	contextDestination = 2
 	contextRequest     = 4
 	contextExtras      = 10
+	contextMetadata    = 11
 	contextTLSSession  = 12
+	contextRoute       = 13
+
+	filterMetadata = 1
+	entryKey       = 1
+	entryValue     = 2
 
 	peerAddress     = 1
 	peerService     = 2
@@ -71,10 +78,33 @@ func (f *authz) question(x *stream.Exchange, body []byte, partial bool) []byte {
 	b = wire.AppendBytes(b, contextDestination, destination(x.Conn))
 	b = wire.AppendBytes(b, contextRequest, f.request(x, body, partial))
 	b = wire.AppendMap(b, contextExtras, f.config.ContextExtras)
+	if m := appendMetadata(nil, f.config.Metadata, x.Metadata, x.Conn.Metadata); m != nil {
+		b = wire.AppendBytes(b, contextMetadata, m)
+	}
 	if f.config.TLSSession && x.Conn.TLS != nil {
 		b = wire.AppendBytes(b, contextTLSSession, wire.AppendText(nil, sessionSNI, x.Conn.TLS.ServerName))
 	}
+	if len(f.config.RouteMetadata) > 0 && x.Route != nil {
+		if m := appendMetadata(nil, f.config.RouteMetadata, x.Route.Metadata); m != nil {
+			b = wire.AppendBytes(b, contextRoute, m)
+		}
+	}
 	return wire.AppendBytes(nil, checkAttributes, b)
+}
+
+// appendMetadata appends a core.v3.Metadata of the named namespaces, each from the first place that has it.
+func appendMetadata(b []byte, names []string, places ...map[string]map[string]any) []byte {
+	for _, name := range names {
+		for _, place := range places {
+			if values, there := place[name]; there {
+				entry := wire.AppendText(nil, entryKey, name)
+				entry = wire.AppendBytes(entry, entryValue, peermetadata.EncodeStruct(values))
+				b = wire.AppendBytes(b, filterMetadata, entry)
+				break
+			}
+		}
+	}
+	return b
 }
 
 // source is the client.
@@ -157,7 +187,7 @@ func (f *authz) headers(x *stream.Exchange, partial bool) map[string]string {
 	r := &x.Request
 	all := make(map[string]string, r.Fields.Len()+len(pseudo)+1)
 	may := func(name string) bool {
-		return len(f.config.RequestHeaders) == 0 || anyMatches(f.config.RequestHeaders, name)
+		return (len(f.config.RequestHeaders) == 0 || anyMatches(f.config.RequestHeaders, name)) && !f.hidden(name)
 	}
 	for _, name := range pseudo {
 		if value, there := r.Header(name); there && may(name) {

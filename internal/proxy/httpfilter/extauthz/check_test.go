@@ -134,6 +134,51 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
+// TestHiddenHeaders: what is disallowed reaches neither kind of service, though it may be allowed too.
+func TestHiddenHeaders(t *testing.T) {
+	c := &config.ExtAuthz{GRPCCluster: "authz", RequestHeaders: names("x-user", "authorization"), HiddenHeaders: names("authorization", "x-secret")}
+	x := request()
+	x.Request.Fields.Add("x-user", "v")
+	_, s := runGRPC(t, c, &authv3.CheckResponse{}, x)
+	if h := s.asked.Attributes.Request.Http.Headers; len(h) != 1 || h["x-user"] != "u,v" {
+		t.Errorf("asked with %v", h)
+	}
+	c.RequestHeaders = nil
+	_, s = runGRPC(t, c, &authv3.CheckResponse{}, x)
+	if h := s.asked.Attributes.Request.Http.Headers; h["authorization"] != "" || h["x-secret"] != "" || h[":path"] == "" {
+		t.Errorf("asked with %v", h)
+	}
+	c.RequestHeaders = names("x-user", "authorization")
+	f, err := New(c, filter.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range f.(*authz).call(x, nil, false).Fields {
+		if field.Name == "authorization" {
+			t.Error("the service over HTTP is told the authorization")
+		}
+	}
+}
+
+// TestMetadataContext: the service is told the metadata of the namespaces asked for, and of no others.
+func TestMetadataContext(t *testing.T) {
+	x := request()
+	x.Metadata = map[string]map[string]any{"jwt": {"sub": "me", "n": 1.0}, "other": {"a": true}}
+	x.Conn.Metadata = map[string]map[string]any{"jwt": {"sub": "not me"}, "tcp": {"list": []any{"a", nil}}}
+	x.Route = &config.Route{Metadata: map[string]map[string]any{"istio": {"config": "c"}, "x": {}}}
+	c := &config.ExtAuthz{GRPCCluster: "authz", Metadata: []string{"jwt", "tcp", "none"}, RouteMetadata: []string{"istio"}}
+	_, s := runGRPC(t, c, &authv3.CheckResponse{}, x)
+	jwt, _ := structpb.NewStruct(x.Metadata["jwt"])
+	tcp, _ := structpb.NewStruct(x.Conn.Metadata["tcp"])
+	istio, _ := structpb.NewStruct(x.Route.Metadata["istio"])
+	if got, want := s.asked.Attributes.MetadataContext, (&corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"jwt": jwt, "tcp": tcp}}); !proto.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
+	}
+	if got, want := s.asked.Attributes.RouteMetadataContext, (&corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{"istio": istio}}); !proto.Equal(got, want) {
+		t.Errorf("told %v of the route, want %v", got, want)
+	}
+}
+
 func TestGRPCAllowed(t *testing.T) {
 	metadata, _ := structpb.NewStruct(map[string]any{"k": "v"})
 	x := request()

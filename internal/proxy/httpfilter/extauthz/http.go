@@ -21,7 +21,7 @@ func (f *authz) call(x *stream.Exchange, body []byte, partial bool) *filter.Call
 	}
 	for i := range x.Request.Fields.Len() {
 		field := x.Request.Fields.At(i)
-		if changeable(field.Name) && (field.Name == "authorization" || anyMatches(f.config.RequestHeaders, field.Name)) {
+		if changeable(field.Name) && (field.Name == "authorization" || anyMatches(f.config.RequestHeaders, field.Name)) && !f.hidden(field.Name) {
 			c.Fields = append(c.Fields, field)
 		}
 	}
@@ -38,6 +38,9 @@ func (f *authz) call(x *stream.Exchange, body []byte, partial bool) *filter.Call
 	}
 	return c
 }
+
+// hidden reports whether the service may not see a field, whatever else is said of it.
+func (f *authz) hidden(name string) bool { return anyMatches(f.config.HiddenHeaders, name) }
 
 func anyMatches(list []config.StringMatch, name string) bool {
 	return slices.ContainsFunc(list, func(m config.StringMatch) bool { return m.Match(name) })
