@@ -24,6 +24,11 @@ func (c *call) connectTo(host *upstream.Host) (codec.Upstream, error) {
 		return c.connectHTTP2(host)
 	}
 	key := c.poolKey()
+	if cfg.HTTP.Protocol == config.UpstreamAuto {
+		if up := c.shared(host, key); up != nil {
+			return up, nil
+		}
+	}
 	if !c.forward.replayed {
 		if up := c.pooled(host, key); up != nil {
 			return c.use(up, true), nil
@@ -32,6 +37,9 @@ func (c *call) connectTo(host *upstream.Host) (codec.Upstream, error) {
 	conn, err := c.dial(host, key)
 	if err != nil {
 		return nil, err
+	}
+	if conn.Codec == nil && c.negotiatedHTTP2(conn.Conn) {
+		return c.adopt(host, key, conn.Conn)
 	}
 	if conn.Codec == nil {
 		c.newH1(conn)
@@ -137,11 +145,17 @@ func (c *call) dialFirst(host *upstream.Host, key string) (*upstream.H1Conn, err
 }
 
 func (c *call) dialOnce(ctx context.Context, host *upstream.Host, key string) (*upstream.H1Conn, error) {
-	conn, err := c.forward.target.cluster.Dial(ctx, host, c.dialOptions())
+	options := c.dialOptions()
+	if options.ALPN == nil && c.x.Cluster.HTTP.Protocol == config.UpstreamAuto {
+		options.ALPN = autoALPN(c.x.Cluster, host)
+	}
+	conn, err := c.forward.target.cluster.Dial(ctx, host, options)
 	if err != nil {
 		return nil, err
 	}
-	c.forward.target.cluster.Stats.CxHTTP1.Add(1)
+	if !c.negotiatedHTTP2(conn) {
+		c.forward.target.cluster.Stats.CxHTTP1.Add(1)
+	}
 	return upstream.NewH1Conn(conn, key), nil
 }
 

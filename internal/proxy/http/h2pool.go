@@ -99,6 +99,19 @@ func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn
 	if p.closed {
 		return nil, nil, nil, errClosed
 	}
+	pool := p.pool(key)
+	if s, conn := pool.take(c); conn != nil {
+		return s, conn, nil, nil
+	}
+	if pool.dialing != nil {
+		return nil, nil, pool.dialing, nil
+	}
+	pool.dialing = &h2Dial{over: make(chan struct{})}
+	return nil, nil, nil, nil
+}
+
+// pool is the connections under a key, none if it is new. mu is held.
+func (p *h2Pools) pool(key h2Key) *h2Pool {
 	pool := p.pools[key]
 	if pool == nil {
 		pool = &h2Pool{}
@@ -107,16 +120,20 @@ func (p *h2Pools) try(c *call, key h2Key) (s codec.Upstream, conn *upstream.Conn
 		}
 		p.pools[key] = pool
 	}
-	for _, each := range pool.conns {
+	return pool
+}
+
+// take takes a stream of one of the connections; without conn none has one free.
+func (p *h2Pool) take(c *call) (s codec.Upstream, conn *upstream.Conn) {
+	if p == nil {
+		return nil, nil
+	}
+	for _, each := range p.conns {
 		if s := each.stream(c.x, &c.x.Cluster.HTTP, c.engine.opts.Now()); s != nil {
-			return s, each.conn, nil, nil
+			return s, each.conn
 		}
 	}
-	if pool.dialing != nil {
-		return nil, nil, pool.dialing, nil
-	}
-	pool.dialing = &h2Dial{over: make(chan struct{})}
-	return nil, nil, nil, nil
+	return nil, nil
 }
 
 // dial makes one more connection, takes its first stream, and lets those go on who wait for it.
