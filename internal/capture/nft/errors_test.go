@@ -15,9 +15,11 @@ import (
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
 )
 
-// kernel answers requests: lists are empty, what isn't a list is answered by write.
+// kernel answers requests: lists are empty, what isn't a list is answered by write. The first torn lists change while
+// they're listed.
 type kernel struct {
 	list, write syscall.Errno
+	torn        int
 	asked       []netlink.Message
 	writes      int
 }
@@ -46,6 +48,10 @@ func (k *kernel) answer() ([]netlink.Message, error) {
 	request := k.asked[0]
 	k.asked = k.asked[1:]
 	errno := k.list
+	if k.torn > 0 {
+		k.torn--
+		return nil, fmt.Errorf("torn: %w", syscall.EINTR)
+	}
 	if request.Header.Flags&netlink.Dump != netlink.Dump {
 		errno = k.write
 		k.writes++
@@ -119,6 +125,21 @@ func TestLaterReadsBlameNoKernel(t *testing.T) {
 	k.list = syscall.EINVAL
 	if _, err = b.Compare(ruleset(), "test"); err == nil || errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "EINVAL") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Others change iptables' rules while they're looked at: then they're looked at again, but not for ever.
+func TestXtablesAreReadAgain(t *testing.T) {
+	for torn, works := range map[int]bool{0: true, 1: true, readings - 1: true, readings: false} {
+		k := &kernel{torn: torn}
+		b, err := k.backend()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := b.FindXtables(func(string) bool { return true }, nil)
+		if works != (err == nil) || works && x == nil || !works && !errors.Is(err, syscall.EINTR) {
+			t.Errorf("%d torn lists: %v, %v", torn, x, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
 )
 
 // Xtables is what iptables' nft variant left in its tables under names of capture's: found and removed by netlink, for
@@ -23,8 +24,23 @@ type Xtables struct {
 }
 
 // FindXtables looks for chains with these names in the tables of family ip and ip6, for rules of others that go
-// there, and for these comments.
-func (b *Backend) FindXtables(ours func(chain string) bool, marks []string) (*Xtables, error) {
+// there, and for these comments. It looks again if somebody changed them meanwhile.
+func (b *Backend) FindXtables(ours func(chain string) bool, marks []string) (x *Xtables, err error) {
+	for range readings {
+		b.heard = nil
+		x, err = b.findXtables(ours, marks)
+		again := err != nil && (b.isAny(err, unix.EINTR) || b.read && b.isAny(err, unix.ENOENT))
+		if !again {
+			break
+		}
+		if err := b.reopen(); err != nil {
+			return nil, err
+		}
+	}
+	return x, err
+}
+
+func (b *Backend) findXtables(ours func(chain string) bool, marks []string) (*Xtables, error) {
 	all, err := b.conn.ListChains()
 	if err != nil {
 		return nil, classify("listing chains", err, !b.read && isLack(err))
