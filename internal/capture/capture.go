@@ -67,6 +67,9 @@ func (s System) Apply(p *plan.Plan, force bool) (Result, error) {
 		return Result{}, err
 	}
 	result, err := s.converge(p, force)
+	if errors.Is(err, ErrDiffers) {
+		return result, err // another run's rules are in force, and may need what we found missing first
+	}
 	if err != nil {
 		return result, errors.Join(err, take(missing))
 	}

@@ -84,6 +84,7 @@ func TestConverge(t *testing.T) {
 		"refused once":            {kernel: kernel{script: []string{"refused"}, six: true}, changed: 2, log: []string{"write refused", "write ok"}},
 		"undone by another":       {kernel: kernel{script: []string{"undone"}, six: true}, changed: 2, log: []string{"write undone", "write ok"}},
 		"undone again and again":  {kernel: kernel{script: always, six: true}, changed: 2, fails: "another program changes table inet pillion: missing rule a", log: []string{"write undone", "write undone", "write undone", "write undone", "write undone"}},
+		"another's, with address": {kernel: kernel{script: always}, changed: 2, fails: "another program changes", log: []string{"add ::6", "write undone", "write undone", "write undone", "write undone", "write undone"}},
 		"not permitted":           {kernel: kernel{script: []string{"forbidden"}}, changed: 2, fails: "CAP_NET_ADMIN", log: []string{"add ::6", "write forbidden", "remove ::6"}},
 		"always refused, address": {kernel: kernel{script: strings.Fields(strings.Repeat("refused ", 5))}, changed: 2, fails: "refused; nothing was changed: 3 differences from the plan remain, first: missing rule a", log: []string{"add ::6", "write refused", "write refused", "write refused", "write refused", "write refused", "remove ::6"}},
 	} {
