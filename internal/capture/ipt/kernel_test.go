@@ -205,6 +205,46 @@ func TestListingsSurviveTheKernel(t *testing.T) {
 	})
 }
 
+// What is only shown is spelled as iptables would list it, too.
+func TestShownSurvivesTheKernel(t *testing.T) {
+	each(t, func(t *testing.T, variant Variant) {
+		for _, line := range []string{injected + " -m TPROXY -c eth1", "-m TPROXY -b 80,9001 -i * -t 7", "-b * -i 10.9.0.0/16,10.2.0.0/16,fd77::/64 -k virt0,virt1 -c eth1,eth7"} {
+			ns := nstest.New(t)
+			ns.Must(t, func() error {
+				files, err := text.Shown(rules(t, line, plan.Families{V4: true, V6: true}).Plan, text.Istio)
+				if err != nil {
+					return err
+				}
+				for _, f := range files {
+					if err := restored(variant, f); err != nil {
+						return err
+					}
+					for _, table := range f.Tables {
+						got, err := tool(variant, f.V6, "-t", table.Name, "-S")
+						if err != nil {
+							return err
+						}
+						if d := cmp.Diff(table.List(), got); d != "" {
+							t.Errorf("%s: %s", line, d)
+						}
+					}
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// restored gives a file to iptables-restore, or ip6tables-restore, as somebody would who took it from explain.
+func restored(variant Variant, f text.File) error {
+	cmd := exec.Command(program(f.V6)+"-"+string(variant)+"-restore", "--noflush")
+	cmd.Stdin = strings.NewReader(text.RestoreText([]text.File{f}))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w: %s", cmd.Args, err, out)
+	}
+	return nil
+}
+
 // From any plan and dialect to any other: the end is what a fresh namespace would hold.
 func TestConvergesFromAnyOther(t *testing.T) {
 	t.Parallel()

@@ -23,13 +23,13 @@ func unsaid(p *plan.Plan, d Dialect) []string {
 	add(p.Proxy.Mark != nil, "a mark of the proxy's")
 	add(p.LateArming, "late arming")
 	add(p.DropInvalid, "drop-invalid")
-	add(p.In.Via == plan.TProxy, "TPROXY")
+	add(p.In.Via == plan.TProxy && d != Istio, "TPROXY")
 	add((p.Mode == plan.Listed) != (d == TSF), fmt.Sprintf("mode %s", p.Mode))
-	add(len(p.Out.Virtual) > 0, "virtual interfaces")
+	add(len(p.Out.Virtual) > 0 && d != Istio, "virtual interfaces")
 	add(d == Istio18 && p.DNS.On(), "DNS capture")
 	add(d != Istio && len(p.Out.Owners.Groups)+len(p.Out.Owners.Exclude) > 0, "owner groups")
 	for _, b := range p.Bypass {
-		add(!original(b, d), b.Reason)
+		add(!original(b, d) && !(d == Istio && isInterfaces(b)), b.Reason)
 	}
 	return list
 }
@@ -54,6 +54,7 @@ func original(b plan.Bypass, d Dialect) bool {
 // istio writes today's rules of Istio, or those of its version 1.8.
 func (w *writer) istio(old bool) {
 	p := w.plan
+	w.istioInterfaces()
 	w.istioInbound()
 	jump := ""
 	if old {
@@ -84,23 +85,35 @@ func (w *writer) istio(old bool) {
 
 func (w *writer) istioInbound() {
 	p := w.plan
+	tunnel := plan.Range{Lo: uint32(p.In.Tunnel), Hi: uint32(p.In.Tunnel)}
+	if p.In.Via == plan.TProxy {
+		w.istioTProxy()
+		w.add(nat, inbound, "", portRule("tcp", tunnel), "-j RETURN") // nothing leads there
+		return
+	}
 	if !p.In.Ports.None() {
 		w.add(nat, prerouting, "", "-p tcp", "-j "+inbound)
 	}
-	tunnel := uint32(p.In.Tunnel)
-	w.add(nat, inbound, "", portRule("tcp", plan.Range{Lo: tunnel, Hi: tunnel}), "-j RETURN")
+	w.add(nat, inbound, "", portRule("tcp", tunnel), "-j RETURN")
 	if !p.In.Ports.All {
 		for _, r := range pick(p.Given.InboundPorts, p.In.Ports.List) {
 			w.add(nat, inbound, "", portRule("tcp", r), "-j "+inRedirect)
 		}
 		return
 	}
+	w.istioInboundSkips(nat)
+	w.add(nat, inbound, "", "-p tcp", "-j "+inRedirect)
+}
+
+// istioInboundSkips are the rules for -d; the tunnel's port, which the plan has among them, has its own.
+func (w *writer) istioInboundSkips(table string) {
+	p := w.plan
+	tunnel := uint32(p.In.Tunnel)
 	for _, r := range pick(p.Given.InboundSkips, skips(p, plan.StageBypass, plan.Prerouting)) {
 		if r.Lo != tunnel || r.Hi != tunnel {
-			w.add(nat, inbound, "", portRule("tcp", r), "-j RETURN")
+			w.add(table, inbound, "", portRule("tcp", r), "-j RETURN")
 		}
 	}
-	w.add(nat, inbound, "", "-p tcp", "-j "+inRedirect)
 }
 
 // istioIdentity is what Istio does with one UID or GID of the proxy's. The second rule takes the hairpin from every
@@ -112,8 +125,10 @@ func (w *writer) istioIdentity(old bool, option string, id plan.Range) {
 	switch {
 	case old:
 		hairpin = ""
-	case dns:
+	case dns && option == "--uid-owner":
 		hairpin, others = fmt.Sprintf("-p tcp -m multiport ! --dports 53,%d", w.plan.In.Tunnel), "-p tcp -m tcp ! --dport 53"
+	case dns: // only its UID's queries are kept from the hairpin
+		others = "-p tcp -m tcp ! --dport 53"
 	}
 	w.add(nat, outbound, "", "! -d "+w.loopback(), "-o lo", hairpin, owner(option, false, id), "-j "+inRedirect)
 	w.add(nat, outbound, "", "-o lo", others, owner(option, true, id), "-j RETURN")
@@ -143,14 +158,11 @@ func (w *writer) istioDNS() {
 		return
 	}
 	w.add(nat, outbound, "", "-j "+dnsOutput)
+	w.istioQueries("tcp")
 	for _, who := range w.proxyOwners() {
 		w.add(nat, dnsOutput, "", "-p udp -m udp --dport 53", who, "-j RETURN")
 	}
-	for _, to := range w.servers("-d") {
-		for _, proto := range []string{"tcp", "udp"} {
-			w.add(nat, dnsOutput, "", to, portRule(proto, plan.Range{Lo: 53, Hi: 53}), fmt.Sprintf("-j REDIRECT --to-ports %d", d.Port))
-		}
-	}
+	w.istioQueries("udp")
 	if !d.Zones {
 		return
 	}
@@ -165,6 +177,12 @@ func (w *writer) istioDNS() {
 	}
 	for _, from := range w.servers("-s") {
 		w.add(raw, inbound, "", from, "-p udp -m udp --sport 53", "-j CT --zone 1")
+	}
+}
+
+func (w *writer) istioQueries(proto string) {
+	for _, to := range w.servers("-d") {
+		w.add(nat, dnsOutput, "", to, portRule(proto, plan.Range{Lo: 53, Hi: 53}), fmt.Sprintf("-j REDIRECT --to-ports %d", w.plan.DNS.Port))
 	}
 }
 

@@ -79,8 +79,19 @@ func BuiltIn(table string) []string {
 	}
 }
 
-// Files are the plan's rules, one file a family. An empty plan has none.
+// Files are the plan's rules as they're written, one file a family. An empty plan has none.
 func Files(p *plan.Plan, d Dialect) ([]File, error) {
+	if p == nil || p.Empty() {
+		return nil, nil
+	}
+	if what := unowned(p, d); len(what) > 0 {
+		return nil, fmt.Errorf("--dialect %s can't write %s: those rules couldn't be told from another program's when they're to be compared or removed; explain --as %s shows them, --dialect %s writes its own", d, strings.Join(what, ", "), d, Pillion)
+	}
+	return Shown(p, d)
+}
+
+// Shown are the plan's rules as they're shown: also those that aren't written, for they couldn't be told for ours later.
+func Shown(p *plan.Plan, d Dialect) ([]File, error) {
 	if p == nil || p.Empty() {
 		return nil, nil
 	}

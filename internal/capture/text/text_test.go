@@ -60,16 +60,21 @@ func TestGolden(t *testing.T) {
 		"istio":          {Istio, injected, dual()},
 		"istio-lists":    {Istio, "-u 1337 -g 1338 -i 10.9.0.0/16,10.2.0.0/16 -x 10.9.1.0/24,10.2.3.4 -q 443,80 -o 7,6 -b 9001,80", v4()},
 		"istio-loopback": {Istio, "-i 127.0.0.0/8,10.0.0.0/8", v4()},
+		"istio-tproxy":   {Istio, injected + " -m TPROXY -c eth1", dual()},
+		"istio-tproxy-b": {Istio, "-m TPROXY -b 80,9001 -i * -t 7", v4()},
+		"istio-virtual":  {Istio, "-b * -i 10.9.0.0/16,10.2.0.0/16 -k virt0,virt1 -c eth1,eth7", v4()},
 		"istio-1.8":      {Istio18, "-i * -b * -u 1337 -d 22,15090,15021,15020", v4()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := planOf(t, c.line, c.families)
-			files, err := Files(p, c.dialect)
+			files, err := Shown(p, c.dialect)
 			if err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name+".list", Listing(files))
-			golden(t, name+".restore", RestoreText(files))
+			if written, err := Files(p, c.dialect); err == nil {
+				golden(t, name+".restore", RestoreText(written))
+			}
 		})
 	}
 }
@@ -139,10 +144,12 @@ func TestDialectsRefuseWhatTheyCannotSay(t *testing.T) {
 		line, want string
 	}{
 		{Istio, injected + " --exclude-outbound-uids 5", "--dialect istio can't say --exclude-outbound-uids; want --dialect pillion"},
-		{Istio, injected + " -c eth1", "can't say -c"},
+		{Istio, injected + " -c eth1", "can't write -c: those rules couldn't be told from another program's"},
+		{Istio, injected + " -k virt0", "can't write -k: "},
+		{Istio18, injected + " -c eth1", "can't say -c"},
 		{Istio18, injected + " --exclude-inbound-ip-ranges 10.0.0.0/8", "can't say --exclude-inbound-ip-ranges"},
 		{TSF, injected, "can't say mode all"},
-		{Istio, injected + " -m TPROXY", "can't say TPROXY"},
+		{Istio, injected + " -m TPROXY -c eth1", "can't write TPROXY, -c: "},
 		{Istio, injected + " --arming late", "can't say late arming"},
 		{Istio18, injected + " -k virt0", "can't say virtual interfaces"},
 		{"iptables", injected, `"iptables": want one of [pillion istio istio-1.8 tsf]`},

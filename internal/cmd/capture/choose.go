@@ -80,7 +80,7 @@ func (r *run) print(p *plan.Plan) error {
 
 // listing shows the plan as iptables -S would.
 func (r *run) listing(p *plan.Plan, dialect string) error {
-	files, err := text.Files(p, text.Dialect(dialect))
+	files, err := text.Shown(p, text.Dialect(dialect))
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func TestLifeWithIptables(t *testing.T) {
 				call("verify "+line).expect(t, "verify", 0, "verified")
 				call("diff -x 10.0.0.0/8 "+line).expect(t, "diff", 79, "differs", "missing rule output.bypass.dst4")
 				call("explain "+line).expect(t, "explain", 0, "", "output.capture.all", "0 connections")
-				call("--dialect istio -c eth1 "+ask).expect(t, "what a dialect can't say", 64, "failed", "--dialect istio can't say -c")
+				call("--dialect istio -c eth1 "+ask).expect(t, "what a dialect doesn't write", 64, "failed", "--dialect istio can't write -c", "explain --as istio shows them")
 				call("clean --record=").expect(t, "clean", 0, "cleaned")
 				call("clean --record=").expect(t, "clean again", 0, "unchanged")
 				return nil
@@ -317,6 +317,7 @@ func TestExplainInIstiosRules(t *testing.T) {
 	call(plain+packet).expect(t, "listed", 0, "", "(output.bypass.dst4); in Istio's rules: ISTIO_OUTPUT 9, RETURN\n")
 	call(plain+"tcp 10.0.0.7:41000 10.8.3.4:443").expect(t, "captured", 0, "", "in Istio's rules: ISTIO_OUTPUT 10, REDIRECT\n")
 	call(plain+"--exclude-outbound-uids 7 "+packet).expect(t, "can't be said", 0, "", "(output.bypass.dst4)\n")
+	call("explain --as istio -i * -b * -m TPROXY -c eth1 -k virt0").expect(t, "what is only shown", 0, "", "-A PREROUTING -i virt0 -j ISTIO_REDIRECT\n", "-A OUTPUT -o eth1 -j RETURN\n", "-j TPROXY --on-port 15006")
 	call("explain --as istio-1.8 -i * -b * -u 1337 --ip-families ipv4").expect(t, "listing", 0, "", "-A OUTPUT -p tcp -j ISTIO_OUTPUT\n")
 }
 
