@@ -167,6 +167,25 @@ func TestNoEmptyCABundleIsEverWritten(t *testing.T) {
 	}
 }
 
+// TestBundleGoesInTheMiddle of a pass: what was left out is made up for soon, since a rotation waits for it.
+func TestBundleGoesInTheMiddle(t *testing.T) {
+	w := newWorld(t, made("default", "default", 1))
+	w.c.ValidationPath = "/validate"
+	w.c.CRD = func(context.Context) (types.UID, error) { return "crd", nil }
+	w.c.Bundle = func() []byte { // the next asks in vain
+		now := w.bundle
+		w.bundle = nil
+		return now
+	}
+	_, err := w.c.compile(t.Context(), request("all"))
+	w.must(err)
+	result, err := w.c.Reconcile(t.Context(), request("default"))
+	w.must(err)
+	if _, err := w.configuration("pillion-injector-default"); err != nil || result.RequeueAfter > time.Second {
+		t.Errorf("it looks again in %s, %v", result.RequeueAfter, err)
+	}
+}
+
 func TestANewCABundleIsNoRepair(t *testing.T) {
 	w := newWorld(t, made("default", "default", 1))
 	w.must(w.reconcile("default"))

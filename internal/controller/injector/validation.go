@@ -3,6 +3,7 @@ package injector
 import (
 	"context"
 	"fmt"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,8 +48,12 @@ func validation(op inject.Operator, path string, caBundle []byte) *admissionv1.V
 
 // keepValidation keeps that configuration as rendered. It belongs to the CRD and goes with it.
 func (c *Controller) keepValidation(ctx context.Context, p *pass) error {
+	if c.ValidationPath == "" {
+		return nil
+	}
 	bundle := c.Bundle()
-	if c.ValidationPath == "" || len(bundle) == 0 {
+	if len(bundle) == 0 { // perhaps only just now, when the rest of this pass had one: a rotation waits for this entry too
+		p.lookAgainIn(time.Second)
 		return nil
 	}
 	want := validation(c.Operator, c.ValidationPath, bundle)

@@ -110,10 +110,13 @@ func (s *steps) since(mark int) string {
 	return strings.Join(text, ", ")
 }
 
+// patience is for a machine that does much else; nothing is judged by it.
+const patience = 3 * time.Minute
+
 // reach waits until a phase is entered that wasn't at mark. It returns within a moment of that.
 func (w *world) reach(mark int, phase rotation.Phase) {
 	w.T.Helper()
-	timer := time.NewTimer(time.Minute)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		found, more := w.steps.find(mark, phase)
@@ -123,7 +126,7 @@ func (w *world) reach(mark int, phase rotation.Phase) {
 		select {
 		case <-more:
 		case <-timer.C:
-			w.T.Fatalf("waited a minute for phase %s; since then: %s", phase, w.steps.since(mark))
+			w.T.Fatalf("waited %s for phase %s; since then: %s", patience, phase, w.steps.since(mark))
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestBundleIsWiped by somebody else each second. Creations between a wipe and its repair fail; what counts is how long
-// that is.
+// TestBundleIsWiped by somebody else each second, or as soon as it is put right where that takes longer. Creations
+// between a wipe and its repair fail; what counts is how long that is, and that no number of wipes makes us give up.
 func TestBundleIsWiped(t *testing.T) {
 	w := begin(t, 3)
 	live, err := w.Configuration(configuration)
@@ -29,19 +29,13 @@ func TestBundleIsWiped(t *testing.T) {
 	defer ticker.Stop()
 	for range wipes {
 		w.Eventually("somebody wipes the bundles", func() error { return w.wipe(t.Context()) })
-		if d := w.repaired(changes.ResultChan(), ticker.C); d > 0 {
-			wait = append(wait, d.Round(time.Millisecond))
-			<-ticker.C
-		}
+		wait = append(wait, w.repaired(changes.ResultChan()).Round(time.Millisecond))
+		<-ticker.C
 	}
 	w.finish()
 	slices.Sort(wait)
-	t.Logf("%d wipes, %d repaired within their second; in %v", wipes, len(wait), wait)
+	t.Logf("%d wipes repaired in %v", wipes, wait)
 	t.Logf("%d of %d creations failed", len(w.traffic.refused)+len(w.traffic.lost), w.traffic.tried)
-	const contest = 10 // repairs of other fields, after which there is one a minute
-	if len(wait) <= contest {
-		t.Errorf("only %d of %d wipes were repaired before the next one", len(wait), wipes)
-	}
 }
 
 // wipe empties every caBundle, as a chart's full replace does.
@@ -56,13 +50,17 @@ func (w *world) wipe(ctx context.Context) error {
 	return w.Client.Update(ctx, c, client.FieldOwner("gardener"))
 }
 
-// repaired is how long it took from a wipe to its repair, both as a watch tells of them; 0 if it didn't happen in time.
-func (w *world) repaired(changes <-chan watch.Event, end <-chan time.Time) time.Duration {
+// repaired is how long it took from a wipe to its repair, both as a watch tells of them. Other fields, contested as
+// often, would be put back once a minute.
+func (w *world) repaired(changes <-chan watch.Event) time.Duration {
+	w.T.Helper()
+	const contested = 55 * time.Second
+	end := time.After(contested)
 	var wiped time.Time
 	for {
 		select {
 		case <-end:
-			return 0
+			w.T.Fatalf("a wipe wasn't repaired within %s", contested)
 		case event, open := <-changes:
 			c, ok := event.Object.(*admissionv1.MutatingWebhookConfiguration)
 			if !open || !ok {
