@@ -98,28 +98,6 @@ func (c *conn) log(format string, args ...any) {
 	}
 }
 
-func (c *conn) shakeHands() bool {
-	_ = c.raw.SetDeadline(time.Now().Add(c.server.HTTP.ReadHeaderTimeout))
-	if err := c.tls.HandshakeContext(c.ctx); err != nil {
-		if wrong, is := errors.AsType[tls.RecordHeaderError](err); is && wrong.Conn != nil && isHTTP(wrong.RecordHeader) {
-			_, _ = io.WriteString(wrong.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
-			err = errors.New("client sent an HTTP request to an HTTPS server")
-		}
-		c.log("http: TLS handshake error from %s: %v", c.raw.RemoteAddr(), err)
-		return false
-	}
-	_ = c.raw.SetDeadline(time.Time{})
-	return true
-}
-
-func isHTTP(start [5]byte) bool {
-	switch string(start[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO":
-		return true
-	}
-	return false
-}
-
 // hand makes the connection net/http's.
 func (c *conn) hand() net.Conn {
 	_ = c.raw.SetDeadline(time.Time{})
@@ -157,7 +135,7 @@ func (c *conn) next() (more bool, err error) {
 
 	c.answer.reset()
 	c.server.HTTP.Handler.ServeHTTP(c.answer, c.request)
-	more = c.body.finish() && !c.answer.closes()
+	more = c.body.finish() && !c.answer.closes() && c.state.Load() == busy
 	now := time.Now()
 	_ = c.raw.SetWriteDeadline(now.Add(c.server.HTTP.WriteTimeout))
 	if _, err := c.tls.Write(c.answer.whole(now, !more)); err != nil {
@@ -167,7 +145,7 @@ func (c *conn) next() (more bool, err error) {
 }
 
 // readHead waits for a request as long as a connection may be idle, and for the rest of its head as long as that may
-// take. start is when the head was there.
+// take. start is when its first bytes were there.
 func (c *conn) readHead() (h head, start time.Time, err error) {
 	wait := c.server.HTTP.IdleTimeout
 	if c.fresh {
@@ -218,45 +196,4 @@ func (c *conn) fill() error {
 		return nil
 	}
 	return err
-}
-
-// body is a request's.
-type body struct {
-	conn  *conn
-	left  int64
-	start time.Time // of the request
-}
-
-// Read is io.Reader's.
-func (b *body) Read(p []byte) (n int, err error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	c := b.conn
-	p = p[:min(int64(len(p)), b.left)]
-	if len(c.read) > 0 {
-		n = copy(p, c.read)
-		c.read = c.read[n:]
-	} else {
-		c.readUntil(b.start.Add(c.server.HTTP.ReadTimeout))
-		n, err = c.tls.Read(p)
-	}
-	if b.left -= int64(n); b.left == 0 {
-		return n, io.EOF
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
-}
-
-// Close is io.Closer's.
-func (b *body) Close() error { return nil }
-
-// finish reads what the handler left, unless that is much. It says whether all is read.
-func (b *body) finish() bool {
-	if b.left > 0 && b.left <= maxRest {
-		_, _ = io.Copy(io.Discard, b)
-	}
-	return b.left == 0
 }

@@ -40,14 +40,15 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown accepts nothing more, closes connections without a request, and returns when the others had their answers or
 // ctx ends, whose error it returns then.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.HTTP.Shutdown(ctx)
+func (s *Server) Shutdown(ctx context.Context) (err error) {
+	others := make(chan error, 1)
+	go func() { others <- s.HTTP.Shutdown(ctx) }()
 	select {
 	case <-s.end((*conn).finish):
-		return err
 	case <-ctx.Done():
-		return errors.Join(err, ctx.Err())
+		err = ctx.Err()
 	}
+	return errors.Join(err, <-others)
 }
 
 // Close ends all connections at once, also those with a request, and waits for nothing.
