@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // bound holds the sockets of listeners that want one of their own (bind_to_port) and didn't get it among the capture
@@ -27,7 +27,7 @@ type bound struct {
 
 // place is where a listener listens.
 type place struct {
-	socket net.Listener // nil: it is on its way
+	socket *socket.Listener // nil: it is on its way
 	served bool
 }
 
@@ -36,19 +36,24 @@ func newBound(s *Server) *bound {
 }
 
 // has says that the port of a socket is served already.
-func (b *bound) has(socket net.Listener) {
+func (b *bound) has(l net.Listener) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a, ok := socket.Addr().(*net.TCPAddr); ok {
+	if a, ok := l.Addr().(*net.TCPAddr); ok {
 		b.given[a.AddrPort().Port()] = true
 	}
 }
 
 // inherit takes a socket that an epoch before this one had asked for.
-func (b *bound) inherit(address netip.AddrPort, socket net.Listener) {
+func (b *bound) inherit(address netip.AddrPort, l net.Listener) {
+	on, err := socket.Listen(l)
+	if err != nil {
+		b.server.opts.Log.Error(err, "A listener has no socket", "address", address)
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.open[address] = &place{socket: socket}
+	b.open[address] = &place{socket: on}
 }
 
 // start opens the sockets; until then nothing may be accepted.
@@ -120,8 +125,8 @@ func (b *bound) drop(address netip.AddrPort, p *place) {
 // serve accepts connections at a place until it is dropped.
 func (b *bound) serve(p *place, address netip.AddrPort, name string) {
 	if p.socket == nil { // nobody else sets it
-		socket, err := b.server.opts.Listen(b.server.ctx, address)
-		if !b.came(p, address, socket) {
+		on, err := b.listen(address)
+		if !b.came(p, address, on) {
 			return
 		}
 		if err != nil {
@@ -129,34 +134,36 @@ func (b *bound) serve(p *place, address netip.AddrPort, name string) {
 			return
 		}
 	}
-	socket, ok := p.socket.(*net.TCPListener)
-	if !ok {
-		b.server.opts.Log.Error(errNotTCP, "A listener has no socket", "listener", name, "address", address)
-		return
-	}
-	b.server.accept(socket, name)
+	b.server.accept(p.socket, name)
 }
 
-var errNotTCP = errors.New("the socket is not TCP")
+// listen asks for a socket.
+func (b *bound) listen(address netip.AddrPort) (*socket.Listener, error) {
+	l, err := b.server.opts.Listen(b.server.ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	return socket.Listen(l)
+}
 
 // came puts a socket in its place, or takes the place away if there is none. It reports whether the place is still
 // wanted.
-func (b *bound) came(p *place, address netip.AddrPort, socket net.Listener) bool {
+func (b *bound) came(p *place, address netip.AddrPort, on *socket.Listener) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open[address] != p {
-		if socket != nil {
-			_ = socket.Close()
+		if on != nil {
+			_ = on.Close()
 		}
-		if socket != nil && b.open[address] == nil {
+		if on != nil && b.open[address] == nil {
 			b.server.opts.Release(address)
 		}
 		return false
 	}
-	if socket == nil {
+	if on == nil {
 		delete(b.open, address)
 	}
-	p.socket = socket
+	p.socket = on
 	return true
 }
 

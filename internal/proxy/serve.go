@@ -11,6 +11,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/ops"
 	"github.com/pillion-mesh/pillion/internal/proxy/admin"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // Names of the sockets the agent hands over, before the slash; what follows it is the family.
@@ -81,20 +82,20 @@ func (s *Server) server(name string, socket net.Listener) (f func(), forApplicat
 	}
 }
 
-func (s *Server) listen(socket net.Listener, name string) (func(), error) {
-	tcpSocket, ok := socket.(*net.TCPListener)
-	if !ok {
-		return nil, fmt.Errorf("the socket of listener %s is %T, not TCP", name, socket)
+func (s *Server) listen(l net.Listener, name string) (func(), error) {
+	on, err := socket.Listen(l)
+	if err != nil {
+		return nil, fmt.Errorf("listener %s: %w", name, err)
 	}
-	return func() { s.accept(tcpSocket, name) }, nil
+	return func() { s.accept(on, name) }, nil
 }
 
 // accept takes connections until the socket or the Server is closed.
-func (s *Server) accept(socket *net.TCPListener, name string) {
-	if err := s.acceptor.Run(s.ctx, socket, name); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.fail(fmt.Errorf("accepting on %s: %w", socket.Addr(), err))
+func (s *Server) accept(on *socket.Listener, name string) {
+	if err := s.acceptor.Run(s.ctx, on, name); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.fail(fmt.Errorf("accepting on %s: %w", on.Addr(), err))
 	}
-	_ = socket.Close() // this process's duplicate; the agent's goes on listening
+	_ = on.Close() // this process's duplicate; the agent's goes on listening
 }
 
 func (s *Server) serveHTTP(name string, socket net.Listener, handler http.Handler) {

@@ -25,6 +25,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/listener"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -50,7 +51,7 @@ type Options struct {
 	CommandLine any           // shown by /server_info
 	Version     string
 	Now         func() time.Time
-	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
+	OriginalDst func(*socket.Conn) (netip.AddrPort, error)
 	LocalAddrs  func() ([]net.Addr, error)
 	// Listen opens the socket of a listener that wants one of its own, and may wait for somebody until ctx ends; Release
 	// says that it is closed for good. nil: the system opens them.
@@ -67,7 +68,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.OriginalDst == nil {
-		o.OriginalDst = listener.OriginalDst
+		o.OriginalDst = (*socket.Conn).OriginalDst
 	}
 	if o.LocalAddrs == nil {
 		o.LocalAddrs = net.InterfaceAddrs

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -44,7 +45,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	o := Options{
 		Epoch: 3, Labels: telemetry.Labels{Workload: "shop", Namespace: "ns"}, MaxConns: 1000,
 		AccessLog: &r.log, Log: logr.Discard(),
-		OriginalDst: func(*net.TCPConn) (netip.AddrPort, error) { return r.destination(), nil },
+		OriginalDst: func(*socket.Conn) (netip.AddrPort, error) { return r.destination(), nil },
 	}
 	if change != nil {
 		change(&o)
@@ -361,7 +362,7 @@ func open(t testing.TB, address string) *net.TCPConn {
 // TestPanics: a panic costs its connection; the third in a row ends the process.
 func TestPanics(t *testing.T) {
 	r := newRig(t, func(o *Options) {
-		o.OriginalDst = func(*net.TCPConn) (netip.AddrPort, error) { panic("test") }
+		o.OriginalDst = func(*socket.Conn) (netip.AddrPort, error) { panic("test") }
 	})
 	for i := range 3 {
 		select {

@@ -159,8 +159,8 @@ func socketOf(conn net.Conn) syscallConn {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = t.NetConn()
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
+	if bare, ok := conn.(syscall.Conn); ok {
+		if raw, err := bare.SyscallConn(); err == nil {
 			return raw
 		}
 	}

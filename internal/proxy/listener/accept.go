@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
@@ -29,7 +30,7 @@ type Options struct {
 	Runtime *atomic.Pointer[config.Runtime]
 	Store   *telemetry.Store
 	Logs    *telemetry.Logs // of listeners; nil: nothing is logged
-	// TCP and HTTP are the engines. They own the connection until they return; it is a *net.TCPConn or, behind TLS, a
+	// TCP and HTTP are the engines. They own the connection until they return; it is a *socket.Conn or, behind TLS, a
 	// *tls.Conn. The listener closes it afterwards, if they haven't.
 	TCP func(*stream.Conn, net.Conn)
 	// HTTP may return before the connection's end, saying that it is parked: nothing happens on it, and it shall cost no
@@ -37,7 +38,7 @@ type Options struct {
 	// to be run on a goroutine again, and which may park it again.
 	HTTP        func(c *stream.Conn, down net.Conn, wake func(func() (parked bool))) (parked bool)
 	Guard       func(func()) // runs a connection, keeps its panic from ending the process
-	OriginalDst func(*net.TCPConn) (netip.AddrPort, error)
+	OriginalDst func(*socket.Conn) (netip.AddrPort, error)
 	Now         func() time.Time
 	MaxConns    int64 // of all listeners together
 	// Inbound reports whether a destination is one of this pod's, for profiles that capture both ways into one socket:
@@ -79,12 +80,12 @@ func (a *Acceptor) Table() *Table {
 
 // Run accepts connections for the listener called name until ctx ends or the socket is closed, then returns. It
 // doesn't close the socket: others may hold it too.
-func (a *Acceptor) Run(ctx context.Context, socket *net.TCPListener, name string) error {
-	stats := a.Store.Listener(socket.Addr().String())
-	stop := context.AfterFunc(ctx, func() { _ = socket.SetDeadline(time.Unix(1, 0)) })
+func (a *Acceptor) Run(ctx context.Context, on *socket.Listener, name string) error {
+	stats := a.Store.Listener(on.Addr().String())
+	stop := on.InterruptWith(ctx)
 	defer stop()
 	for ctx.Err() == nil {
-		conn, err := socket.AcceptTCP()
+		conn, err := on.AcceptConn()
 		switch {
 		case err == nil:
 			a.admit(ctx, conn, name, stats)
@@ -122,7 +123,7 @@ func pause(ctx context.Context) {
 	}
 }
 
-func (a *Acceptor) admit(ctx context.Context, conn *net.TCPConn, name string, stats *telemetry.Listener) {
+func (a *Acceptor) admit(ctx context.Context, conn *socket.Conn, name string, stats *telemetry.Listener) {
 	if a.Store.Server.TotalConnections.Add(1) > a.MaxConns {
 		a.Store.Server.TotalConnections.Add(-1)
 		stats.CxOverflow.Add(1)

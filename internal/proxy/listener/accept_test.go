@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -41,7 +42,7 @@ type rig struct {
 	t       *testing.T
 	runtime atomic.Pointer[config.Runtime]
 	dst     atomic.Pointer[netip.AddrPort]
-	socket  *net.TCPListener
+	socket  *socket.Listener
 	arrived chan arrival
 	name    string // of the listener; "l"
 	begin   sync.Once
@@ -64,7 +65,11 @@ func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, socket: l.(*net.TCPListener), arrived: make(chan arrival, 16), lines: &lockedBuffer{}}
+	on, err := socket.Listen(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, socket: on, arrived: make(chan arrival, 16), lines: &lockedBuffer{}}
 	r.use(listeners...)
 	r.goingTo("10.0.0.1:80")
 	store := telemetry.NewStore(0, telemetry.Labels{})
@@ -72,7 +77,7 @@ func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	r.stats = store.Listener(l.Addr().String())
 	r.Acceptor = New(Options{
 		Runtime: &r.runtime, Store: store, Logs: logs, MaxConns: 100, Now: time.Now, Guard: func(f func()) { f() },
-		OriginalDst: func(*net.TCPConn) (netip.AddrPort, error) { return *r.dst.Load(), nil },
+		OriginalDst: func(*socket.Conn) (netip.AddrPort, error) { return *r.dst.Load(), nil },
 		TCP:         r.engine("tcp"), HTTP: neverParked(r.engine("http")),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -31,7 +31,7 @@ func (v *visit) handle(name string) (parked bool) {
 		v.stats.NoFilterChain.Add(1)
 		return false
 	}
-	remote := unmapped(v.socket.RemoteAddr())
+	remote := v.socket.Remote()
 	v.facts = Facts{Destination: dst, Source: remote, DirectSource: remote.Addr(), Transport: TransportRaw}
 	if v.isProof(name) {
 		v.proof()

@@ -2,10 +2,11 @@ package listener
 
 import (
 	"errors"
-	"net"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // maxPeek is how much of a connection's beginning is looked at.
@@ -20,7 +21,7 @@ var (
 // peek shows the first bytes of a connection to look, again and again as they grow, until look needs no more of them.
 // They stay in the socket. look gets all bytes there are and whether they are the last; it returns how many it needs.
 // An error is the connection's, or os.ErrDeadlineExceeded.
-func peek(conn *net.TCPConn, look func(b []byte, end bool) (need int)) error {
+func peek(conn *socket.Conn, look func(b []byte, end bool) (need int)) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err

@@ -1,9 +1,9 @@
 package listener
 
 import (
-	"net"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
@@ -11,7 +11,7 @@ import (
 // stay is a connection from its accept to its end. A parked connection costs this much here and no goroutine.
 type stay struct {
 	acceptor *Acceptor
-	socket   *net.TCPConn
+	socket   *socket.Conn
 	start    time.Time
 	stats    *telemetry.Listener // of the listener that has the connection now
 	owner    *Compiled           // nil: no listener has been found yet

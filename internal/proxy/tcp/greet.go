@@ -89,7 +89,7 @@ func (s *session) greeting(from *side, found func(*stream.Peer)) func() error {
 // patient waits for the first byte as long as it takes, and limit for all that follow.
 type patient struct {
 	conn   io.Reader
-	socket socket
+	socket bare
 	limit  time.Duration
 	begun  bool
 }

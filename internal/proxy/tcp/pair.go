@@ -19,8 +19,8 @@ type pair struct {
 func newPair(down, up *side, spliced *atomic.Uint64, pipes *pipePool) *pair {
 	p := &pair{
 		down: down, up: up,
-		request: &flow{src: down, dst: up, spliced: spliced, pipes: pipes},
-		reply:   &flow{src: up, dst: down, spliced: spliced, pipes: pipes},
+		request: newFlow(down, up, spliced, pipes),
+		reply:   newFlow(up, down, spliced, pipes),
 	}
 	p.open.Store(2)
 	return p

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // spliceAfter is how many bytes of a direction are copied before the kernel moves the rest: short exchanges are
@@ -29,11 +31,20 @@ type flow struct {
 	spliced  *atomic.Uint64
 	pipes    *pipePool
 
-	// Results of the raw callbacks.
-	n   int
-	err error
-	buf *buffer
-	fds pipe
+	// Results of the raw callbacks, which are made once: a closure a call would be most of a short connection's garbage.
+	tryRead, tryWrite func(fd uintptr) bool
+
+	n    int
+	err  error
+	buf  *buffer
+	fds  pipe
+	left []byte // to be written
+}
+
+func newFlow(src, dst *side, spliced *atomic.Uint64, pipes *pipePool) *flow {
+	f := &flow{src: src, dst: dst, spliced: spliced, pipes: pipes}
+	f.tryRead, f.tryWrite = f.readOnce, f.writeOnce
+	return f
 }
 
 // run moves bytes until src ends (nil) or one connection fails.
@@ -78,11 +89,38 @@ func (f *flow) copyOnce() (done bool, err error) {
 
 func (f *flow) write(b []byte) error {
 	f.moved.Add(uint64(len(b)))
-	if _, err := f.dst.conn.Write(b); err != nil {
+	if err := f.send(b); err != nil {
 		return &errReset{f.dst, err}
 	}
 	f.passed.Add(uint64(len(b)))
 	return nil
+}
+
+func (f *flow) send(b []byte) error {
+	if !f.dst.plain {
+		_, err := f.dst.conn.Write(b)
+		return err
+	}
+	f.left, f.err = b, nil
+	if err := f.dst.raw.Write(f.tryWrite); err != nil {
+		return err
+	}
+	return f.err
+}
+
+// writeOnce writes what dst has room for, until nothing is left.
+func (f *flow) writeOnce(fd uintptr) bool {
+	for len(f.left) > 0 {
+		n, err := socket.Write(fd, f.left)
+		f.left = f.left[n:]
+		if errors.Is(err, unix.EAGAIN) {
+			return false
+		}
+		if f.err = err; err != nil {
+			return true
+		}
+	}
+	return true
 }
 
 func (f *flow) release() {
@@ -100,9 +138,9 @@ func (f *flow) read() error {
 	return f.err
 }
 
-func (f *flow) tryRead(fd uintptr) bool {
+func (f *flow) readOnce(fd uintptr) bool {
 	f.buf = buffers.Get().(*buffer) //nolint:errcheck // the pool holds nothing else
-	f.n, f.err = ignoreEINTR(func() (int, error) { return unix.Read(int(fd), f.buf[:]) })
+	f.n, f.err = socket.Read(fd, f.buf[:])
 	if f.err == nil {
 		return true
 	}
@@ -187,10 +225,6 @@ func (f *flow) awaitReset() error {
 }
 
 func (f *flow) tryReset(fd uintptr) bool {
-	code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && code != 0 {
-		err = unix.Errno(code)
-	}
-	f.err = err
-	return err != nil
+	f.err = socket.Failed(fd)
+	return f.err != nil
 }

@@ -13,7 +13,7 @@ import (
 type side struct {
 	conn   io.ReadWriter   // bytes go through it: a socket, TLS over one, or a tunnel
 	raw    syscall.RawConn // the socket's; nil: a tunnel's
-	socket socket          // nil: a tunnel's
+	socket bare            // nil: a tunnel's
 	tunnel Tunnel          // nil: it isn't one
 	plain  bool            // conn is the socket: the kernel can move its bytes
 	closer io.Closer       // closes conn and whatever counts it
@@ -22,8 +22,8 @@ type side struct {
 	greet func() error
 }
 
-// socket is a *net.TCPConn or *net.UnixConn.
-type socket interface {
+// bare is a socket: *socket.Conn, *net.UnixConn, or one of net's for TCP.
+type bare interface {
 	net.Conn
 	CloseWrite() error
 	SyscallConn() (syscall.RawConn, error)
@@ -37,7 +37,7 @@ func newSide(conn net.Conn, closer io.Closer) (*side, error) {
 		under = secure.NetConn()
 	}
 	var ok bool
-	if s.socket, ok = under.(socket); !ok {
+	if s.socket, ok = under.(bare); !ok {
 		return nil, fmt.Errorf("a %T can't be relayed", under)
 	}
 	s.plain = conn == under
@@ -73,7 +73,7 @@ func (s *side) abort() {
 	if s.tunnel != nil {
 		return // closing it before its end resets it
 	}
-	if t, ok := s.socket.(*net.TCPConn); ok {
+	if t, ok := s.socket.(interface{ SetLinger(int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 	if !s.plain {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -30,7 +33,7 @@ type DialOptions struct {
 
 // Conn is a connection to a host. Close it and not what it embeds: it is counted until then.
 type Conn struct {
-	net.Conn                     // a *net.TCPConn or *net.UnixConn when plaintext
+	net.Conn                     // a *socket.Conn or *net.UnixConn when plaintext
 	TLS           *stream.TLS    // nil: plaintext
 	Local, Remote netip.AddrPort // Remote is invalid for a Unix socket
 	Host          *Host
@@ -116,18 +119,15 @@ func Timeout(err error) bool {
 
 func (c *Cluster) connect(ctx context.Context, host *Host, o *DialOptions) (*Conn, error) {
 	cfg, endpoint := c.Config(), host.Endpoint()
-	timeout := cfg.ConnectTimeout
-	if timeout == 0 {
-		timeout = defaultConnectTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+	started := time.Now()
 	raw, err := c.manager.dialer.dialEndpoint(ctx, cfg, host, endpoint, o.Client)
 	if err != nil {
 		return nil, err
 	}
-	conn := &Conn{Conn: raw, Host: host, Local: addrPort(raw.LocalAddr()), Remote: addrPort(raw.RemoteAddr())}
+	conn := newConn(raw, host)
 	if t := TransportOf(cfg, endpoint); t != nil {
+		ctx, cancel := context.WithDeadline(ctx, started.Add(connectTimeout(cfg)))
+		defer cancel()
 		if err := c.handshake(ctx, conn, t, o); err != nil {
 			_ = raw.Close()
 			return nil, err
@@ -136,11 +136,15 @@ func (c *Cluster) connect(ctx context.Context, host *Host, o *DialOptions) (*Con
 	return conn, nil
 }
 
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
+func newConn(raw net.Conn, host *Host) *Conn {
+	conn := &Conn{Conn: raw, Host: host}
+	if tcp, ok := raw.(*socket.Conn); ok {
+		conn.Local, conn.Remote = tcp.Local(), tcp.Remote()
 	}
-	at := tcp.AddrPort()
-	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+	return conn
+}
+
+// connectTimeout is how long a connection may take, its handshake included.
+func connectTimeout(c *config.Cluster) time.Duration {
+	return cmp.Or(c.ConnectTimeout, defaultConnectTimeout)
 }

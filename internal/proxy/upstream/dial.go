@@ -1,14 +1,12 @@
 package upstream
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +14,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/localaddr"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // Errors a dial can end with besides those of the network.
@@ -44,7 +43,7 @@ func newDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *dialer
 }
 
 // dialAddress connects to one address, from where the cluster says.
-func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*net.TCPConn, error) {
+func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*socket.Conn, error) {
 	self, err := d.isSelf(dst)
 	if err != nil {
 		return nil, err
@@ -53,71 +52,74 @@ func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client
 		return nil, ErrSelfDial
 	}
 	if from := client.Addr(); c.KeepClient && from.Is4() == dst.Addr().Is4() && !from.IsLoopback() {
-		return dial(ctx, from, dst, c.KeepAlive, asClient)
+		return dial(ctx, c, from, dst, asClient)
 	}
-	return dial(ctx, c.Source(dst.Addr()), dst, c.KeepAlive, bindWithoutPort)
+	source := c.Source(dst.Addr())
+	if !source.IsValid() {
+		return dial(ctx, c, source, dst, nil)
+	}
+	return dial(ctx, c, source, dst, bindWithoutPort)
 }
 
-// dial turns keep-alive probes off unless the cluster asks for them: a silent upstream is the idle timeout's business,
-// and the system calls that set them up would cost every connection. It binds without source too: DialTCP takes no
-// address at all for the wildcard's, and would take a port for it (see bindWithoutPort).
-func dial(ctx context.Context, source netip.Addr, dst netip.AddrPort, probes *config.TCPKeepAlive, bind func(network, address string, raw syscall.RawConn) error) (*net.TCPConn, error) {
-	system := net.Dialer{KeepAlive: -1, KeepAliveConfig: keepAlive(probes), Control: bind}
-	var local netip.AddrPort
-	if source.IsValid() {
-		local = netip.AddrPortFrom(source, 0)
+// dial opens a connection within the cluster's connect timeout. Probes are off unless the cluster asks for them: a silent
+// upstream is the idle timeout's business. bind prepares the socket for its source; nil: it needs nothing.
+func dial(ctx context.Context, c *config.Cluster, source netip.Addr, dst netip.AddrPort, bind func(fd int, v4 bool) error) (*socket.Conn, error) {
+	d := socket.Dialer{Source: source, Timeout: connectTimeout(c)}
+	if bind != nil || c.KeepAlive != nil {
+		d.Control = func(fd int) error { return prepare(fd, dst.Addr().Unmap().Is4(), c.KeepAlive, bind) }
 	}
-	return system.DialTCP(ctx, "tcp", local, dst)
+	return d.Dial(ctx, dst)
+}
+
+func prepare(fd int, v4 bool, probes *config.TCPKeepAlive, bind func(fd int, v4 bool) error) error {
+	if probes != nil {
+		if err := keepAlive(fd, probes); err != nil {
+			return fmt.Errorf("setting keep-alive probes: %w", err)
+		}
+	}
+	if bind != nil {
+		return bind(fd, v4)
+	}
+	return nil
 }
 
 // keepAlive leaves what isn't configured as the kernel has it.
-func keepAlive(probes *config.TCPKeepAlive) net.KeepAliveConfig {
-	if probes == nil {
-		return net.KeepAliveConfig{}
+func keepAlive(fd int, probes *config.TCPKeepAlive) error {
+	set := func(option, value int) error {
+		if value <= 0 {
+			return nil
+		}
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, value)
 	}
-	return net.KeepAliveConfig{
-		Enable: true, Idle: orKernel(probes.Time), Interval: orKernel(probes.Interval), Count: cmp.Or(int(probes.Probes), -1),
-	}
+	return errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1), set(unix.TCP_KEEPIDLE, wholeSeconds(probes.Time)),
+		set(unix.TCP_KEEPINTVL, wholeSeconds(probes.Interval)), set(unix.TCP_KEEPCNT, int(probes.Probes)))
 }
 
-func orKernel(d time.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return d
-}
+// wholeSeconds rounds up: the kernel has nothing shorter.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// bindWithoutPort lets the kernel choose the source port at connect, per 4-tuple. Without it every connection would take
-// its port away from all other destinations, even in TIME_WAIT: 28 000 a minute and no more.
-func bindWithoutPort(_, _ string, raw syscall.RawConn) error {
-	var set error
-	if err := raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
-	}); err != nil {
-		return err
-	}
-	if set != nil {
-		return fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", set)
+// bindWithoutPort lets the kernel choose the source port at connect, per 4-tuple. Without it every connection from a given
+// address would take its port away from all other destinations, even in TIME_WAIT: 28 000 a minute and no more.
+func bindWithoutPort(fd int, _ bool) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+		return fmt.Errorf("setting IP_BIND_ADDRESS_NO_PORT: %w", err)
 	}
 	return nil
 }
 
 // asClient binds an address that isn't this host's. Capture's rules know the connection by its mark, and lead the answers
 // back here.
-func asClient(network, address string, raw syscall.RawConn) error {
-	var set error
-	if err := raw.Control(func(fd uintptr) { set = transparent(int(fd), network) }); err != nil {
-		return err
+func asClient(fd int, v4 bool) error {
+	if err := transparent(fd, v4); err != nil {
+		return fmt.Errorf("dialling from the client's address wants NET_ADMIN: %w", err)
 	}
-	if set != nil {
-		return fmt.Errorf("dialling from the client's address wants NET_ADMIN: %w", set)
-	}
-	return bindWithoutPort(network, address, raw)
+	return bindWithoutPort(fd, v4)
 }
 
-func transparent(fd int, network string) error {
+func transparent(fd int, v4 bool) error {
 	level, option := unix.SOL_IP, unix.IP_TRANSPARENT
-	if network == "tcp6" {
+	if !v4 {
 		level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
 	}
 	return errors.Join(unix.SetsockoptInt(fd, level, option, 1), unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, istio.TProxyMark))

@@ -15,16 +15,18 @@ const attemptDelay = 250 * time.Millisecond
 // dialEndpoint connects to a host: its Unix socket, its address, or the first of several that answers.
 func (d *dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, client netip.AddrPort) (net.Conn, error) {
 	if h.Pipe != "" {
-		var system net.Dialer
+		system := net.Dialer{Timeout: connectTimeout(c)}
 		return system.DialContext(ctx, "unix", h.Pipe)
 	}
 	if len(e.Additional) == 0 {
 		conn, err := d.dialAddress(ctx, c, h.Address, client)
 		if err != nil {
-			return nil, err // not a nil *net.TCPConn in an interface
+			return nil, err // not a nil *socket.Conn in an interface
 		}
 		return conn, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout(c))
+	defer cancel()
 	return race(ctx, alternate(h.Address, e.Additional), d.delay, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 		conn, err := d.dialAddress(ctx, c, to, client)
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy"
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
+	tcpsocket "github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // Patience bounds every wait: what is waited for takes milliseconds on a machine that isn't busy.
@@ -74,9 +75,7 @@ func Start(t testing.TB, bootstrap JSON) *Proxy {
 }
 
 // acceptedAt stands for the original destination: there are no capture rules here.
-func acceptedAt(c *net.TCPConn) (netip.AddrPort, error) {
-	return c.LocalAddr().(*net.TCPAddr).AddrPort(), nil
-}
+func acceptedAt(c *tcpsocket.Conn) (netip.AddrPort, error) { return c.Local(), nil }
 
 // Close ends the proxy, if it is still there, and has its log written. A connection that isn't idle has 20 seconds.
 func (p *Proxy) Close() {

@@ -2,7 +2,6 @@ package h1
 
 // What a Server writes, and how its connection ends.
 import (
-	"net"
 	"net/http"
 	"time"
 
@@ -78,7 +77,7 @@ func (s *Server) Flush() error { return s.out.flush() }
 // Reset implements codec.Downstream. The connection is reset, not closed: an answer that ends with it would look whole.
 func (s *Server) Reset(codec.Reason) {
 	s.cut, s.Close = true, true
-	if c, ok := s.socket.conn.(*net.TCPConn); ok {
+	if c, ok := s.socket.conn.(interface{ SetLinger(int) error }); ok {
 		_ = c.SetLinger(0)
 	}
 	_ = s.socket.conn.SetDeadline(time.Unix(1, 0))

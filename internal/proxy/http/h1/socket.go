@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	sock "github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // socket reads and writes one connection. On a bare TCP connection it makes the system calls itself: then a read that
 // has to wait holds no buffer, and several buffers go out in one call. One goroutine may read while another writes.
 type socket struct {
 	conn net.Conn
-	raw  syscall.RawConn // nil: conn isn't a bare TCP connection
+	raw  syscall.RawConn // nil: conn isn't a bare socket
 
 	// Of the reader. The callbacks are made once, so that parking allocates nothing.
 	tryRead func(fd uintptr) bool
@@ -39,11 +40,11 @@ type socket struct {
 
 func (s *socket) init(conn net.Conn) {
 	s.conn = conn
-	tcp, ok := conn.(*net.TCPConn)
+	it, ok := conn.(syscall.Conn) // TLS isn't
 	if !ok {
 		return
 	}
-	if raw, err := tcp.SyscallConn(); err == nil {
+	if raw, err := it.SyscallConn(); err == nil {
 		s.raw, s.tryRead, s.tryWrite = raw, s.readOnce, s.writeOnce
 	}
 }
@@ -85,27 +86,13 @@ func orEOF(err error) error {
 
 func (s *socket) readOnce(fd uintptr) bool {
 	s.got = borrow(s.want)
-	s.n, s.rerr = rawRead(fd, s.got.b[:min(s.want, len(s.got.b))])
+	s.n, s.rerr = sock.Read(fd, s.got.b[:min(s.want, len(s.got.b))])
 	if errors.Is(s.rerr, unix.EAGAIN) {
 		giveBack(s.got)
 		s.got = nil
 		return false
 	}
 	return true
-}
-
-// rawRead reads without telling the scheduler: a socket that doesn't block returns at once.
-func rawRead(fd uintptr, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil //nolint:gosec // not longer than p
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
 }
 
 // readMore reads into p, waiting with it.

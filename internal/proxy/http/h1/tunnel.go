@@ -87,7 +87,7 @@ func abort(conn net.Conn) {
 	if secure != nil {
 		conn = secure.NetConn()
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
 		_ = tcp.SetLinger(0)
 	}
 	if secure != nil {

@@ -201,16 +201,10 @@ func (in *input) readPlain(r io.Reader) error {
 
 // bareSocket returns what reads and writes nc's descriptor, or nil if nc is more than a socket.
 func bareSocket(nc net.Conn) syscall.RawConn {
-	switch s := nc.(type) {
-	case *net.TCPConn:
-		return rawConn(s)
-	case *net.UnixConn:
-		return rawConn(s)
+	s, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
 	}
-	return nil
-}
-
-func rawConn(s syscall.Conn) syscall.RawConn {
 	raw, err := s.SyscallConn()
 	if err != nil {
 		return nil
