@@ -72,7 +72,12 @@ func (c *call) connectHTTP2(host *upstream.Host) (codec.Upstream, error) {
 }
 
 func (c *call) dialOptions() upstream.DialOptions {
-	return upstream.DialOptions{Client: c.conn.Remote, Priority: c.forward.priority, ALPN: c.x.UpstreamALPN}
+	o := upstream.DialOptions{Client: c.conn.Remote, Priority: c.forward.priority, ALPN: c.x.UpstreamALPN}
+	if c.namesHost() {
+		sni, name := c.hostNames()
+		o.SNI, o.Name = strings.Clone(sni), strings.Clone(name) // the connection outlives the request
+	}
+	return o
 }
 
 // poolKey tells connections apart that were made differently.
@@ -83,6 +88,10 @@ func (c *call) poolKey() string {
 	}
 	if c.x.Cluster.KeepClient {
 		key += "@" + c.conn.Remote.Addr().String()
+	}
+	if c.namesHost() {
+		_, name := c.hostNames()
+		key += "=" + name
 	}
 	return key
 }

@@ -13,18 +13,19 @@ import (
 
 // forward is what sending a request to an upstream needs.
 type forward struct {
-	target   *target
-	priority upstream.Priority
-	choice   upstream.Choice
-	retry    route.Retry
-	times    route.Timeouts
-	cookies  []string // of hash policies, for the answer
-	host     *upstream.Host
-	stream   codec.Upstream // of the present attempt
-	reused   bool           // its connection was used before
-	replayed bool
-	retries  uint32
-	tried    []*upstream.Host
+	target    *target
+	priority  upstream.Priority
+	choice    upstream.Choice
+	retry     route.Retry
+	times     route.Timeouts
+	cookies   []string // of hash policies, for the answer
+	host      *upstream.Host
+	stream    codec.Upstream // of the present attempt
+	reused    bool           // its connection was used before
+	replayed  bool
+	retries   uint32
+	tried     []*upstream.Host
+	authority string // the request's before the route changed it
 	// answerEnd: the answer's head is all of it.
 	answerEnd bool
 	// webSocketKey is what was made up for an upstream of HTTP/1.1; empty: the client has sent one, or none is needed.
@@ -91,6 +92,7 @@ func (c *call) plan(to *config.Forward) {
 		f.choice.Attempts, f.choice.OmitCanary = p.HostAttempts, p.OmitCanary
 	}
 	suppress := c.m.cfg.Router.SuppressHeaders
+	f.authority = x.Request.Authority
 	c.routes.RequestHeaders(x)
 	route.Rewrite(x, suppress)
 	route.AnnounceTimeout(x, f.times, time.Since(x.Start), suppress)

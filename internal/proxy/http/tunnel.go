@@ -66,7 +66,9 @@ func (c *call) open(host *upstream.Host) (codec.Upstream, error) {
 func (c *call) openBare(host *upstream.Host) (codec.Upstream, error) {
 	ctx, release := c.context(connectTimeout(c.x.Cluster) + time.Second) // Dial keeps the timeout itself
 	defer release()
-	conn, err := c.forward.target.cluster.Dial(ctx, host, upstream.DialOptions{Client: c.conn.Remote, Priority: c.forward.priority})
+	options := c.dialOptions()
+	options.ALPN = nil
+	conn, err := c.forward.target.cluster.Dial(ctx, host, options)
 	if err != nil {
 		return nil, err
 	}

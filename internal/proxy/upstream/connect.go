@@ -26,6 +26,7 @@ type DialOptions struct {
 	Priority Priority
 	ALPN     []string // instead of the transport socket's
 	SNI      string   // instead of the transport socket's
+	Name     string   // what the host must prove to be, if the cluster has auto_san_validation: a host name or an address
 	// Final says that connecting is all there is, no request's outcome will follow: outlier detection takes it as one, and the
 	// connection counts as a request under way. TCP proxies set it.
 	Final bool

@@ -41,7 +41,7 @@ func covers(has, want map[string]string) bool {
 func (c *Cluster) handshake(ctx context.Context, conn *Conn, t *config.ClientTLS, o *DialOptions) error {
 	options := tlsctx.ClientOptions{ServerName: o.SNI, ALPN: o.ALPN, Sessions: c.sessionsOf(t)}
 	if c.Config().HTTP.AutoSAN {
-		options.VerifyName = o.SNI
+		options.VerifyName = o.Name
 	}
 	secured := tls.Client(conn.Conn, tlsctx.Client(t, options))
 	if err := secured.HandshakeContext(ctx); err != nil {
