@@ -116,9 +116,8 @@ func (c *call) decide() *Reply {
 	if c.m.cfg.Tracing != nil {
 		c.trace()
 	}
-	if name := c.upgrade(); name != "" && !c.upgradable(name) {
-		c.m.stats.RqWSOnNonWSRoute.Add(1)
-		return &Reply{Status: 403, Details: "upgrade_failed"}
+	if reply := c.refuseUpgrade(); reply != nil {
+		return reply
 	}
 	if c.m.filters != nil {
 		if reply := c.filter(); reply != nil {
@@ -152,6 +151,14 @@ func (c *call) choose() {
 	}
 }
 
+// rematch chooses route and cluster anew.
+func (c *call) rematch() {
+	x := c.x
+	x.VirtualHost, x.Route = c.routes.Match(x, c.random, nil)
+	x.Cluster, x.ClusterName, x.Weighted = nil, "", nil
+	c.choose()
+}
+
 // filter runs the filters. They may wait; when the client goes meanwhile, they are told.
 func (c *call) filter() *Reply {
 	reply := c.m.filters.Request(c.patience, c.x, nil)
@@ -160,7 +167,7 @@ func (c *call) filter() *Reply {
 	case c.timers.causes.Load() != 0:
 		return c.cutReply()
 	case reply == nil:
-		return nil
+		return c.refuseUpgrade() // it may be another route's now
 	}
 	return &Reply{
 		Status: reply.Status, Body: reply.Body, Details: reply.Details, Flags: reply.Flags, Fields: reply.Fields,

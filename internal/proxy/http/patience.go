@@ -43,6 +43,9 @@ func (p *patience) Done() <-chan struct{} {
 	return p.done
 }
 
+// Rematch implements filter.Rematcher.
+func (p *patience) Rematch() { p.call.rematch() }
+
 // close is called under call.mu.
 func (p *patience) close() {
 	if !p.over {

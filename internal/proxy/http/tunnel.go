@@ -31,6 +31,15 @@ func (c *call) upgrade() string {
 	return x.Request.Upgrade
 }
 
+// refuseUpgrade answers a request for a protocol that isn't listed.
+func (c *call) refuseUpgrade() *Reply {
+	if name := c.upgrade(); name == "" || c.upgradable(name) {
+		return nil
+	}
+	c.m.stats.RqWSOnNonWSRoute.Add(1)
+	return &Reply{Status: 403, Details: "upgrade_failed"}
+}
+
 // upgradable reports whether the configuration lists an upgrade, on the route or the manager.
 func (c *call) upgradable(name string) bool {
 	if r := c.x.Route; r != nil && r.Forward != nil {

@@ -81,8 +81,20 @@ func (c *Chain) Request(ctx context.Context, x *stream.Exchange, tr *stream.Trac
 		if reply := f.Request(ctx, x, tr); reply != nil {
 			return reply
 		}
+		if x.Stale {
+			rematch(ctx, x)
+			plain = !overridden(x)
+		}
 	}
 	return nil
+}
+
+// rematch has the route chosen anew. Who only asks what would happen is told by the one there is.
+func rematch(ctx context.Context, x *stream.Exchange) {
+	x.Stale = false
+	if m, ok := ctx.(filter.Rematcher); ok {
+		m.Rematch()
+	}
 }
 
 // Response runs the filters that look at answers over x's, the last filter first. Local answers pass them all too.

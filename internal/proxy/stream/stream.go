@@ -118,6 +118,8 @@ type Exchange struct {
 	Cluster     *config.Cluster
 	ClusterName string // set even if there is no such cluster
 	Weighted    *config.WeightedCluster
+	// Stale says that a filter has changed what routes look at and wants the route chosen anew (clear_route_cache).
+	Stale bool
 	// UpstreamALPN is what istio.alpn wants offered to the upstream; nil: what its cluster says.
 	UpstreamALPN []string
 	Upstream     Upstream

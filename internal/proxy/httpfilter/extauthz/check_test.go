@@ -283,7 +283,7 @@ func FuzzVerdict(f *testing.F) {
 		if proto.Unmarshal(b, &real) == nil && v.allowed != (real.GetStatus().GetCode() == 0) {
 			t.Errorf("%x: allowed %v, but %v", b, v.allowed, &real)
 		}
-		a := &authz{deps: filter.Deps{}.WithDefaults(), ok: func() {}, denied: func() {}}
+		a := &authz{config: &config.ExtAuthz{}, deps: filter.Deps{}.WithDefaults(), ok: func() {}, denied: func() {}}
 		a.apply(request(), v)
 	})
 }

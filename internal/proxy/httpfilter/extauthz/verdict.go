@@ -58,6 +58,8 @@ func (f *authz) apply(x *stream.Exchange, v *verdict) *filter.Reply {
 			x.Request.Fields.Add(each.Name, each.Value)
 		}
 	}
+	changes := len(v.remove) + len(v.set) + len(v.more) + len(v.parameters)
+	x.Stale = x.Stale || f.config.ClearRouteCache && changes > 0
 	for i := range v.parameters {
 		x.Request.Path = v.parameters[i].apply(x.Request.Path)
 	}

@@ -27,6 +27,10 @@ type Overrider interface {
 	Override(config any) (Filter, error)
 }
 
+// Rematcher is the context of a request's filters whose owner can choose its route anew. It is asked between two filters,
+// so that what the new route says of the next ones counts.
+type Rematcher interface{ Rematch() }
+
 // Reply is an answer made here. Status is HTTP's; a gRPC request gets it as grpc-status, GRPCStatus if that isn't 0.
 type Reply struct {
 	Status     int

@@ -41,6 +41,7 @@ func (p *provider) accept(x *stream.Exchange, t *token, place found) {
 			x.Request.Fields.Set(each[0], value)
 		}
 	}
+	x.Stale = x.Stale || c.ClearRouteCache
 	if c.Forward {
 		return
 	}
