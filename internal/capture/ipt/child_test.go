@@ -5,7 +5,9 @@ package ipt
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestExec(t *testing.T) {
@@ -29,5 +31,34 @@ func TestExec(t *testing.T) {
 	}
 	if got := firstLines(strings.Repeat("no ", 1000)); len(got) != 500 {
 		t.Errorf("%d bytes of a complaint", len(got))
+	}
+}
+
+// Old kernels have no file that tells a program's end; both ways see it, and end what takes too long.
+func TestReap(t *testing.T) {
+	for name, watched := range map[string]bool{"watched": true, "looked at": false} {
+		start := func(line string) (pid, end int) {
+			file := -1
+			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", line}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &file}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if watched && file < 0 {
+				t.Skip("this kernel has no such file")
+			}
+			if !watched && file >= 0 {
+				_ = syscall.Close(file)
+				file = -1
+			}
+			return pid, file
+		}
+		pid, end := start("exit 5")
+		if status, err := reap(pid, end, time.Minute); err != nil || status.late || status.ExitStatus() != 5 {
+			t.Errorf("%s: %+v, %v", name, status, err)
+		}
+		pid, end = start("exec sleep 600")
+		if status, err := reap(pid, end, 10*time.Millisecond); err != nil || !status.late || !status.Signaled() {
+			t.Errorf("%s, too slow: %+v, %v", name, status, err)
+		}
 	}
 }

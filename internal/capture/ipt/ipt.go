@@ -6,6 +6,7 @@ package ipt
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/pillion-mesh/pillion/internal/capture/nft"
 	"github.com/pillion-mesh/pillion/internal/capture/plan"
@@ -23,6 +24,7 @@ type Backend struct {
 	differs map[bool]bool
 	wanted  *plan.Ruleset
 	report  nft.Report
+	written map[bool][]string // tables Replace has just made sure of; nil: Present is to tell
 }
 
 // Outside is what the backend asks of the world.
@@ -46,7 +48,10 @@ func (b *Backend) Name() string { return "iptables-" + string(b.programs.Variant
 // Compare reads our chains back and holds them against want, in order. It writes nothing.
 func (b *Backend) Compare(want *plan.Ruleset, _ string) (nft.Report, error) {
 	b.wanted, b.have = want, map[bool]*state{}
-	present, err := b.outside.Present(b.programs.Variant)
+	present, err := b.written, error(nil)
+	if b.written = nil; present == nil {
+		present, err = b.outside.Present(b.programs.Variant)
+	}
 	if err != nil {
 		return nft.Report{}, b.unreadable(err)
 	}
@@ -92,7 +97,21 @@ func (b *Backend) Replace(*plan.Ruleset, string) error {
 			return err
 		}
 	}
+	b.written = map[bool][]string{false: b.tables(false), true: b.tables(true)}
 	return nil
+}
+
+// tables are those of a family that hold ours after Replace, or did before.
+func (b *Backend) tables(v6 bool) (names []string) {
+	for _, t := range b.want[v6].Tables {
+		names = append(names, t.Name)
+	}
+	for _, t := range b.have[v6].tables {
+		if !slices.Contains(names, t.name) {
+			names = append(names, t.name)
+		}
+	}
+	return names
 }
 
 // files are a plan's rules by family; a family without any has an empty file.
