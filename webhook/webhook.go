@@ -1,6 +1,7 @@
 // Package webhook is the HTTP edge of admission: an AdmissionReview comes in, one goes out. It decides nothing; that is
-// package inject's. Read handler.go first; body.go reads requests within a bound on memory; review.go reads and writes AdmissionReviews, report.go says what happened in
-// warnings, audit annotations, events, the log and metrics.
+// package inject's. Read handler.go first; body.go reads requests within a bound on memory; review.go reads and writes
+// AdmissionReviews, report.go says what happened in warnings, audit annotations, events, the log and metrics. What is
+// below it, connections and HTTP itself, is package front's and net/http's.
 package webhook
 
 import (

@@ -21,8 +21,8 @@ import (
 // fits in with what stands there now.
 const maxUndo = 128 << 10
 
-// undo is the annotation's text. The annotations are the pod's before what is told of the injection is written. A pod whose injection can't be taken
-// back isn't injected: the next pass would take what we made of it for the user's own.
+// undo is the annotation's text. The annotations are the pod's before what is told of the injection is written. A pod
+// whose injection can't be taken back isn't injected: the next pass would take what we made of it for the user's own.
 func (a *assembly) undo(annotations *rawjson.Value) (string, error) {
 	u := &undoText{b: a.vars.room}
 	u.object(func() {
