@@ -87,6 +87,9 @@ func (d *decoder) router(t typed, out *config.HTTPManager) {
 	out.Router = config.Router{
 		SuppressHeaders: m.SuppressEnvoyHeaders, StartChildSpan: m.StartChildSpan, UpstreamLogs: d.accessLogs("upstream_log", m.UpstreamLog),
 	}
+	if len(m.UpstreamLog) > 0 {
+		d.note(Degraded, "upstream_log")
+	}
 	if len(m.UpstreamHttpFilters) > 0 {
 		d.failIn("upstream_http_filters", "not supported")
 	}

@@ -61,6 +61,7 @@ func (d *decoder) faultAbort(f *faultv3.FaultAbort, out *config.Fault) {
 }
 
 func (d *decoder) faultRate(f *faultcommonv3.FaultRateLimit, out *config.Fault) {
+	d.note(Degraded, "response_rate_limit")
 	d.in("percentage", func() { out.RatePerMillion = d.parts(f.Percentage) })
 	switch s := f.LimitType.(type) {
 	case *faultcommonv3.FaultRateLimit_FixedLimit_:

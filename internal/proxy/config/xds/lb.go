@@ -141,7 +141,9 @@ func (d *decoder) commonLB(c *clusterv3.Cluster_CommonLbConfig, lb *config.LB) {
 		lb.PanicPercent = float64(d.percent("healthy_panic_threshold", p, 0)) / (perMillion / 100)
 	}
 	lb.LocalityWeighted = c.GetLocalityWeightedLbConfig() != nil
-	lb.ZoneAware = c.GetZoneAwareLbConfig() != nil
+	if lb.ZoneAware = c.GetZoneAwareLbConfig() != nil; lb.ZoneAware {
+		d.note(Degraded, "zone_aware_lb_config")
+	}
 	d.hashing(c.GetConsistentHashingLbConfig(), lb)
 	d.noEffect(c.GetCloseConnectionsOnHostSetChange(), "close_connections_on_host_set_change")
 	d.noEffect(c.GetIgnoreNewHostsUntilFirstHc(), "ignore_new_hosts_until_first_hc")
@@ -228,7 +230,10 @@ func (d *decoder) newPolicy(t typed, lb *config.LB) bool {
 
 func (d *decoder) newLocality(c *commonv3.LocalityLbConfig, lb *config.LB) {
 	lb.LocalityWeighted = lb.LocalityWeighted || c.GetLocalityWeightedLbConfig() != nil
-	lb.ZoneAware = lb.ZoneAware || c.GetZoneAwareLbConfig() != nil
+	if c.GetZoneAwareLbConfig() != nil {
+		lb.ZoneAware = true
+		d.note(Degraded, "zone_aware_lb_config")
+	}
 }
 
 func (d *decoder) newRing(t typed, lb *config.LB) {
