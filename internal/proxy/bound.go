@@ -23,6 +23,7 @@ type bound struct {
 	given   map[uint16]bool // ports of the capture sockets
 	open    map[netip.AddrPort]*place
 	last    *config.Runtime
+	stopped [2]bool // by direction
 }
 
 // place is where a listener listens.
@@ -91,7 +92,7 @@ func (b *bound) reconcile(r *config.Runtime) {
 	wanted := map[netip.AddrPort]string{}
 	for l := range r.Listeners {
 		for _, address := range l.Addresses {
-			if l.Bind && !b.given[address.Port()] {
+			if l.Bind && !b.given[address.Port()] && !b.stopped[l.Direction] {
 				wanted[address] = l.Name
 			}
 		}
@@ -111,6 +112,17 @@ func (b *bound) reconcile(r *config.Runtime) {
 			p.served = true
 			b.server.loops.Go(func() { b.serve(p, address, name) })
 		}
+	}
+}
+
+// stop closes the sockets of all listeners, or of inbound ones only, and opens no more of them.
+func (b *bound) stop(inboundOnly bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped[config.Inbound] = true
+	b.stopped[config.Outbound] = b.stopped[config.Outbound] || !inboundOnly
+	if b.started && b.last != nil {
+		b.reconcile(b.last)
 	}
 }
 

@@ -129,8 +129,8 @@ func (s operations) Quit() { s.fail(errQuit) }
 // errQuit is why the process ends when the admin API was asked to end it.
 var errQuit = errors.New("/quitquitquit was called")
 
-// Drain asks peers to go elsewhere. Listeners stay open: the agent's sockets are others' too.
-func (s operations) Drain(admin.Drain) { s.Server.Drain() }
+// Drain implements admin.Server.
+func (s operations) Drain(d admin.Drain) { s.drainListeners(d) }
 
 func (s *Server) refused(r *http.Request, why string) {
 	s.opts.Log.WithName("admin").Info("Call refused", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr, "why", why)

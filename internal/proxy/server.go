@@ -61,6 +61,8 @@ type Options struct {
 	OnePort bool
 	// Proof gets the nonce of a probe of capture, and where that was going; nil: probes are connections like any other.
 	Proof func(nonce [listener.ProofBytes]byte, dst netip.AddrPort)
+	// DrainTime is over which HTTP peers are asked to leave, a few at first, all in the end; 0: all at once.
+	DrainTime time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -177,7 +179,7 @@ func (s *Server) Warm() <-chan struct{} { return s.source.Warm() }
 // on.
 func (s *Server) Drain() {
 	if !s.draining.Swap(true) {
-		s.http.Drain()
+		s.http.Drain(false)
 	}
 }
 

@@ -3,21 +3,26 @@ package sidecar
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
 )
 
-// Values of --control-fd and --mode.
+// Values of --control-fd, --mode and --drain-strategy.
 const (
 	standalone   = "none"
 	modeServe    = "serve"
 	modeValidate = "validate"
+
+	drainGradual   = "gradual"
+	drainImmediate = "immediate"
 )
 
 // proxyFlags are the proxy's own, named as Envoy names them.
@@ -27,6 +32,8 @@ type proxyFlags struct {
 	YAML      string
 	Mode      string
 	ControlFD string
+	// DrainTime is how long a gradual drain takes: --drain-time-s, 0 without it or with --drain-strategy=immediate.
+	DrainTime time.Duration
 
 	fd int
 }
@@ -38,6 +45,7 @@ type commandLine struct {
 	Config string `json:"config_path,omitempty"`
 	YAML   string `json:"config_yaml,omitempty"`
 	Mode   string `json:"mode,omitempty"`
+	Drain  string `json:"drain_time,omitempty"`
 }
 
 func (f *proxyFlags) shown() commandLine {
@@ -45,15 +53,19 @@ func (f *proxyFlags) shown() commandLine {
 	if f.Mode == modeValidate {
 		shown.Mode = "Validate"
 	}
+	if f.DrainTime > 0 {
+		shown.Drain = fmt.Sprintf("%ds", f.DrainTime/time.Second)
+	}
 	return shown
 }
 
 // parseProxyFlags reads --name=value and --name value. What it doesn't know the agent's settings may.
 func parseProxyFlags(args []string) (*proxyFlags, error) {
 	f := &proxyFlags{Mode: modeServe, ControlFD: strconv.Itoa(control.FD)}
-	epoch := "0"
+	epoch, drain, strategy := "0", "0", drainGradual
 	to := map[string]*string{
 		"restart-epoch": &epoch, "control-fd": &f.ControlFD, "c": &f.Config, "config-path": &f.Config, "config-yaml": &f.YAML, "mode": &f.Mode,
+		"drain-time-s": &drain, "drain-strategy": &strategy,
 	}
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
@@ -69,7 +81,22 @@ func parseProxyFlags(args []string) (*proxyFlags, error) {
 		}
 		*field = value
 	}
-	return f, f.check(epoch)
+	return f, errors.Join(f.check(epoch), f.setDrain(drain, strategy))
+}
+
+func (f *proxyFlags) setDrain(seconds, strategy string) error {
+	n, err := strconv.ParseUint(seconds, 10, 31)
+	if err != nil {
+		return fmt.Errorf("--drain-time-s is %q, want a number of seconds", seconds)
+	}
+	switch strategy {
+	case drainGradual:
+		f.DrainTime = time.Duration(n) * time.Second //nolint:gosec // 31 bits
+	case drainImmediate:
+	default:
+		return fmt.Errorf("--drain-strategy is %q, want %s or %s", strategy, drainGradual, drainImmediate)
+	}
+	return nil
 }
 
 func (f *proxyFlags) check(epoch string) (err error) {

@@ -70,7 +70,7 @@ func (c *call) lastAnswer() bool {
 		c.m.stats.CxMaxRequests.Add(1)
 		return true
 	}
-	if c.engine.leaving(c.m) {
+	if c.engine.leaving(c.m, c.conn.Direction) {
 		c.m.stats.CxDrainClose.Add(1)
 		return true
 	}

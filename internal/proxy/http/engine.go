@@ -80,7 +80,7 @@ type Engine struct {
 	opts  Options
 	wheel *wheel
 
-	draining atomic.Int64 // when Drain was called, in the wheel's time; 0: it wasn't
+	draining [2]atomic.Int64 // when Drain was called, in the wheel's time, by direction; 0: it wasn't
 	mu       sync.Mutex
 	managers map[*config.HTTPManager]*manager
 	conns    map[conn]struct{}
@@ -152,15 +152,24 @@ func speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
 	return false
 }
 
-// Drain asks all clients to go elsewhere: answers say Connection: close, more of them the longer it lasts.
-func (e *Engine) Drain() {
-	e.draining.CompareAndSwap(0, max(1, e.wheel.since(e.opts.Now())))
-	e.each(func(c conn) { c.drain() })
+// Drain asks all clients to go elsewhere, or those of inbound listeners only: answers say Connection: close, more of them
+// the longer it lasts.
+func (e *Engine) Drain(inboundOnly bool) {
+	now := max(1, e.wheel.since(e.opts.Now()))
+	e.draining[config.Inbound].CompareAndSwap(0, now)
+	if !inboundOnly {
+		e.draining[config.Outbound].CompareAndSwap(0, now)
+	}
+	e.each(func(c conn) {
+		if !inboundOnly || c.inbound() {
+			c.drain()
+		}
+	})
 }
 
 // leaving reports whether this answer is to be a connection's last.
-func (e *Engine) leaving(m *manager) bool {
-	since := e.draining.Load()
+func (e *Engine) leaving(m *manager, d config.Direction) bool {
+	since := e.draining[d].Load()
 	if since == 0 {
 		if since = m.draining.Load(); since == 0 {
 			return false
@@ -186,7 +195,7 @@ const closePoll = 5 * time.Millisecond
 // Close lets requests under way end, closes idle connections at once and the others when ctx ends. It waits for all.
 func (e *Engine) Close(ctx context.Context) {
 	e.closing.Store(true)
-	e.Drain()
+	e.Drain(false)
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
@@ -210,6 +219,7 @@ func (e *Engine) Close(ctx context.Context) {
 
 // conn is a client's connection, of either version.
 type conn interface {
+	inbound() bool
 	drain()     // tell the client to go elsewhere
 	closeIdle() // end it if no request is under way
 	abort()     // end it whatever it does

@@ -80,7 +80,7 @@ func (c *h2Conn) serve(s *h2.ServerStream) {
 	one := &call{session: c.session, x: x, down: h2Down{s}, istio: make([]telemetry.IstioCache, len(c.m.istio))}
 	one.patience = &patience{call: one}
 	c.calls.Add(1)
-	if c.engine.leaving(c.m) || c.m.cfg.MaxRequests > 0 && c.calls.Load() >= int64(c.m.cfg.MaxRequests) {
+	if c.engine.leaving(c.m, c.conn.Direction) || c.m.cfg.MaxRequests > 0 && c.calls.Load() >= int64(c.m.cfg.MaxRequests) {
 		c.server.Drain()
 	}
 	one.watch = c.engine.wheel.join(one)

@@ -138,6 +138,9 @@ func (l *Link) end() {
 	c.forward.target.cluster.DoneRequest(upstream.DefaultPriority)
 }
 
+// inbound implements conn.
+func (l *Link) inbound() bool { return false }
+
 // drain implements conn: nobody is asked to leave a tunnel.
 func (l *Link) drain() {}
 

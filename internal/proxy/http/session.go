@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -23,6 +24,9 @@ type session struct {
 	last  atomic.Pointer[target]
 	calls atomic.Int64 // requests so far
 }
+
+// inbound implements conn.
+func (s *session) inbound() bool { return s.conn.Direction == config.Inbound }
 
 // target is a cluster with its counters for this connection.
 type target struct {
