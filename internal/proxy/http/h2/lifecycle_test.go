@@ -257,3 +257,32 @@ func TestPlainConn(t *testing.T) {
 		t.Error(broke)
 	}
 }
+
+// TestDrainedAtOnce: a connection that is drained before it is served says its SETTINGS first all the same.
+func TestDrainedAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(nc, Options{}, echo)
+	s.Drain()
+	ended := make(chan error)
+	go func() { ended <- s.Serve() }()
+	_ = client.SetDeadline(time.Now().Add(20 * time.Second))
+	frame, err := http2.NewFramer(client, client).ReadFrame()
+	if err != nil || frame.Header().Type != http2.FrameSettings {
+		t.Errorf("%v, %v", frame, err)
+	}
+	client.Close()
+	<-ended
+}

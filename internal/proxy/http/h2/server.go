@@ -26,19 +26,17 @@ func NewServer(nc net.Conn, o Options, handler Handler) *Server {
 	s := &Server{handler: handler}
 	s.init(nc, o, false)
 	s.head = s.onRequest
+	settings := []settingValue{{settingStreams, s.opts.MaxStreams}}
+	if s.opts.AllowConnect {
+		settings = append(settings, settingValue{settingConnect, 1})
+	}
+	s.greet(settings...) // SETTINGS comes first, also if Drain is called before Serve
 	return s
 }
 
 // Serve carries the connection until it is over and all handlers have returned. The error says why it ended: an *Error
 // if the client broke a rule, else the network's; nil after Drain, and for a client that closed without open streams.
 func (s *Server) Serve() error {
-	s.mu.Lock()
-	settings := []settingValue{{settingStreams, s.opts.MaxStreams}}
-	if s.opts.AllowConnect {
-		settings = append(settings, settingValue{settingConnect, 1})
-	}
-	s.greet(settings...)
-	s.mu.Unlock()
 	err := s.run()
 	s.mu.Lock()
 	defer s.mu.Unlock()
