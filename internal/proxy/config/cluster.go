@@ -184,7 +184,6 @@ type Breaker struct {
 	Connections, Pending, Requests, Retries uint32
 	BudgetPercent                           float64 // retry_budget; 0: Retries counts
 	BudgetMin                               uint32
-	ConnectionPools                         uint32
 	TrackRemaining                          bool
 }
 
@@ -224,7 +223,6 @@ type HealthCheck struct {
 	Statuses            []PortRange // expected; empty: 200
 	Send                []byte
 	Receive             [][]byte
-	NoReuse             bool
 }
 
 // UpstreamProtocol is what is spoken with a cluster's hosts.

@@ -31,9 +31,8 @@ type HTTPManager struct {
 	MaxConnectionDuration time.Duration
 	MaxStreamDuration     time.Duration
 	DrainTimeout          time.Duration // between the two GOAWAYs
-	DelayedCloseTimeout   time.Duration
-	MaxRequests           uint32 // per connection; 0: no limit
-	MaxHeadBytes          uint32 // max_request_headers_kb × 1024
+	MaxRequests           uint32        // per connection; 0: no limit
+	MaxHeadBytes          uint32        // max_request_headers_kb × 1024
 	MaxHeaders            uint32
 
 	UseRemoteAddress     bool
@@ -59,7 +58,6 @@ type HTTPManager struct {
 	StripTrailingDot     bool // strip_trailing_host_dot
 	AcceptHTTP10         bool
 	DefaultHostHTTP10    string
-	AllowAbsoluteURL     bool
 	PreserveCase         bool // header_key_format preserve_case_words
 	HTTP2                HTTP2Options
 	LocalReplies         *LocalReplies // nil: Envoy's answers as they are

@@ -29,10 +29,6 @@ type Listener struct {
 
 	AccessLogs  []*AccessLog
 	BufferLimit uint32 // per_connection_buffer_limit_bytes
-
-	// Of filter_metadata["pillion.dev"].
-	Attribution bool // learned destinations
-	ServerFirst bool // the server may speak first on a port whose protocol is looked for
 }
 
 // InspectorKind is a listener filter.

@@ -335,7 +335,7 @@ func TestManagerDefaults(t *testing.T) {
 	}
 	m := l.Chains[0].HTTP
 	if m.IdleTimeout.Hours() != 1 || m.StreamIdleTimeout.Minutes() != 5 || m.RequestHeadersTimeout.Minutes() != 1 || m.RequestTimeout != 0 ||
-		m.MaxHeadBytes != 60<<10 || m.MaxHeaders != 100 || !m.GenerateRequestID || !m.AllowAbsoluteURL || m.ServerName != "envoy" || m.DrainTimeout.Seconds() != 5 {
+		m.MaxHeadBytes != 60<<10 || m.MaxHeaders != 100 || !m.GenerateRequestID || m.ServerName != "envoy" || m.DrainTimeout.Seconds() != 5 {
 		t.Errorf("got %+v", m)
 	}
 }

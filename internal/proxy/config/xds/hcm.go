@@ -14,7 +14,6 @@ const (
 	defaultStreamIdle   = 5 * time.Minute
 	defaultRequestHead  = time.Minute
 	defaultDrainTimeout = 5 * time.Second
-	defaultDelayedClose = time.Second
 	defaultHeadKiB      = 60
 	maxHeadKiB          = 8192
 	defaultMaxHeaders   = 100
@@ -64,7 +63,6 @@ func (d *decoder) managerTimes(m *hcmv3.HttpConnectionManager, out *config.HTTPM
 	out.RequestTimeout = d.duration("request_timeout", m.RequestTimeout, 0)
 	out.RequestHeadersTimeout = d.duration("request_headers_timeout", m.RequestHeadersTimeout, defaultRequestHead)
 	out.DrainTimeout = d.duration("drain_timeout", m.DrainTimeout, defaultDrainTimeout)
-	out.DelayedCloseTimeout = d.duration("delayed_close_timeout", m.DelayedCloseTimeout, defaultDelayedClose)
 	kib := number(m.MaxRequestHeadersKb, defaultHeadKiB)
 	if kib == 0 || kib > maxHeadKiB {
 		d.failIn("max_request_headers_kb", "%d is not between 1 and %d", kib, maxHeadKiB)

@@ -23,7 +23,7 @@ func (d *decoder) commonOptions(o *corev3.HttpProtocolOptions, out *config.HTTPM
 
 func (d *decoder) http1Options(o *corev3.Http1ProtocolOptions, out *config.HTTPManager) {
 	d.in("http_protocol_options", func() {
-		out.AllowAbsoluteURL = truth(o.GetAllowAbsoluteUrl(), true)
+		d.noEffect(!truth(o.GetAllowAbsoluteUrl(), true), "allow_absolute_url")
 		out.AcceptHTTP10 = o.GetAcceptHttp_10()
 		out.DefaultHostHTTP10 = d.intern(o.GetDefaultHostForHttp_10())
 		out.PreserveCase = d.preserveCase(o)

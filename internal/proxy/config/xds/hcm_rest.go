@@ -27,5 +27,6 @@ func (d *decoder) managerNoEffect(m *hcmv3.HttpConnectionManager) {
 	d.noEffect(m.AccessLogFlushInterval != nil || m.GetAccessLogOptions().GetAccessLogFlushInterval() != nil, "access_log_flush_interval")
 	d.noEffect(m.ForwardProtoConfig != nil, "forward_proto_config")
 	d.noEffect(m.GetInternalAddressConfig().GetUnixSockets(), "internal_address_config.unix_sockets")
+	d.noEffect(m.DelayedCloseTimeout != nil, "delayed_close_timeout")
 	d.noEffect(m.Http3ProtocolOptions != nil, "http3_protocol_options")
 }

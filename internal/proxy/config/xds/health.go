@@ -36,12 +36,13 @@ func (d *decoder) breakers(c *clusterv3.CircuitBreakers, out *config.Cluster) {
 
 func (d *decoder) breaker(t *clusterv3.CircuitBreakers_Thresholds) config.Breaker {
 	out := config.Breaker{
-		Connections:     number(t.GetMaxConnections(), defaultBreaker.Connections),
-		Pending:         number(t.GetMaxPendingRequests(), defaultBreaker.Pending),
-		Requests:        number(t.GetMaxRequests(), defaultBreaker.Requests),
-		Retries:         number(t.GetMaxRetries(), defaultBreaker.Retries),
-		ConnectionPools: number(t.GetMaxConnectionPools(), 0), TrackRemaining: t.GetTrackRemaining(),
+		Connections:    number(t.GetMaxConnections(), defaultBreaker.Connections),
+		Pending:        number(t.GetMaxPendingRequests(), defaultBreaker.Pending),
+		Requests:       number(t.GetMaxRequests(), defaultBreaker.Requests),
+		Retries:        number(t.GetMaxRetries(), defaultBreaker.Retries),
+		TrackRemaining: t.GetTrackRemaining(),
 	}
+	d.noEffect(t.GetMaxConnectionPools() != nil, "max_connection_pools")
 	if b := t.GetRetryBudget(); b != nil {
 		out.BudgetPercent = float64(d.percent("retry_budget.budget_percent", b.BudgetPercent, defaultBudget*perMillion/100)) / (perMillion / 100)
 		out.BudgetMin = number(b.MinRetryConcurrency, defaultBudgetMin)
@@ -100,7 +101,6 @@ func (d *decoder) healthCheck(c *corev3.HealthCheck) config.HealthCheck {
 		Timeout: d.duration("timeout", c.GetTimeout(), 0), Interval: d.duration("interval", c.GetInterval(), 0),
 		Jitter:    d.duration("interval_jitter", c.GetIntervalJitter(), 0),
 		Unhealthy: number(c.GetUnhealthyThreshold(), 0), Healthy: number(c.GetHealthyThreshold(), 0),
-		NoReuse: !truth(c.GetReuseConnection(), true),
 	}
 	if out.Timeout == 0 || out.Interval == 0 {
 		d.fail("timeout and interval must be above zero")
@@ -109,6 +109,7 @@ func (d *decoder) healthCheck(c *corev3.HealthCheck) config.HealthCheck {
 		d.fail("without unhealthy_threshold or healthy_threshold")
 	}
 	d.checker(c, &out)
+	d.noEffect(!truth(c.GetReuseConnection(), true), "reuse_connection")
 	d.noEffect(c.GetTlsOptions() != nil || c.GetTransportSocketMatchCriteria() != nil, "tls_options")
 	return out
 }

@@ -38,7 +38,7 @@ func (d *decoder) listener(raw []byte) *config.Listener {
 	d.listenerNoEffect(&m)
 	d.addresses(&m, out)
 	d.direction(m.TrafficDirection, out)
-	d.pillion(m.GetMetadata().GetFilterMetadata()["pillion.dev"], out)
+	d.pillion(m.GetMetadata().GetFilterMetadata()["pillion.dev"])
 	d.inspectors(m.ListenerFilters, out)
 	d.chains(&m, out)
 	out.AccessLogs = d.accessLogs("access_log", m.AccessLog)
@@ -97,10 +97,11 @@ func (d *decoder) direction(t corev3.TrafficDirection, out *config.Listener) {
 	}
 }
 
-// pillion reads what our own control plane says beyond Envoy.
-func (d *decoder) pillion(s *structpb.Struct, out *config.Listener) {
-	out.Attribution = s.GetFields()["attribution"].GetBoolValue()
-	out.ServerFirst = s.GetFields()["server_first"].GetBoolValue()
+// pillion notes what our own control plane may ask for beyond Envoy: neither is built.
+func (d *decoder) pillion(s *structpb.Struct) {
+	for _, field := range []string{"attribution", "server_first"} {
+		d.noEffect(s.GetFields()[field].GetBoolValue(), "filter_metadata[pillion.dev]."+field)
+	}
 }
 
 func (d *decoder) inspectors(list []*listenerv3.ListenerFilter, out *config.Listener) {
