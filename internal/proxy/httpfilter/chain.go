@@ -7,7 +7,6 @@ package httpfilter
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -100,10 +99,11 @@ func rematch(ctx context.Context, x *stream.Exchange) {
 // Response runs the filters that look at answers over x's, the last filter first. Local answers pass them all too.
 func (c *Chain) Response(x *stream.Exchange) {
 	plain := !overridden(x)
-	for i := range slices.Backward(c.places) {
-		f := c.places[i].filter
-		if !plain || !c.places[i].always {
-			f, _ = c.pick(&c.places[i], x)
+	for n := range c.places {
+		p := &c.places[len(c.places)-1-n] // slices.Backward would copy places that others change
+		f := p.filter
+		if !plain || !p.always {
+			f, _ = c.pick(p, x)
 		}
 		if r, ok := f.(filter.Responder); ok {
 			r.Response(x)
