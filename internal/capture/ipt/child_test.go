@@ -34,31 +34,37 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// Old kernels have no file that tells a program's end; both ways see it, and end what takes too long.
+// Kernels before 5.3 have no file that tells a program's end; both ways see it, and end what takes too long.
 func TestReap(t *testing.T) {
 	for name, watched := range map[string]bool{"watched": true, "looked at": false} {
-		start := func(line string) (pid, end int) {
-			file := -1
-			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", line}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &file}})
-			if err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			pid, end := startShell(t, watched, "exit 5")
+			if status, err := reap(pid, end, time.Minute); err != nil || status.late || status.ExitStatus() != 5 {
+				t.Errorf("%+v, %v", status, err)
 			}
-			if watched && file < 0 {
-				t.Skip("this kernel has no such file")
+			pid, end = startShell(t, watched, "exec sleep 600")
+			if status, err := reap(pid, end, 10*time.Millisecond); err != nil || !status.late || !status.Signaled() {
+				t.Errorf("too slow: %+v, %v", status, err)
 			}
-			if !watched && file >= 0 {
-				_ = syscall.Close(file)
-				file = -1
-			}
-			return pid, file
-		}
-		pid, end := start("exit 5")
-		if status, err := reap(pid, end, time.Minute); err != nil || status.late || status.ExitStatus() != 5 {
-			t.Errorf("%s: %+v, %v", name, status, err)
-		}
-		pid, end = start("exec sleep 600")
-		if status, err := reap(pid, end, 10*time.Millisecond); err != nil || !status.late || !status.Signaled() {
-			t.Errorf("%s, too slow: %+v, %v", name, status, err)
-		}
+		})
 	}
+}
+
+// startShell starts a line of shell; end is the file of its end, -1 unless it is to be watched.
+func startShell(t *testing.T, watched bool, line string) (pid, end int) {
+	t.Helper()
+	end = -1
+	pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", line}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &end}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !watched && end >= 0 {
+		_ = syscall.Close(end)
+		return pid, -1
+	}
+	if watched && end < 0 {
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+		t.Skip("this kernel has no pidfd (5.3)")
+	}
+	return pid, end
 }

@@ -44,6 +44,8 @@ The proxy's flags, as Envoy names them; the agent sets them:
   --mode serve|validate     validate only reads the bootstrap and its static resources, and exits
   --control-fd N|none       where the agent is; none: alone, with sockets of its own (default %d)
   --restart-epoch N         how many proxies were before this one (default 0)
+  --drain-time-s N          how long a gradual drain takes, in seconds (default 0: clients are told at once)
+  --drain-strategy gradual|immediate   immediate: as --drain-time-s 0 (default gradual)
 `, control.FD)
 
 // Run executes argv, the name the program was called by included, and returns the exit code. capture is looked for

@@ -81,23 +81,14 @@ func Failed(fd uintptr) error {
 }
 
 // Read reads into p what is there, from a socket that doesn't block, without telling the scheduler. 0 is the end of data.
-func Read(fd uintptr, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil //nolint:gosec // not longer than p
-		case unix.EINTR:
-		default:
-			return 0, errno
-		}
-	}
-}
+func Read(fd uintptr, p []byte) (int, error) { return move(unix.SYS_READ, fd, p) }
 
 // Write writes of p what there is room for, to a socket that doesn't block, without telling the scheduler.
-func Write(fd uintptr, p []byte) (int, error) {
+func Write(fd uintptr, p []byte) (int, error) { return move(unix.SYS_WRITE, fd, p) }
+
+func move(call, fd uintptr, p []byte) (int, error) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		switch errno {
 		case 0:
 			return int(n), nil //nolint:gosec // not longer than p

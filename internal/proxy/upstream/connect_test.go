@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
-	"github.com/pillion-mesh/pillion/internal/proxy/socket"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // echo is a server that sends back what it gets.
@@ -127,31 +127,6 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// full is a socket whose queue has no room: who connects to it waits.
-func full(t *testing.T) netip.AddrPort {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*unix.SockaddrInet4).Port))
-	for { // until nobody answers
-		conn, err := (&socket.Dialer{Timeout: 300 * time.Millisecond}).Dial(t.Context(), to)
-		if err != nil {
-			return to
-		}
-		t.Cleanup(func() { conn.Close() })
-	}
-}
-
 // TestDialFails: what is counted, what outlier detection hears.
 func TestDialFails(t *testing.T) {
 	v4 := echo(t, "tcp4", "127.0.0.1:0")
@@ -166,7 +141,7 @@ func TestDialFails(t *testing.T) {
 		"all of several": {config.Endpoint{Address: refused(t), Additional: []netip.AddrPort{refused(t)}}, nil,
 			func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
 		"no pipe": {config.Endpoint{Pipe: "/nonexistent/s"}, nil, func(err error) bool { return errors.Is(err, unix.ENOENT) }, 1, 0},
-		"timeout": {config.Endpoint{Address: full(t)}, func(c *config.Cluster) { c.ConnectTimeout = time.Millisecond }, Timeout, 1, 1},
+		"timeout": {config.Endpoint{Address: sockettest.Full(t)}, func(c *config.Cluster) { c.ConnectTimeout = time.Millisecond }, Timeout, 1, 1},
 		"itself":  {config.Endpoint{Address: netip.MustParseAddrPort("127.0.0.1:15001")}, nil, func(err error) bool { return errors.Is(err, ErrSelfDial) }, 0, 0},
 		"itself as the second": {config.Endpoint{Address: refused(t), Additional: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:15000")}}, nil,
 			func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
