@@ -8,11 +8,11 @@ import (
 // flags are the flags of a command line by name.
 type flags map[string]string
 
-// Flags that take a value. The second row has no effect here; templates made for Istio set them.
+// Flags that take a value. The last row has no effect here; templates made for Istio set them.
 var valueFlags = []string{
 	"log-level", "log_output_level", "proxyLogLevel", "concurrency", "run-dir", "restart-epoch", "control-fd",
-	"domain", "meshConfig", "proxyComponentLogLevel", "drainDuration", "parentShutdownDuration", "discoveryAddress",
-	"stsPort", "templateFile", "outlierLogPath", "serviceCluster", "tokenManagerPlugin",
+	"domain", "discoveryAddress", "serviceCluster", "drainDuration", "parentShutdownDuration",
+	"meshConfig", "proxyComponentLogLevel", "stsPort", "templateFile", "outlierLogPath", "tokenManagerPlugin",
 }
 
 // Flags that may stand without a value.

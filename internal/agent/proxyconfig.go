@@ -117,6 +117,11 @@ func (s *Settings) fromProxyConfig(r *reader, c proxyConfig) {
 			s.MostDrain = &most
 		}
 	}
+	for name, to := range s.drainDurations() {
+		if value, where := at(name); value != "" {
+			r.durationOf(where, value, to)
+		}
+	}
 	if value, _ := at("discoveryAddress"); value != "" {
 		s.DiscoveryAddress = value
 	}

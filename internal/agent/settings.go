@@ -50,6 +50,8 @@ type Settings struct {
 	TerminationGrace time.Duration // of the pod
 	MinimumDrain     time.Duration
 	MostDrain        *time.Duration // of draining, where the grace period leaves more; nil: none
+	DrainTime        time.Duration  // over which the proxy asks HTTP clients to leave
+	ParentShutdown   time.Duration  // after which a proxy is ended that another one has replaced
 	ExitOnZero       bool           // leave when no connection is left
 	QuitFromApp      bool           // the application may end the sidecar
 
@@ -64,6 +66,12 @@ type Settings struct {
 	RunDir string
 }
 
+// Defaults of DrainTime and ParentShutdown, Istio's.
+const (
+	DefaultDrainTime      = 45 * time.Second
+	DefaultParentShutdown = time.Minute
+)
+
 // DefaultRunDir is on the volume istio-envoy, in memory.
 const DefaultRunDir = "/etc/istio/proxy/run"
 
@@ -72,6 +80,7 @@ func defaults() Settings {
 		OutboundPort: istio.PortOutbound, InboundPort: istio.PortInbound,
 		StatusPort: istio.PortStatus, AdminPort: istio.PortAdmin, ReadyPort: istio.PortReady, StatsPort: istio.PortProxyStats,
 		TerminationGrace: 30 * time.Second, MinimumDrain: 5 * time.Second, ExitOnZero: true, ProbeHTTP2: true,
+		DrainTime: DefaultDrainTime, ParentShutdown: DefaultParentShutdown,
 		LogLevel: "info", ProxyLogLevel: "warning", LogFormat: "json", RunDir: DefaultRunDir,
 	}
 }
@@ -191,10 +200,20 @@ func (s *Settings) fromFlags(r *reader, f flags) {
 	if f["log_as_json"] == "false" {
 		s.LogFormat = "text"
 	}
+	for name, to := range s.drainDurations() {
+		if value, set := f[name]; set {
+			r.durationOf("--"+name, value, to)
+		}
+	}
 	s.RunDir = cmp.Or(f["run-dir"], s.RunDir)
 	if n, set := f["concurrency"]; set {
 		r.concurrencyOf("--concurrency", n, &s.Concurrency)
 	}
+}
+
+// drainDurations are flags, and fields of ProxyConfig.
+func (s *Settings) drainDurations() map[string]*time.Duration {
+	return map[string]*time.Duration{"drainDuration": &s.DrainTime, "parentShutdownDuration": &s.ParentShutdown}
 }
 
 // scopeLevel picks a scope's level out of Istio's "level,scope:level,…".

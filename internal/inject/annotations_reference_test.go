@@ -57,8 +57,8 @@ the sidecar and sets more for that than the whole pod has.
 
 Taken from Istio's ProxyConfig: ` + "`concurrency`, `holdApplicationUntilProxyStarts`, `statusPort`, `image.imageType`, `proxyMetadata`" + `
 (environment of istio-proxy, literal) and ` + "`interceptionMode`. The rest is checked and handed to the agent, in the variable `PROXY_CONFIG`" + `. It takes
-` + "`terminationDrainDuration`, which shortens draining, `discoveryAddress` and `serviceCluster`. `drainDuration` and `parentShutdownDuration`" + `
-are for hot restarts, which there are none of yet. Fields
+` + "`terminationDrainDuration`, which shortens draining, `drainDuration`, over which clients are asked to leave, `discoveryAddress`" + ` and
+` + "`serviceCluster`. `parentShutdownDuration`" + ` is for hot restarts, which there are none of yet. Fields
 without a meaning for this proxy warn; so do unknown ones.
 `
 

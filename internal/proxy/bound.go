@@ -24,6 +24,7 @@ type bound struct {
 	open    map[netip.AddrPort]*place
 	last    *config.Runtime
 	stopped [2]bool // by direction
+	left    bool    // another process has the sockets now
 }
 
 // place is where a listener listens.
@@ -83,7 +84,7 @@ func (b *bound) follow(r *config.Runtime) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last = r
-	if b.started {
+	if b.started && !b.left {
 		b.reconcile(r)
 	}
 }
@@ -121,9 +122,16 @@ func (b *bound) stop(inboundOnly bool) {
 	defer b.mu.Unlock()
 	b.stopped[config.Inbound] = true
 	b.stopped[config.Outbound] = b.stopped[config.Outbound] || !inboundOnly
-	if b.started && b.last != nil {
+	if b.started && !b.left && b.last != nil {
 		b.reconcile(b.last)
 	}
+}
+
+// leave has the sockets stay as they are from now on: they are another process's, so none may be released.
+func (b *bound) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
 }
 
 func (b *bound) drop(address netip.AddrPort, p *place) {

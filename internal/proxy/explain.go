@@ -131,7 +131,7 @@ func (e *explanation) request(m *config.HTTPManager) {
 			subset = weighted.SubsetMatch
 		}
 		hashed := route.Hash(x, r.Forward.Hash)
-		e.host(name, &upstream.Choice{Hash: hashed.Value, Hashed: hashed.Any, OriginalDst: e.question.Dst, Client: e.question.Src, Subset: subset, HighPriority: r.Forward.HighPriority})
+		e.host(name, &upstream.Choice{Hash: hashed.Value, Hashed: hashed.Any, OriginalDst: e.question.Dst, Client: e.question.Src, Name: x.Request.Authority, Subset: subset, HighPriority: r.Forward.HighPriority})
 	}
 }
 

@@ -34,8 +34,13 @@ func (g *guard) run(f func()) {
 			g.caught(value)
 		}
 	}()
-	makeRoom(0)
 	f()
+}
+
+// runConnection is run for a goroutine that has just begun and serves a connection.
+func (g *guard) runConnection(f func()) {
+	makeRoom(0)
+	g.run(f)
 }
 
 // usualStack is what serving a connection takes.

@@ -2,12 +2,15 @@ package proxy
 
 import (
 	"context"
+	"net"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter"
+	"github.com/pillion-mesh/pillion/internal/proxy/remotelog"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tracing"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
 )
@@ -22,6 +25,17 @@ func (s *Server) newHTTP() *http.Engine {
 	})
 }
 
+// admitHTTP serves a connection that the network filters of its chain let in.
+func (s *Server) admitHTTP(c *stream.Conn, down net.Conn, wake func(func() (parked bool))) (parked bool) {
+	leave, ok := s.tcp.Admit(c)
+	if !ok {
+		_ = down.Close()
+		return false
+	}
+	c.Left = leave
+	return s.http.ServeOrPark(c, down, wake)
+}
+
 // tunnel asks for a tunnel of HTTP for a connection that isn't.
 func (s *Server) tunnel(ctx context.Context, c *upstream.Cluster, h *upstream.Host, ask *stream.Exchange) (tcp.Tunnel, error) {
 	l, err := s.http.Link(ctx, c, h, ask)
@@ -31,7 +45,19 @@ func (s *Server) tunnel(ctx context.Context, c *upstream.Cluster, h *upstream.Ho
 	return l, nil
 }
 
-// newTracing makes what exports spans: by the engine, to the configuration's clusters.
+// newRemoteLogs makes what tells collectors of access logs: by the engine, to the configuration's clusters.
+func (s *Server) newRemoteLogs() *remotelog.Exporter {
+	o := remotelog.Options{Send: s.http.Call, Store: s.store, Version: s.opts.Version}
+	if b := s.opts.Bootstrap; b != nil {
+		o.Node = remotelog.Node{Raw: b.Node.Raw, ID: b.Node.ID, Cluster: b.Node.Cluster, Zone: b.Node.Zone}
+	}
+	return remotelog.New(o)
+}
+
+// remoteLog is called when there is configuration, after New has made everything.
+func (s *Server) remoteLog(c *config.RemoteLog) func(*stream.Exchange) { return s.remote.Log(c) }
+
+// newTracing makes what exports spans, in the same way.
 func (s *Server) newTracing() *tracing.Exporter {
 	o := tracing.Options{Send: s.http.Call, Store: s.store, Version: s.opts.Version}
 	if b := s.opts.Bootstrap; b != nil {
@@ -51,14 +77,39 @@ func (s *Server) tracer(m *config.HTTPManager) http.Tracer {
 // deps is what filters of a manager are given of the world outside.
 func (s *Server) deps(m *config.HTTPManager) httpfilter.Deps {
 	return httpfilter.Deps{
-		Now: s.opts.Now, Runtime: s.runtimeValue, Self: s.opts.Self, Body: s.http.Body, Call: s.http.Call,
-		Go: func(f func()) { s.loops.Go(f) },
+		Now: s.opts.Now, Runtime: s.runtimeValue, Self: s.opts.Self, Body: s.http.Body, Call: s.http.Call, Resolve: s.upstream.Resolve,
+		Go: func(f func()) { s.loops.Go(f) }, Cluster: s.clusterCounters, Unhealthy: s.unhealthy, Members: s.members,
 		Counter: func(name string) func() {
-			c := s.store.Counter("http." + m.StatPrefix + "." + name)
+			c := s.store.HTTPCounter(m.StatPrefix, name)
 			return func() { c.Add(1) }
+		},
+		Gauge: func(name string) func(int64) {
+			g := s.store.HTTPGauge(m.StatPrefix, name)
+			return func(delta int64) { g.Add(delta) }
 		},
 	}
 }
+
+// clusterCounters are those of a cluster; nil: there is no such cluster.
+func (s *Server) clusterCounters(name string) *telemetry.Cluster {
+	if c := s.upstream.Cluster(name); c != nil {
+		return c.Stats
+	}
+	return nil
+}
+
+// members are how many hosts a cluster has, and how many of them are healthy or degraded.
+func (s *Server) members(cluster string) (total, available int64, there bool) {
+	c := s.upstream.Cluster(cluster)
+	if c == nil {
+		return 0, 0, false
+	}
+	total, available = c.Members()
+	return total, available, true
+}
+
+// unhealthy reports whether load balancers are to send clients elsewhere.
+func (s *Server) unhealthy() bool { return s.draining.Load() || s.failing.Load() }
 
 // runtimeValue is a runtime key's value in parts of a million, if it is set.
 func (s *Server) runtimeValue(key string) (perMillion uint32, set bool) {

@@ -92,14 +92,18 @@ func (s *Server) listen(l net.Listener, name string) (func(), error) {
 
 // accept takes connections until the socket or the Server is closed.
 func (s *Server) accept(on *socket.Listener, name string) {
+	defer func() { _ = on.Close() }() // this process's duplicate; the agent's goes on listening
+	if !s.sockets.enter(on) {
+		return
+	}
+	defer s.sockets.leave(on)
 	if err := s.acceptor.Run(s.ctx, on, name); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.fail(fmt.Errorf("accepting on %s: %w", on.Addr(), err))
 	}
-	_ = on.Close() // this process's duplicate; the agent's goes on listening
 }
 
 func (s *Server) serveHTTP(name string, socket net.Listener, handler http.Handler) {
-	if err := ops.Serve(s.ctx, socket, handler, ops.Limits{}); err != nil {
+	if err := ops.Serve(s.operating, socket, handler, ops.Limits{}); err != nil {
 		s.opts.Log.Error(err, "Serving the admin API failed", "socket", name)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/http"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/listener"
+	"github.com/pillion-mesh/pillion/internal/proxy/remotelog"
 	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/tcp"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -61,7 +62,8 @@ type Options struct {
 	OnePort bool
 	// Proof gets the nonce of a probe of capture, and where that was going; nil: probes are connections like any other.
 	Proof func(nonce [listener.ProofBytes]byte, dst netip.AddrPort)
-	// DrainTime is over which HTTP peers are asked to leave, a few at first, all in the end; 0: all at once.
+	// DrainTime is over which HTTP peers are asked to leave, a few at first, all in the end, when the proxy is drained or
+	// their listener was removed; 0: all at once.
 	DrainTime time.Duration
 }
 
@@ -101,18 +103,26 @@ type Server struct {
 	tcp      *tcp.Proxy
 	http     *http.Engine
 	tracing  *tracing.Exporter
+	remote   *remotelog.Exporter
 	acceptor *listener.Acceptor
 	// accepting is acceptor once that is there: configurations may come before.
 	accepting atomic.Pointer[listener.Acceptor]
 	bound     *bound
+	sockets   sockets
 	waiting   []func() // what serves applications, until Accept
+	leaveOnce sync.Once
+	left      chan struct{} // closed when nothing is left to be done
 	draining  atomic.Bool
 	failing   atomic.Bool // its health checks, by the admin API
 
 	ctx    context.Context // ends accepting
 	cancel context.CancelFunc
-	loops  sync.WaitGroup
-	fatal  chan error
+	// operating ends with ctx, or when another process has taken over: who serves operators.
+	operating     context.Context
+	stopOperating context.CancelFunc
+
+	loops sync.WaitGroup
+	fatal chan error
 }
 
 // New returns a Server with the configuration that needs nobody: Run fetches the rest.
@@ -120,24 +130,25 @@ func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{
 		opts: o, started: o.Now(), store: telemetry.NewStore(o.Epoch, o.Labels), tap: telemetry.NewTap(o.Now),
-		values: layers(o.Bootstrap), fatal: make(chan error, 1),
+		values: layers(o.Bootstrap), fatal: make(chan error, 1), left: make(chan struct{}),
 	}
 	s.configureStatistics()
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped, Runtime: s.values.PerMillion})
-	s.upstream = upstream.NewManager(upstream.Options{Store: s.store, OwnPorts: o.OwnPorts, LocalAddrs: o.LocalAddrs, Now: o.Now, Log: o.Log})
+	s.operating, s.stopOperating = context.WithCancel(s.ctx)
+	s.logs = telemetry.NewLogs(telemetry.LogOptions{Stdout: o.AccessLog, Dropped: &s.store.Server.LogLinesDropped, Runtime: s.values.PerMillion, Remote: s.remoteLog})
+	s.upstream = s.newUpstream()
 	s.guard = &guard{log: o.Log, panics: &s.store.Server.Panics, now: o.Now,
 		tooMany: func() { s.fail(errors.New("three connections panicked within ten seconds")) }}
 	s.http = s.newHTTP()
-	s.tracing = s.newTracing()
+	s.tracing, s.remote = s.newTracing(), s.newRemoteLogs()
 	s.bound = newBound(s)
 	var err error
 	if s.source, err = s.newSource(); err != nil {
 		s.Close(s.ctx)
 		return nil, err
 	}
-	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self, Tunnel: s.tunnel})
-	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.http.ServeOrPark, Guard: s.guard.run,
+	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self, Call: s.http.Call, Tunnel: s.tunnel})
+	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.admitHTTP, Guard: s.guard.runConnection,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns, Inbound: s.inbound(), Proof: o.Proof})
 	s.accepting.Store(s.acceptor)
 	s.store.OnRead(s.bringUpToDate)
@@ -175,19 +186,11 @@ func (s *Server) Ready() bool { return s.source.Ready() }
 // Warm is closed when Ready becomes true.
 func (s *Server) Warm() <-chan struct{} { return s.source.Warm() }
 
-// Drain is told that the pod is going away. HTTP peers are asked to leave; TCP's can't be, so their connections just go
-// on.
-func (s *Server) Drain() {
-	if !s.draining.Swap(true) {
-		s.http.Drain(false)
-	}
-}
-
 // Draining reports whether Drain was called.
 func (s *Server) Draining() bool { return s.draining.Load() }
 
-// Active is the number of application connections being carried.
-func (s *Server) Active() int { return s.tcp.Active() + s.http.Active() }
+// Active is the number of application connections, from their accept on.
+func (s *Server) Active() int { return int(s.store.Server.TotalConnections.Load()) }
 
 // Fatal delivers the reason why the process should end, if it should.
 func (s *Server) Fatal() <-chan error { return s.fatal }
@@ -204,6 +207,7 @@ func (s *Server) fail(err error) {
 func (s *Server) Close(ctx context.Context) {
 	s.cancel()
 	s.loops.Go(func() { s.tracing.Close(ctx) }) // beside the engine, which carries the last spans
+	s.loops.Go(func() { s.remote.Close(ctx) })
 	var tcp sync.WaitGroup
 	if s.tcp != nil {
 		tcp.Go(func() { s.tcp.Close(ctx) }) // beside the engine, which carries its tunnels

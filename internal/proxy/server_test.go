@@ -459,7 +459,7 @@ func TestDrainingIsShown(t *testing.T) {
 	if r.value("envoy_server_live", nil) != 1 || r.value("envoy_server_state", nil) != 0 {
 		t.Error("not live")
 	}
-	r.Drain()
+	r.Drain(0, true)
 	if r.value("envoy_server_live", nil) != 0 || r.value("envoy_server_state", nil) != 1 {
 		t.Error("not draining")
 	}

@@ -19,6 +19,9 @@ const (
 	drainInterval = 100 * time.Millisecond
 )
 
+// maxMillis is the longest deadline there is.
+const maxMillis = int64(1<<63-1) / int64(time.Millisecond)
+
 // ErrAgentGone is what Child.Run returns when the agent has died: the child must end, because nobody supervises it.
 var ErrAgentGone = errors.New("the agent is gone")
 
@@ -31,8 +34,10 @@ type Service interface {
 	Warm() <-chan struct{}
 	// Accept starts serving applications.
 	Accept() error
-	// Drain tells that the pod is going away.
-	Drain()
+	// Drain asks peers to leave, before deadline has passed if it isn't 0. With inboundOnly the pod is going away, and
+	// connections are still accepted; without it another child has the sockets now, and this one is to end when it has no
+	// connection left, or at deadline.
+	Drain(deadline time.Duration, inboundOnly bool)
 	// SetMemoryLimit sets Go's soft limit in bytes.
 	SetMemoryLimit(int64)
 	// Active is the number of application connections.
@@ -158,7 +163,7 @@ func (c *Child) do(m Message, fds []int) error {
 	case Accept:
 		return c.accept()
 	case Drain:
-		c.service.Drain()
+		c.service.Drain(time.Duration(min(m.DeadlineMillis, maxMillis))*time.Millisecond, m.InboundOnly)
 		c.interval = drainInterval
 	case Set:
 		if m.MemoryLimit > 0 {

@@ -78,12 +78,18 @@ func ends(t *testing.T) (agent, child *Conn) {
 	return agent, child
 }
 
+// drained is what a child was told with DRAIN.
+type drained struct {
+	deadline    time.Duration
+	inboundOnly bool
+}
+
 // fakeService is a child that remembers what it was told.
 type fakeService struct {
 	sockets  map[string]net.Listener
 	warm     chan struct{}
 	accepted chan map[string]net.Listener
-	drained  chan struct{}
+	drained  chan drained
 	memory   chan int64
 	active   int
 	fails    error
@@ -92,7 +98,7 @@ type fakeService struct {
 func newFakeService() *fakeService {
 	warm := make(chan struct{})
 	close(warm)
-	return &fakeService{warm: warm, accepted: make(chan map[string]net.Listener, 2), drained: make(chan struct{}, 2), memory: make(chan int64, 2)}
+	return &fakeService{warm: warm, accepted: make(chan map[string]net.Listener, 2), drained: make(chan drained, 2), memory: make(chan int64, 2)}
 }
 
 func (s *fakeService) Take(sockets map[string]net.Listener) error {
@@ -106,7 +112,9 @@ func (s *fakeService) Accept() error {
 	s.accepted <- s.sockets
 	return s.fails
 }
-func (s *fakeService) Drain()                 { s.drained <- struct{}{} }
+func (s *fakeService) Drain(deadline time.Duration, inboundOnly bool) {
+	s.drained <- drained{deadline, inboundOnly}
+}
 func (s *fakeService) SetMemoryLimit(n int64) { s.memory <- n }
 func (s *fakeService) Active() int            { return s.active }
 
@@ -178,8 +186,10 @@ func TestConversation(t *testing.T) {
 	if m := expect(t, agent, Beat); m.Active != 5 || m.Draining {
 		t.Errorf("BEAT says %+v", m)
 	}
-	send(t, agent, Message{Type: Drain})
-	<-service.drained
+	send(t, agent, Message{Type: Drain, DeadlineMillis: 3000, InboundOnly: true})
+	if got := <-service.drained; got != (drained{3 * time.Second, true}) {
+		t.Errorf("told to drain %+v", got)
+	}
 	if m := expect(t, agent, Beat); !m.Draining {
 		t.Errorf("BEAT after DRAIN says %+v", m)
 	}

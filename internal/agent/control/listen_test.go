@@ -18,7 +18,7 @@ type nobody struct{}
 func (nobody) Take(map[string]net.Listener) error { return nil }
 func (nobody) Warm() <-chan struct{}              { return nil }
 func (nobody) Accept() error                      { return nil }
-func (nobody) Drain()                             {}
+func (nobody) Drain(time.Duration, bool)          {}
 func (nobody) SetMemoryLimit(int64)               {}
 func (nobody) Active() int                        { return 0 }
 

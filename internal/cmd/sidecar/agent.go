@@ -53,7 +53,8 @@ func runAgent(args []string, p Process) int {
 
 // proxyCommand starts the proxy; what isn't here it reads from the same environment and files as the agent.
 func proxyCommand(s agent.Settings) []string {
-	command := []string{"pillion-sidecar", "proxy", s.Role, "--log-level=" + s.ProxyLogLevel}
+	command := []string{"pillion-sidecar", "proxy", s.Role, "--log-level=" + s.ProxyLogLevel,
+		"--drain-time-s=" + secondsOf(s.DrainTime), "--parent-shutdown-time-s=" + secondsOf(s.ParentShutdown)}
 	for _, flag := range [2]struct{ name, value string }{{"domain", s.Domain}, {"serviceCluster", s.ServiceCluster}} {
 		if flag.value != "" {
 			command = append(command, "--"+flag.name+"="+flag.value)

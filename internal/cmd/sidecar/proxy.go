@@ -51,7 +51,7 @@ func runProxy(args []string, p Process) int {
 	}
 	options := proxyOptions(settings, flags.Epoch, p, logger)
 	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags.shown()
-	options.Self, options.DrainTime = self(settings, bootstrap), flags.DrainTime
+	options.Self, options.DrainTime = self(settings, bootstrap), flags.spread()
 	options.Labels = labels(options.Self)
 	var child *control.Child
 	if flags.Mode != modeValidate && flags.ControlFD != standalone {
@@ -80,7 +80,8 @@ type life interface {
 	Run(ctx context.Context, s control.Service) error
 }
 
-// serve runs the proxy until SIGTERM, the agent's death or a fatal error.
+// serve runs the proxy until SIGTERM, the agent's death, a fatal error, or until another proxy has taken over and nothing
+// is left to be carried.
 func serve(server *proxy.Server, child life, p Process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -90,6 +91,8 @@ func serve(server *proxy.Server, child life, p Process) int {
 		select {
 		case err := <-server.Fatal():
 			cancel(err)
+		case <-server.Left():
+			cancel(nil)
 		case <-ctx.Done():
 		}
 	}()

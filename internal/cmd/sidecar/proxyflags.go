@@ -32,20 +32,34 @@ type proxyFlags struct {
 	YAML      string
 	Mode      string
 	ControlFD string
-	// DrainTime is how long a gradual drain takes: --drain-time-s, 0 without it or with --drain-strategy=immediate.
+	// DrainTime is how long a gradual drain takes; Immediate has none be gradual.
 	DrainTime time.Duration
+	Immediate bool
+	// ParentShutdown is after how long the proxy before this one is ended. The agent does that; here it is only shown.
+	ParentShutdown time.Duration
 
 	fd int
 }
 
+// spread is over which peers are asked to leave.
+func (f *proxyFlags) spread() time.Duration {
+	if f.Immediate {
+		return 0
+	}
+	return f.DrainTime
+}
+
 // commandLine is what /server_info says of the flags: envoy.admin.v3.CommandLineOptions, as far as there are such flags.
-// What is Envoy's default is left out.
+// What is Envoy's default is left out, but for times.
 type commandLine struct {
 	Epoch  int    `json:"restart_epoch,omitempty"`
 	Config string `json:"config_path,omitempty"`
 	YAML   string `json:"config_yaml,omitempty"`
 	Mode   string `json:"mode,omitempty"`
-	Drain  string `json:"drain_time,omitempty"`
+
+	Drain          string `json:"drain_time"`
+	Strategy       string `json:"drain_strategy,omitempty"`
+	ParentShutdown string `json:"parent_shutdown_time"`
 }
 
 func (f *proxyFlags) shown() commandLine {
@@ -53,19 +67,25 @@ func (f *proxyFlags) shown() commandLine {
 	if f.Mode == modeValidate {
 		shown.Mode = "Validate"
 	}
-	if f.DrainTime > 0 {
-		shown.Drain = fmt.Sprintf("%ds", f.DrainTime/time.Second)
+	if f.Immediate {
+		shown.Strategy = "Immediate"
 	}
+	shown.Drain, shown.ParentShutdown = secondsOf(f.DrainTime)+"s", secondsOf(f.ParentShutdown)+"s"
 	return shown
+}
+
+// secondsOf is how flags say a time; less than a second is one.
+func secondsOf(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // parseProxyFlags reads --name=value and --name value. What it doesn't know the agent's settings may.
 func parseProxyFlags(args []string) (*proxyFlags, error) {
 	f := &proxyFlags{Mode: modeServe, ControlFD: strconv.Itoa(control.FD)}
-	epoch, drain, strategy := "0", "0", drainGradual
+	epoch, drain, parent, strategy := "0", secondsOf(agent.DefaultDrainTime), secondsOf(agent.DefaultParentShutdown), drainGradual
 	to := map[string]*string{
 		"restart-epoch": &epoch, "control-fd": &f.ControlFD, "c": &f.Config, "config-path": &f.Config, "config-yaml": &f.YAML, "mode": &f.Mode,
-		"drain-time-s": &drain, "drain-strategy": &strategy,
+		"drain-time-s": &drain, "drain-strategy": &strategy, "parent-shutdown-time-s": &parent,
 	}
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
@@ -81,21 +101,24 @@ func parseProxyFlags(args []string) (*proxyFlags, error) {
 		}
 		*field = value
 	}
-	return f, errors.Join(f.check(epoch), f.setDrain(drain, strategy))
+	return f, errors.Join(f.check(epoch), seconds("--drain-time-s", drain, &f.DrainTime), seconds("--parent-shutdown-time-s", parent, &f.ParentShutdown), f.setStrategy(strategy))
 }
 
-func (f *proxyFlags) setDrain(seconds, strategy string) error {
-	n, err := strconv.ParseUint(seconds, 10, 31)
+// seconds reads a flag that is a whole number of them.
+func seconds(name, value string, to *time.Duration) error {
+	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
-		return fmt.Errorf("--drain-time-s is %q, want a number of seconds", seconds)
+		return fmt.Errorf("%s is %q, want a number of seconds", name, value)
 	}
-	switch strategy {
-	case drainGradual:
-		f.DrainTime = time.Duration(n) * time.Second //nolint:gosec // 31 bits
-	case drainImmediate:
-	default:
+	*to = time.Duration(n) * time.Second //nolint:gosec // 31 bits
+	return nil
+}
+
+func (f *proxyFlags) setStrategy(strategy string) error {
+	if strategy != drainGradual && strategy != drainImmediate {
 		return fmt.Errorf("--drain-strategy is %q, want %s or %s", strategy, drainGradual, drainImmediate)
 	}
+	f.Immediate = strategy == drainImmediate
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
 	"github.com/pillion-mesh/pillion/internal/cmd/capture"
 )
@@ -44,9 +45,10 @@ The proxy's flags, as Envoy names them; the agent sets them:
   --mode serve|validate     validate only reads the bootstrap and its static resources, and exits
   --control-fd N|none       where the agent is; none: alone, with sockets of its own (default %d)
   --restart-epoch N         how many proxies were before this one (default 0)
-  --drain-time-s N          how long a gradual drain takes, in seconds (default 0: clients are told at once)
+  --drain-time-s N          over how many seconds HTTP clients are asked to leave a proxy that is drained (default %s)
   --drain-strategy gradual|immediate   immediate: as --drain-time-s 0 (default gradual)
-`, control.FD)
+  --parent-shutdown-time-s N           after how long the agent ends the proxy before this one (default %s); only shown
+`, control.FD, secondsOf(agent.DefaultDrainTime), secondsOf(agent.DefaultParentShutdown))
 
 // Run executes argv, the name the program was called by included, and returns the exit code. capture is looked for
 // before anything else is made: it runs with NET_ADMIN and must start in milliseconds.

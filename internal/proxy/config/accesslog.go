@@ -21,6 +21,7 @@ type AccessLog struct {
 	Name   string
 	Path   string // /dev/stdout, /dev/stderr or a file
 	Format *Format
+	Remote *RemoteLog // instead of Path and Format: a collector
 	Filter *LogFilter // nil: every request
 }
 
@@ -39,7 +40,8 @@ const (
 	LogHeader
 	LogFlags
 	LogGRPC
-	LogNone // an unknown filter that was optional: takes nothing
+	LogExpression // CEL
+	LogNone       // an unknown filter that was optional: takes nothing
 )
 
 // LogFilter is an AccessLogFilter.
@@ -53,6 +55,8 @@ type LogFilter struct {
 	Flags    []string // short forms; empty: any flag
 	Statuses []uint32 // gRPC
 	Exclude  bool
+	// Expression is the text of LogExpression.
+	Expression string
 }
 
 // CompareOp is ComparisonFilter.op.

@@ -41,7 +41,7 @@ type ChainMatch struct {
 }
 
 // NetworkFilter is a network filter before the terminal one. Config is one of *RBAC, *TCPMetadataExchange, *IstioStats,
-// *LocalRateLimit, *ConnectionLimit.
+// *LocalRateLimit, *ConnectionLimit, *ExtAuthz.
 type NetworkFilter struct {
 	Name   string
 	Config any

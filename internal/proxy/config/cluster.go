@@ -16,6 +16,8 @@ const (
 	EDS
 	StrictDNS
 	LogicalDNS
+	// DynamicForward has the hosts that requests name.
+	DynamicForward
 )
 
 // Cluster is a group of upstream hosts and how to connect to them. Durations of 0 mean off unless said.
@@ -36,12 +38,15 @@ type Cluster struct {
 
 	OriginalDst OriginalDstOptions
 	DNS         DNSOptions
+	Cache       *DNSCache // of DynamicForward
 	LB          LB
 	Breakers    [2]Breaker // by priority: default, high
 	Outlier     *Outlier   // nil: no detection
 	Checks      []HealthCheck
 	HTTP        UpstreamHTTP
 	TLS         *ClientTLS       // transport_socket; nil: plaintext
+	Header      *ProxyHeader     // of connections that none of TLSMatches is for; nil: none
+	Introduces  bool             // Header or that of one of TLSMatches is there
 	TLSMatches  []TransportMatch // transport_socket_matches, first match wins
 	Filters     []NetworkFilter  // upstream network filters: TCPMetadataExchange
 
@@ -121,6 +126,7 @@ type Endpoint struct {
 	Address    netip.AddrPort // invalid: Name is to be looked up, or Pipe is set
 	Weight     uint32         // 0: 1
 	Health     Health
+	Status     uint8             // health_status as it was told: a number of core.v3.HealthStatus
 	Port       uint16            // of Name
 	TLSMatch   map[string]string // metadata envoy.transport_socket_match
 	Pipe       string            // path of a Unix socket
@@ -155,11 +161,21 @@ type LB struct {
 	BalanceFactor    uint32  // hash_balance_factor in percent; 0: off
 	PanicPercent     float64 // healthy_panic_threshold; decoders fill in 50
 	LocalityWeighted bool
-	ZoneAware        bool
-	CloseOnUnhealthy bool // close_connections_on_host_health_failure
+	Zones            ZoneAware
+	CloseOnUnhealthy bool           // close_connections_on_host_health_failure
+	Overridable      HealthStatuses // override_host_status; decoders fill in UNKNOWN, HEALTHY, DEGRADED
 	SlowStart        time.Duration
 	Aggression       float64
 	Subsets          *Subsets
+}
+
+// ZoneAware is zone_aware_lb_config: whether requests stay in the proxy's own locality.
+type ZoneAware struct {
+	PerMillion  uint32 // routing_enabled; 0: never. Decoders fill in a million, as Envoy does
+	MinHosts    uint64 // min_cluster_size; decoders fill in 6
+	FailOnPanic bool   // fail_traffic_on_panic
+	ForceLocal  uint32 // so many hosts in the own locality take all its requests; 0: only what their share can bear
+	ByWeight    bool   // locality_basis HEALTHY_HOSTS_WEIGHT: shares are of weights, not of numbers
 }
 
 // Subsets is lb_subset_config.
@@ -258,7 +274,22 @@ type TCPKeepAlive struct {
 
 // TransportMatch is one of transport_socket_matches.
 type TransportMatch struct {
-	Name  string
-	Match map[string]string // against Endpoint.TLSMatch; empty: all
-	TLS   *ClientTLS        // nil: plaintext
+	Name   string
+	Match  map[string]string // against Endpoint.TLSMatch; empty: all
+	TLS    *ClientTLS        // nil: plaintext
+	Header *ProxyHeader      // before all else; nil: none
+}
+
+// ProxyHeader is what a connection to a host begins with (envoy.transport_sockets.upstream_proxy_protocol): whom it is for,
+// in the PROXY protocol.
+type ProxyHeader struct {
+	V2    bool
+	Pass  *TLVPass   // of the downstream connection's TLVs; only in version 2
+	Added []ProxyTLV // as Pass
+}
+
+// ProxyTLV is an extra of a header.
+type ProxyTLV struct {
+	Type  byte
+	Value []byte
 }

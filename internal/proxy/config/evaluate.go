@@ -40,16 +40,21 @@ func (m *MetadataMatch) Match(metadata map[string]map[string]any) bool {
 }
 
 func (m *MetadataMatch) find(metadata map[string]map[string]any) (any, bool) {
-	level, there := metadata[m.Filter]
-	if !there || len(m.Path) == 0 {
+	return (&MetadataKey{m.Filter, m.Path}).Find(metadata)
+}
+
+// Find returns the value at the key, if there is one.
+func (k *MetadataKey) Find(metadata map[string]map[string]any) (any, bool) {
+	level, there := metadata[k.Filter]
+	if !there || len(k.Path) == 0 {
 		return nil, false
 	}
-	for _, key := range m.Path[:len(m.Path)-1] {
+	for _, key := range k.Path[:len(k.Path)-1] {
 		if level, there = level[key].(map[string]any); !there {
 			return nil, false
 		}
 	}
-	value, there := level[m.Path[len(m.Path)-1]]
+	value, there := level[k.Path[len(k.Path)-1]]
 	return value, there
 }
 

@@ -3,7 +3,8 @@ package config
 import "time"
 
 // HTTPFilter is an HTTP filter before the router. Config is one of *RBAC, *Fault, *CORS, *LocalRateLimit, *ALPN,
-// *PeerMetadata, *IstioStats, *JWT, *ExtAuthz, *HealthCheckFilter.
+// *PeerMetadata, *IstioStats, *JWT, *ExtAuthz, *StatefulSession, *RateLimit, *HealthCheckFilter, *GRPCStats,
+// *ForwardProxy.
 type HTTPFilter struct {
 	Name     string
 	Config   any
@@ -54,7 +55,8 @@ type Fault struct {
 	DownstreamNodes []string
 	MaxActive       *uint32
 	RatePerMillion  uint32
-	RateKBps        uint64 // response_rate_limit; 0: none
+	RateKBps        uint64 // response_rate_limit, in KiB a second; 0: none
+	RateHeader      bool   // header_limit
 }
 
 // CORS is a CorsPolicy.
@@ -69,4 +71,27 @@ type CORS struct {
 	Enabled          *Fraction // filter_enabled; nil: all
 	Shadow           *Fraction
 	ForwardUnmatched *bool // forward_not_matching_preflights; nil: true
+}
+
+// HealthCheckFilter is envoy.filters.http.health_check: it answers health checks, or caches the upstream's answers.
+type HealthCheckFilter struct {
+	PassThrough bool
+	CacheTime   time.Duration // of answers that are passed through; 0: none is kept
+	Clusters    []ClusterHealth
+	Headers     []HeaderMatch // which requests are health checks
+}
+
+// ClusterHealth is how many percent of a cluster's hosts must be healthy.
+type ClusterHealth struct {
+	Name    string
+	Percent uint32
+}
+
+// GRPCStats is envoy.filters.http.grpc_stats.
+type GRPCStats struct {
+	FilterState bool            // emit_filter_state
+	All         bool            // stats_for_all_methods
+	Methods     map[string]bool // individual_method_stats_allowlist, as paths
+	Times       bool            // enable_upstream_stats
+	ReplaceDots bool            // of service names, with All
 }

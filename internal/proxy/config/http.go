@@ -39,7 +39,8 @@ type HTTPManager struct {
 	Internal             CIDRs  // internal_address_config: whose requests are internal; none if empty
 	TrustedHops          uint32 // xff_num_trusted_hops
 	SkipXFFAppend        bool
-	AppendForwardedPort  bool // x-forwarded-port
+	OriginalIP           []OriginalIP // instead of x-forwarded-for as UseRemoteAddress and TrustedHops have it
+	AppendForwardedPort  bool         // x-forwarded-port
 	ClientCert           ClientCertMode
 	ClientCertDetails    ClientCertDetails
 	ServerName           string

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -36,15 +37,53 @@ type InspectorKind uint8
 
 // The listener filters there are.
 const (
-	OriginalDestination InspectorKind = iota // envoy.filters.listener.original_dst
-	TLSInspector                             // envoy.filters.listener.tls_inspector
-	HTTPInspector                            // envoy.filters.listener.http_inspector
+	OriginalDestination  InspectorKind = iota // envoy.filters.listener.original_dst
+	TLSInspector                              // envoy.filters.listener.tls_inspector
+	HTTPInspector                             // envoy.filters.listener.http_inspector
+	ProxyProtocolFilter                       // envoy.filters.listener.proxy_protocol
+	OriginalSourceFilter                      // envoy.filters.listener.original_src
 )
 
 // Inspector is a listener filter and where it doesn't run.
 type Inspector struct {
 	Kind     InspectorKind
 	Disabled *PortMatch // filter_disabled; nil: it always runs
+	Proxy    *ProxyProtocol
+	Source   *OriginalSource
+}
+
+// ProxyProtocol says what PROXY protocol headers of downstreams are read.
+type ProxyProtocol struct {
+	Optional   bool // allow_requests_without_proxy_protocol
+	NoV1, NoV2 bool // disallowed_versions
+	Rules      []TLVRule
+	Pass       *TLVPass // what upstreams may be told of; nil: nothing
+	StatPrefix string
+}
+
+// TLVRule writes a TLV to dynamic metadata.
+type TLVRule struct {
+	Type      byte
+	Namespace string
+	Key       string
+	Base64    bool // else it's text, with what isn't UTF-8 replaced
+}
+
+// TLVPass chooses TLVs.
+type TLVPass struct {
+	All   bool
+	Types []byte
+}
+
+// Takes reports whether a TLV of that type is chosen. A nil TLVPass takes none.
+func (p *TLVPass) Takes(kind byte) bool {
+	return p != nil && (p.All || slices.Contains(p.Types, kind))
+}
+
+// OriginalSource says that upstream connections come from the downstream's address, which wants NET_ADMIN.
+type OriginalSource struct {
+	Mark uint32 // of their packets; 0: none
+	Port bool   // bind_port: from its port, too
 }
 
 // PortMatch is a ListenerFilterChainMatchPredicate: a tree over destination ports. Exactly one field is set.

@@ -107,6 +107,12 @@ type QueryMatch struct {
 	Present *bool
 }
 
+// MetadataKey names a value in filter metadata.
+type MetadataKey struct {
+	Filter string
+	Path   []string
+}
+
 // MetadataMatch is a matcher.v3.MetadataMatcher: the value at a path in filter metadata.
 type MetadataMatch struct {
 	Filter string

@@ -178,19 +178,22 @@ type DirectResponse struct {
 
 // RetryPolicy is a RetryPolicy.
 type RetryPolicy struct {
-	On                RetryOn
-	Retries           uint32
-	PerTryTimeout     time.Duration // 0: the route's
-	PerTryIdle        time.Duration
-	StatusCodes       []uint32
-	Headers           []HeaderMatch // retriable_headers
-	RequestHeaders    []HeaderMatch // retriable_request_headers
-	BaseInterval      time.Duration // 0: 25ms
-	MaxInterval       time.Duration // 0: ten times the base
-	PreviousHosts     bool          // retry_host_predicate previous_hosts
-	OmitCanary        bool
-	HostAttempts      uint32 // host_selection_retry_max_attempts
-	RateLimitedHeader string
+	On             RetryOn
+	Retries        uint32
+	PerTryTimeout  time.Duration // 0: the route's
+	PerTryIdle     time.Duration
+	StatusCodes    []uint32
+	Headers        []HeaderMatch // retriable_headers
+	RequestHeaders []HeaderMatch // retriable_request_headers
+	BaseInterval   time.Duration // 0: 25ms
+	MaxInterval    time.Duration // 0: ten times the base
+	PreviousHosts  bool          // retry_host_predicate previous_hosts
+	OmitCanary     bool
+	// PreviousPriorities is update_frequency of retry_priority previous_priorities: after so many attempts retries leave
+	// the priorities they have been to; 0: they don't.
+	PreviousPriorities uint32
+	HostAttempts       uint32 // host_selection_retry_max_attempts
+	RateLimitedHeader  string
 }
 
 // RetryOn are the conditions of retry_on, as bits.

@@ -10,7 +10,7 @@ import (
 func upstreamRemote(x *stream.Exchange) netip.AddrPort  { return x.Upstream.Remote }
 func upstreamLocal(x *stream.Exchange) netip.AddrPort   { return x.Upstream.Local }
 func downstreamLocal(x *stream.Exchange) netip.AddrPort { return x.Conn.Local }
-func directRemote(x *stream.Exchange) netip.AddrPort    { return x.Conn.Remote }
+func directRemote(x *stream.Exchange) netip.AddrPort    { return x.Conn.Direct() }
 
 func downstreamRemote(x *stream.Exchange) netip.AddrPort {
 	if x.Remote.IsValid() {

@@ -47,6 +47,13 @@ func CompileLine(source string) (*Format, error) {
 	return &Format{ops: ops, escape: escapeLine, unset: "-"}, err
 }
 
+// CompileValue compiles the format of a value that goes out in an encoding of its own, so that nothing in it can be taken
+// for anything else: it isn't escaped. What is unset is written as that.
+func CompileValue(source, unset string) (*Format, error) {
+	ops, err := parse(source)
+	return &Format{ops: ops, escape: func(line []byte, _ int) []byte { return line }, unset: unset}, err
+}
+
 // New compiles the format of an access log or of a local answer's body.
 func New(f *config.Format) (*Format, error) {
 	if f.JSON != nil {

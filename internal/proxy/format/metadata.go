@@ -135,7 +135,44 @@ func filterState(arg string) (op, error) {
 	if side := peerStates[key]; side != nil {
 		return peerState(side, name), nil
 	}
+	if key == "envoy.filters.http.grpc_stats" {
+		return messageState(form, name), nil
+	}
 	return text(func(x *stream.Exchange) string { return x.FilterState[key] }), nil
+}
+
+// FilterState is the object of filter state with that key: a string, a map[string]any of the peers' ones, or nil.
+func FilterState(x *stream.Exchange, key string) any {
+	if side := peerStates[key]; side != nil {
+		if all := peerObject(side(x)); all != nil {
+			return all
+		}
+		return nil
+	}
+	if text, there := x.FilterState[key]; there {
+		return text
+	}
+	return nil
+}
+
+// messageState is how many messages a gRPC call had, as Envoy's grpc_stats leaves it.
+func messageState(form, field string) op {
+	return text(func(x *stream.Exchange) string {
+		requests, responses := strconv.FormatUint(x.Messages[0], 10), strconv.FormatUint(x.Messages[1], 10)
+		switch {
+		case !x.EmitMessages || x.Messages == [2]uint64{}:
+			return ""
+		case form == "PLAIN":
+			return requests + "," + responses
+		case field == "request_message_count":
+			return requests
+		case field == "response_message_count":
+			return responses
+		case form == "FIELD":
+			return ""
+		}
+		return `{"requestMessageCount":"` + requests + `","responseMessageCount":"` + responses + `"}`
+	})
 }
 
 var peerStates = map[string]func(*stream.Exchange) *stream.Peer{
@@ -170,19 +207,27 @@ var peerFields = []struct {
 // peerState is one field of a peer, or without a name all it has as an object.
 func peerState(side func(*stream.Exchange) *stream.Peer, name string) op {
 	return value(func(x *stream.Exchange) any {
-		peer := side(x)
-		if peer == nil {
+		all := peerObject(side(x))
+		switch {
+		case all == nil:
 			return nil
-		}
-		all := map[string]any{}
-		for _, f := range peerFields {
-			if v := f.of(peer); v != "" {
-				all[f.name] = v
-			}
-		}
-		if name != "" {
+		case name != "":
 			return all[name]
 		}
 		return all
 	})
+}
+
+// peerObject is what is known of a peer; nil: nothing.
+func peerObject(peer *stream.Peer) map[string]any {
+	if peer == nil {
+		return nil
+	}
+	all := map[string]any{}
+	for _, f := range peerFields {
+		if v := f.of(peer); v != "" {
+			all[f.name] = v
+		}
+	}
+	return all
 }

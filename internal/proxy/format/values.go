@@ -164,6 +164,8 @@ func requestID(x *stream.Exchange) string { return x.Request.Fields.Value("x-req
 // logType is when the line is written; lines while a connection lasts have no end yet.
 func logType(x *stream.Exchange) string {
 	switch {
+	case x.Try:
+		return "UpstreamEnd"
 	case x.Protocol != stream.NoProtocol:
 		return "DownstreamEnd"
 	case x.End == 0:

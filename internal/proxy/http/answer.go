@@ -113,7 +113,7 @@ func (c *call) answerBody() (whole bool) {
 		}
 		c.moved()
 		count.add(c, piece, 1)
-		if err := c.writePiece(piece, end); err != nil {
+		if err := c.writeBody(piece, end); err != nil {
 			c.clientFailed(err)
 			return false
 		}
@@ -124,6 +124,14 @@ func (c *call) answerBody() (whole bool) {
 			return true
 		}
 	}
+}
+
+// writeBody writes a piece of the body, in time if the answer is throttled.
+func (c *call) writeBody(piece []byte, end bool) error {
+	if t := c.x.Throttle; t != nil {
+		return c.writeThrottled(t, piece, end)
+	}
+	return c.writePiece(piece, end)
 }
 
 func (c *call) writePiece(piece []byte, end bool) error {

@@ -19,6 +19,7 @@ func (c *call) attempt() outcome {
 		}
 	}
 	x.Attempts++
+	f.tryBegun = max(1, time.Since(x.Start))
 	route.CountAttempt(x, x.Attempts)
 	if x.Span != nil {
 		c.m.tracer.Attempt(x)
@@ -47,8 +48,11 @@ func (c *call) pick() (outcome, bool) {
 	host, err := f.target.cluster.Pick(&f.choice, nil)
 	if err != nil {
 		reply := noHost
-		if errors.Is(err, upstream.ErrDropped) {
+		switch {
+		case errors.Is(err, upstream.ErrDropped):
 			reply = c.dropped()
+		case errors.Is(err, upstream.ErrNotBound):
+			reply = c.notBound()
 		}
 		return outcome{err: err, reply: reply, Outcome: route.Outcome{Why: codec.Overflow}}, false
 	}

@@ -192,12 +192,20 @@ func (c *call) end() {
 	c.watch.set(0)
 	x.End = time.Since(x.Start)
 	c.stats.RqActive.Add(-1)
-	c.stats.Response(x.Response.Status, x.End)
+	if !x.HealthCheck {
+		c.stats.Response(x.Response.Status, x.End)
+	}
+	if c.m.filters != nil {
+		c.m.filters.End(x)
+	}
 	c.m.count(x, c.istio)
 	c.m.logs.Log(x)
 	if x.Span != nil {
 		c.m.tracer.End(x)
 	}
 	c.engine.opts.Tap.End(x)
+	if x.Throttle != nil {
+		x.Throttle.End()
+	}
 	c.forward.end(c)
 }

@@ -3,6 +3,8 @@ package http
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -72,7 +74,7 @@ func (c *call) connectHTTP2(host *upstream.Host) (codec.Upstream, error) {
 }
 
 func (c *call) dialOptions() upstream.DialOptions {
-	o := upstream.DialOptions{Client: c.conn.Remote, Priority: c.forward.priority, ALPN: c.x.UpstreamALPN}
+	o := upstream.DialOptions{Client: c.conn.Remote, Source: c.conn.OriginalSource, For: c.conn, Priority: c.forward.priority, ALPN: c.x.UpstreamALPN}
 	if c.namesHost() {
 		sni, name := c.hostNames()
 		o.SNI, o.Name = strings.Clone(sni), strings.Clone(name) // the connection outlives the request
@@ -89,11 +91,30 @@ func (c *call) poolKey() string {
 	if c.x.Cluster.KeepClient {
 		key += "@" + c.conn.Remote.Addr().String()
 	}
+	if s := c.conn.OriginalSource; s != nil {
+		from := c.conn.Remote
+		if !s.Port {
+			from = netip.AddrPortFrom(from.Addr(), 0)
+		}
+		key += fmt.Sprintf("~%s %d", from, s.Mark)
+	}
+	if h := c.introduces(); h != nil {
+		header, _ := upstream.HeaderBytes(h, c.conn) // the dial fails where this does
+		key += "!" + string(header)
+	}
 	if c.namesHost() {
 		_, name := c.hostNames()
 		key += "=" + name
 	}
 	return key
+}
+
+// introduces is the header that tells the host of the call for whom its connection is, nil: there is none.
+func (c *call) introduces() *config.ProxyHeader {
+	if !c.x.Cluster.Introduces || c.forward.host == nil {
+		return nil
+	}
+	return upstream.HeaderOf(c.x.Cluster, c.forward.host.Endpoint())
 }
 
 // pooled takes an idle connection out of the host's pool.

@@ -31,6 +31,8 @@ type Filters interface {
 	Request(ctx context.Context, x *stream.Exchange, tr *stream.Trace) *filter.Reply
 	// Response runs them over the head of an answer.
 	Response(x *stream.Exchange)
+	// End tells them that an exchange has ended, before it is logged.
+	End(x *stream.Exchange)
 }
 
 // Tracer makes spans of a manager's requests: a *tracing.Tracer. Begin sets the exchange's Span, the others are called
@@ -51,7 +53,7 @@ type Options struct {
 	Tracer    func(*config.HTTPManager) Tracer           // nil, or its answer is: no spans
 	Runtime   route.Runtime                              // runtime keys; nil: none is set
 	Tap       *telemetry.Tap                             // who watches requests; nil: nobody can
-	DrainTime time.Duration                              // over which Drain spreads; 0: at once
+	DrainTime time.Duration                              // over which clients of a removed listener are asked to leave; 0: at once
 	Now       func() time.Time                           // nil: time.Now
 	Random    func() uint64                              // nil: math/rand/v2
 	// Guard runs requests that have a goroutine of their own, and keeps their panics from ending the process; nil:
@@ -80,7 +82,8 @@ type Engine struct {
 	opts  Options
 	wheel *wheel
 
-	draining [2]atomic.Int64 // when Drain was called, in the wheel's time, by direction; 0: it wasn't
+	draining [2]atomic.Pointer[departure] // by direction; nil: Drain wasn't called
+	removed  atomic.Bool                  // the configuration doesn't name a manager that has connections
 	mu       sync.Mutex
 	managers map[*config.HTTPManager]*manager
 	conns    map[conn]struct{}
@@ -122,6 +125,9 @@ func (e *Engine) ServeOrPark(conn *stream.Conn, raw net.Conn, wake func(func() (
 	m, err := e.manager(conn.Chain.HTTP)
 	if err != nil {
 		_ = raw.Close()
+		if conn.Left != nil {
+			conn.Left()
+		}
 		return false
 	}
 	s := newSession(e, m, conn)
@@ -152,37 +158,6 @@ func speaksHTTP2(conn *stream.Conn, m *config.HTTPManager) bool {
 	return false
 }
 
-// Drain asks all clients to go elsewhere, or those of inbound listeners only: answers say Connection: close, more of them
-// the longer it lasts.
-func (e *Engine) Drain(inboundOnly bool) {
-	now := max(1, e.wheel.since(e.opts.Now()))
-	e.draining[config.Inbound].CompareAndSwap(0, now)
-	if !inboundOnly {
-		e.draining[config.Outbound].CompareAndSwap(0, now)
-	}
-	e.each(func(c conn) {
-		if !inboundOnly || c.inbound() {
-			c.drain()
-		}
-	})
-}
-
-// leaving reports whether this answer is to be a connection's last.
-func (e *Engine) leaving(m *manager, d config.Direction) bool {
-	since := e.draining[d].Load()
-	if since == 0 {
-		if since = m.draining.Load(); since == 0 {
-			return false
-		}
-	}
-	spread := uint64(e.opts.DrainTime)
-	if spread == 0 || e.closing.Load() {
-		return true
-	}
-	passed := uint64(max(0, e.wheel.now.Load()-since))
-	return passed >= spread || e.opts.Random()%spread < passed
-}
-
 // Active is the number of connections.
 func (e *Engine) Active() int {
 	e.mu.Lock()
@@ -195,7 +170,7 @@ const closePoll = 5 * time.Millisecond
 // Close lets requests under way end, closes idle connections at once and the others when ctx ends. It waits for all.
 func (e *Engine) Close(ctx context.Context) {
 	e.closing.Store(true)
-	e.Drain(false)
+	e.Drain(false, 0)
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
@@ -220,7 +195,10 @@ func (e *Engine) Close(ctx context.Context) {
 // conn is a client's connection, of either version.
 type conn interface {
 	inbound() bool
-	drain()     // tell the client to go elsewhere
+	client() *session // nil: it isn't a client's
+	// drain tells the client to go elsewhere, if need be with the answer to its next request; not all: only if it has no
+	// request under way.
+	drain(all bool)
 	closeIdle() // end it if no request is under way
 	abort()     // end it whatever it does
 }

@@ -24,8 +24,10 @@ type forward struct {
 	reused    bool           // its connection was used before
 	replayed  bool
 	retries   uint32
+	tryBegun  time.Duration // since the request's start, of an attempt that upstream_log doesn't have yet; 0: none
 	tried     []*upstream.Host
-	authority string // the request's before the route changed it
+	previous  upstream.Previous // of retry_priority
+	authority string            // the request's before the route changed it
 	// answerEnd: the answer's head is all of it.
 	answerEnd bool
 	// webSocketKey is what was made up for an upstream of HTTP/1.1; empty: the client has sent one, or none is needed.
@@ -78,11 +80,15 @@ func (c *call) plan(to *config.Forward) {
 	f.times = route.TimeoutsOf(x)
 	f.retry = route.RetryOf(x)
 	f.choice = upstream.Choice{
-		Client: c.conn.Remote, Subset: to.SubsetMatch, HighPriority: to.HighPriority,
+		Client: c.conn.Remote, Name: x.Request.Authority, Subset: to.SubsetMatch, HighPriority: to.HighPriority,
 		OriginalDst: f.target.cluster.OriginalDst(c.conn.Local, x.Request.Fields.Get),
 	}
 	if x.Weighted != nil && x.Weighted.SubsetMatch != nil {
 		f.choice.Subset = x.Weighted.SubsetMatch
+	}
+	if len(x.Sessions) > 0 {
+		session := x.Session()
+		f.choice.Override = upstream.Override{Host: session.Host, Strict: session.Strict}
 	}
 	if len(to.Hash) > 0 {
 		hashed := route.Hash(x, to.Hash)
@@ -112,6 +118,7 @@ func (c *call) attempts() *Reply {
 	for {
 		got := c.attempt()
 		if got.answered {
+			c.logTry(&got)
 			return nil
 		}
 		if c.x.Span != nil {
@@ -120,7 +127,9 @@ func (c *call) attempts() *Reply {
 		if c.replay(&got) || c.again(&got) {
 			continue
 		}
-		return c.giveUp(&got)
+		reply := c.giveUp(&got)
+		c.logTry(&got)
+		return reply
 	}
 }
 
@@ -153,18 +162,35 @@ func (c *call) again(got *outcome) bool {
 	defer f.target.cluster.DoneRetry(f.priority)
 	f.retry.Left--
 	f.retries++
+	f.choice.Override = upstream.Override{} // as Envoy does: a retry looks for any host
 	stats.RqRetry.Add(1)
 	wait := f.retry.BackOff(f.retries, got.Outcome, c.engine.opts.Random())
+	c.logTry(got)
 	c.closeUpstream()
-	if p := f.retry.Policy; p != nil && p.PreviousHosts && f.host != nil {
-		f.tried = append(f.tried, f.host)
-		f.choice.Tried = f.tried
-	}
+	c.avoid()
 	c.x.Response.Fields.Clear()
 	c.x.ResponseTrailers.Clear()
 	c.x.Response.Status = 0
 	c.sleep(wait)
 	return !c.final()
+}
+
+// avoid keeps the next attempt from where the others have been, as far as the policy wants that.
+func (c *call) avoid() {
+	f := &c.forward
+	p := f.retry.Policy
+	if p == nil || f.host == nil {
+		return
+	}
+	if p.PreviousHosts {
+		f.tried = append(f.tried, f.host)
+		f.choice.Tried = f.tried
+	}
+	if p.PreviousPriorities > 0 {
+		f.previous.Every = p.PreviousPriorities
+		f.previous.Attempted(f.host)
+		f.choice.Previous = &f.previous
+	}
 }
 
 // final reports whether the call was cut for good: only a try's own deadlines leave room for another one.
@@ -215,12 +241,22 @@ func (c *call) giveUp(got *outcome) *Reply {
 	if errors.Is(got.err, upstream.ErrSelfDial) {
 		reply = &Reply{Status: 503, Details: "cluster_not_found", Flags: stream.NoClusterFound}
 	}
+	if got.Why == codec.RemoteCancel && c.outOfTime() {
+		reply.GRPCStatus = grpcDeadlineExceeded
+	}
 	return reply
+}
+
+// outOfTime reports whether the time is over that the client gave the call, grpc-timeout: then the upstream cancels it,
+// and the client may hear of that before it looks at its own clock.
+func (c *call) outOfTime() bool {
+	limit, given := route.ParseGRPCTimeout(c.x.Request.Fields.Value("grpc-timeout"))
+	return given && time.Since(c.x.Start) >= limit
 }
 
 // end gives back what the request holds: only now nobody looks at its answer's fields any more.
 func (f *forward) end(c *call) {
 	c.closeUpstream()
-	f.target, f.host = nil, nil
+	f.target, f.host, f.previous = nil, nil, upstream.Previous{}
 	clear(f.tried)
 }

@@ -5,9 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h1"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -178,7 +177,7 @@ func (c *h1Conn) interrupt() { _ = c.raw.SetDeadline(time.Unix(1, 0)) }
 func (c *h1Conn) resume() { _ = c.raw.SetDeadline(time.Time{}) }
 
 // drain implements conn: the next answer says it.
-func (c *h1Conn) drain() {}
+func (c *h1Conn) drain(bool) {}
 
 // closeIdle implements conn. One that is about to be parked is parked when it is called again.
 func (c *h1Conn) closeIdle() {
@@ -209,10 +208,6 @@ func (d *h1Down) Gone() bool {
 		return false
 	}
 	gone := false
-	err := d.raw.Control(func(fd uintptr) {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // descriptors are small
-		n, err := unix.Poll(fds, 0)
-		gone = err == nil && n > 0
-	})
+	err := d.raw.Control(func(fd uintptr) { gone = socket.Ended(fd) })
 	return gone || err != nil
 }

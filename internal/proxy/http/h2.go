@@ -100,7 +100,13 @@ func (c *h2Conn) look(int64) int64 {
 	return 0
 }
 
-func (c *h2Conn) drain() { c.server.Drain() }
+func (c *h2Conn) drain(all bool) {
+	if all {
+		c.server.Drain()
+		return
+	}
+	c.server.DrainIdle()
+}
 
 func (c *h2Conn) closeIdle() { c.server.Drain() }
 

@@ -1,12 +1,7 @@
 package http
 
 // Clusters with auto_sni and auto_san_validation: TLS to their hosts is for the host the request names.
-import (
-	"net/netip"
-	"strings"
-
-	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
-)
+import "github.com/pillion-mesh/pillion/internal/proxy/upstream"
 
 // namesHost reports whether connections to the cluster depend on the request's host, so that others can't share them.
 func (c *call) namesHost() bool {
@@ -21,18 +16,5 @@ func (c *call) hostNames() (sni, name string) {
 	if authority == "" {
 		authority = c.x.Request.Authority // a call of our own
 	}
-	name = hostOf(authority)
-	if _, err := netip.ParseAddr(name); err != nil && c.x.Cluster.HTTP.AutoSNI {
-		sni = name
-	}
-	return sni, name
-}
-
-// hostOf is an authority without port and brackets.
-func hostOf(authority string) string {
-	host := authority
-	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
-		host = host[:colon]
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return upstream.HostNames(c.x.Cluster, authority)
 }

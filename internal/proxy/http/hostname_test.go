@@ -85,13 +85,3 @@ func TestAutoSNIShared(t *testing.T) {
 		}
 	}
 }
-
-func TestHostOf(t *testing.T) {
-	for authority, want := range map[string]string{
-		"a": "a", "a:1": "a", "[::1]": "::1", "[::1]:1": "::1", "1.2.3.4:5": "1.2.3.4", "": "",
-	} {
-		if got := hostOf(authority); got != want {
-			t.Errorf("%q: %q, want %q", authority, got, want)
-		}
-	}
-}

@@ -142,7 +142,10 @@ func (l *Link) end() {
 func (l *Link) inbound() bool { return false }
 
 // drain implements conn: nobody is asked to leave a tunnel.
-func (l *Link) drain() {}
+func (l *Link) drain(bool) {}
+
+// client implements conn.
+func (l *Link) client() *session { return nil }
 
 // closeIdle implements conn: who carries the bytes ends it.
 func (l *Link) closeIdle() {}

@@ -79,6 +79,15 @@ func (c *call) dropped() *Reply {
 	return reply
 }
 
+// notBound answers a request whose session's host isn't there any more, if no other host will do.
+func (c *call) notBound() *Reply {
+	reply := *noHost
+	if status := c.x.Session().Status; status != 0 {
+		reply.Status = status
+	}
+	return &reply
+}
+
 // refuseReply answers a request that breaks the rules.
 func refuseReply(f *codec.Failure) *Reply {
 	return &Reply{Status: f.Status, Details: f.Details, Flags: stream.DownstreamProtocolError}
@@ -222,6 +231,9 @@ func (c *call) grpcReply(code int, text string) {
 		x.Response.Fields.Set("grpc-message", percentEncode(text))
 	}
 }
+
+// grpcDeadlineExceeded is DEADLINE_EXCEEDED.
+const grpcDeadlineExceeded = 4
 
 // grpcCode is the gRPC status for an HTTP status.
 func grpcCode(status int) int {

@@ -13,18 +13,20 @@ import (
 // manager is what was derived of one config.HTTPManager. It lives as long as the configuration names it or a connection
 // uses it.
 type manager struct {
-	cfg      *config.HTTPManager
-	stats    *telemetry.HTTP
-	logs     *telemetry.LogSet
-	filters  Filters // nil: none
-	tracer   Tracer  // nil: none
-	runtime  route.Runtime
-	istio    []*telemetry.Istio
-	local    *localReplies // nil: answers stay as they are
-	h1       h1.ServerOptions
-	index    atomic.Pointer[indexed]
-	draining atomic.Int64 // since when the configuration doesn't name it, in the wheel's time
-	users    atomic.Int64
+	cfg   *config.HTTPManager
+	stats *telemetry.HTTP
+	logs  *telemetry.LogSet
+	// upstreamLogs are the router's, with a line for each attempt; nil: none.
+	upstreamLogs *telemetry.LogSet
+	filters      Filters // nil: none
+	tracer       Tracer  // nil: none
+	runtime      route.Runtime
+	istio        []*telemetry.Istio
+	local        *localReplies // nil: answers stay as they are
+	h1           h1.ServerOptions
+	index        atomic.Pointer[indexed]
+	draining     atomic.Int64 // since when the configuration doesn't name it, in the wheel's time
+	users        atomic.Int64
 }
 
 // indexed is a route table's index.
@@ -71,6 +73,9 @@ func (e *Engine) newManager(cfg *config.HTTPManager) (*manager, error) {
 	}}
 	if e.opts.Logs != nil {
 		m.logs = e.opts.Logs.For(cfg.AccessLogs)
+		if list := cfg.Router.UpstreamLogs; len(list) > 0 {
+			m.upstreamLogs = e.opts.Logs.For(list)
+		}
 	}
 	for i := range cfg.Filters {
 		if stats, ok := cfg.Filters[i].Config.(*config.IstioStats); ok && !cfg.Filters[i].Disabled {
@@ -101,6 +106,7 @@ func (e *Engine) Apply(runtime *config.Runtime) {
 	now := max(1, e.wheel.since(e.opts.Now()))
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	removed := false
 	for cfg, m := range e.managers {
 		switch {
 		case named[cfg]:
@@ -109,8 +115,10 @@ func (e *Engine) Apply(runtime *config.Runtime) {
 			delete(e.managers, cfg)
 		default:
 			m.draining.CompareAndSwap(0, now)
+			removed = true
 		}
 	}
+	e.removed.Store(removed)
 }
 
 // count adds a finished request to Istio's metrics.

@@ -30,7 +30,10 @@ func (c *call) prepare() *Reply {
 	if table != nil {
 		internal = table.InternalHeaders
 	}
-	edge := route.Prepare(cfg, x, internal)
+	edge, reject := route.Prepare(cfg, x, internal)
+	if reject != 0 {
+		return &Reply{Status: reject, Details: "rejecting_because_detection_failed"}
+	}
 	route.ClientCert(cfg, x, c.xfcc)
 	if cfg.GenerateRequestID {
 		route.SetRequestID(cfg, x, edge, [2]uint64{c.engine.opts.Random(), c.engine.opts.Random()})

@@ -40,6 +40,7 @@ func (r *reclaimer) tick(now time.Time) bool {
 func (e *Engine) sweep() {
 	e.h2.sweep()
 	e.crew.Rest()
+	e.remind()
 	if e.lot.memory.tick(e.opts.Now()) {
 		e.lot.work.Go(debug.FreeOSMemory)
 	}

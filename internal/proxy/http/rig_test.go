@@ -239,6 +239,7 @@ func (r *rig) raw() net.Conn {
 
 // settled asserts that goroutines and descriptors are back to what they were when it was called.
 func settled(t testing.TB) (check func()) {
+	t.Helper()
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles()
 	return func() {
 		t.Helper()

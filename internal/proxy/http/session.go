@@ -28,6 +28,9 @@ type session struct {
 // inbound implements conn.
 func (s *session) inbound() bool { return s.conn.Direction == config.Inbound }
 
+// client implements conn.
+func (s *session) client() *session { return s }
+
 // target is a cluster with its counters for this connection.
 type target struct {
 	name    string
@@ -47,6 +50,9 @@ func (s *session) end() {
 	s.m.stats.CxActive.Add(-1)
 	s.m.stats.CxDestroy.Add(1)
 	s.m.users.Add(-1)
+	if s.conn.Left != nil {
+		s.conn.Left()
+	}
 }
 
 // aged reports whether the connection has lasted as long as it may.

@@ -529,11 +529,11 @@ func TestDrain(t *testing.T) {
 	if answer, _ := r.do(client, "GET", "/", ""); answer.Close {
 		t.Error("closed before")
 	}
-	r.engine.Drain(true)
+	r.engine.Drain(true, 0)
 	if answer, _ := r.do(client, "GET", "/", ""); answer.Close {
 		t.Error("closed while inbound listeners drain, and this isn't one")
 	}
-	r.engine.Drain(false)
+	r.engine.Drain(false, 0)
 	if answer, _ := r.do(client, "GET", "/", ""); !answer.Close {
 		t.Error("not closed while draining")
 	}

@@ -16,10 +16,20 @@ type wheel struct {
 	began time.Time
 	now   atomic.Int64 // as of the last tick
 
-	mu     sync.Mutex
-	chunks atomic.Pointer[[]*chunk]
-	free   []*watch
+	mu      sync.Mutex
+	chunks  atomic.Pointer[[]*chunk]
+	free    []*watch
+	used    int           // watches that aren't free
+	resting bool          // it turns once a restingTick only
+	wake    chan struct{} // a watch was joined while it rested
 }
+
+// A wheel without watches turns slower, so that a proxy nobody uses hardly ever wakes up; it does so when it has been
+// empty for a while, for a request would have to wake it.
+const (
+	restingTick = time.Second
+	restAfter   = 10 // ticks
+)
 
 const chunkLen = 128
 
@@ -43,7 +53,7 @@ const looking = -1
 type watched interface{ look(now int64) (next int64) }
 
 func newWheel(now time.Time) *wheel {
-	w := &wheel{began: now}
+	w := &wheel{began: now, wake: make(chan struct{}, 1)}
 	w.chunks.Store(&[]*chunk{})
 	return w
 }
@@ -63,7 +73,21 @@ func (w *wheel) join(owner watched) *watch {
 	got.mu.Lock()
 	got.owner = owner
 	got.mu.Unlock()
+	w.used++
+	if w.resting {
+		w.rouse()
+	}
 	return got
+}
+
+// rouse has the wheel turn fast again; until then its time is what it is now. Callers hold mu.
+func (w *wheel) rouse() {
+	w.resting = false
+	w.now.Store(max(w.now.Load(), w.since(time.Now())))
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (w *wheel) grow() {
@@ -85,7 +109,23 @@ func (w *wheel) leave(x *watch) {
 	x.mu.Unlock()
 	w.mu.Lock()
 	w.free = append(w.free, x)
+	w.used--
 	w.mu.Unlock()
+}
+
+// rest reports whether the wheel may turn slower from now on, because it has been empty for so many turns.
+func (w *wheel) rest(empty *int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.used > 0 {
+		*empty = 0
+		return false
+	}
+	if *empty++; *empty < restAfter {
+		return false
+	}
+	*empty, w.resting = 0, true
+	return true
 }
 
 // set says when to be looked at. If the wheel is looking right now, it has finished when set returns.
@@ -122,14 +162,21 @@ func (x *watch) look(at, now int64) {
 func (w *wheel) run(done <-chan struct{}, sweep func()) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	for n := 1; ; n++ {
+	empty, swept := 0, time.Now()
+	for {
 		select {
 		case <-done:
 			return
+		case <-w.wake:
+			ticker.Reset(tick)
 		case t := <-ticker.C:
 			w.turn(w.since(t))
-			if n%int(time.Second/tick) == 0 {
+			if t.Sub(swept) >= time.Second-tick/2 {
+				swept = t
 				sweep()
+			}
+			if w.rest(&empty) {
+				ticker.Reset(restingTick)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package http
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -86,4 +87,46 @@ func TestWheelTogether(t *testing.T) {
 	if got := len(*w.chunks.Load()); got != 1 {
 		t.Errorf("%d chunks for eight watches", got)
 	}
+}
+
+// TestWheelRests: an empty wheel turns slower and goes on sweeping; whoever joins wakes it, and finds its time right.
+func TestWheelRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, done, swept := newWheel(time.Now()), make(chan struct{}), 0
+		var running sync.WaitGroup
+		running.Go(func() { w.run(done, func() { swept++ }) })
+		resting := func() bool {
+			synctest.Wait()
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.resting
+		}
+		for range 2 {
+			if resting() {
+				t.Error("it rests at once")
+			}
+			if time.Sleep(time.Minute); !resting() {
+				t.Error("it doesn't rest")
+			}
+			l := &lookedAt{}
+			x := w.join(l)
+			now := w.now.Load()
+			if age := w.since(time.Now()) - now; age != 0 {
+				t.Errorf("it is %v late", time.Duration(age))
+			}
+			x.set(now + int64(tick))
+			time.Sleep(2*tick + 1)
+			if synctest.Wait(); len(l.times) != 1 {
+				t.Errorf("looked at %d times", len(l.times))
+			}
+			if time.Sleep(time.Minute); resting() {
+				t.Error("it rests while somebody waits")
+			}
+			w.leave(x)
+		}
+		close(done)
+		if running.Wait(); swept < 230 || swept > 245 {
+			t.Errorf("swept %d times in four minutes", swept)
+		}
+	})
 }

@@ -24,6 +24,7 @@ type Reply = filter.Reply
 type Chain struct {
 	places []place
 	deps   Deps
+	ends   bool // one of them may want to know of the end
 }
 
 // place is one filter of the configuration.
@@ -48,6 +49,7 @@ func Compile(m *config.HTTPManager, deps Deps) (*Chain, error) {
 		p := &c.places[i]
 		p.config = &m.Filters[i]
 		if p.config.Late != nil {
+			c.ends = true
 			continue
 		}
 		made, err := newFilter(p.config.Config, c.deps)
@@ -55,6 +57,8 @@ func Compile(m *config.HTTPManager, deps Deps) (*Chain, error) {
 			return nil, fmt.Errorf("http_filters[%d] (%s): %w", i, p.config.Name, err)
 		}
 		p.filter, p.always = made, !p.config.Disabled
+		_, ender := made.(filter.Ender)
+		c.ends = c.ends || ender
 	}
 	return c, nil
 }
@@ -107,6 +111,24 @@ func (c *Chain) Response(x *stream.Exchange) {
 		}
 		if r, ok := f.(filter.Responder); ok {
 			r.Response(x)
+		}
+	}
+}
+
+// End tells the filters that want to know it that an exchange has ended.
+func (c *Chain) End(x *stream.Exchange) {
+	if !c.ends {
+		return
+	}
+	plain := !overridden(x)
+	for n := range c.places {
+		p := &c.places[n]
+		f := p.filter
+		if !plain || !p.always {
+			f, _ = c.pick(p, x)
+		}
+		if e, ok := f.(filter.Ender); ok {
+			e.End(x)
 		}
 	}
 }

@@ -8,10 +8,15 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/extauthz"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/fault"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/forwardproxy"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/grpcstats"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/healthcheck"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/jwt"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/localratelimit"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/peermetadata"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/ratelimit"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/rbac"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/statefulsession"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/stats"
 )
 
@@ -29,6 +34,11 @@ var makers = []maker{
 	of(stats.New),
 	of(jwt.New),
 	of(extauthz.New),
+	of(statefulsession.New),
+	of(ratelimit.New),
+	of(healthcheck.New),
+	of(grpcstats.New),
+	of(forwardproxy.New),
 }
 
 func of[C any](make func(*C, Deps) (filter.Filter, error)) maker {

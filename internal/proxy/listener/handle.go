@@ -3,6 +3,8 @@ package listener
 import (
 	"context"
 	"net"
+	"net/netip"
+	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -15,6 +17,12 @@ type visit struct {
 	*stay
 	ctx   context.Context // ends waiting for the client's first bytes and its handshake
 	facts Facts
+	since time.Time // when its first listener filter began to wait; zero: none has
+
+	// What a PROXY protocol header told.
+	peered   netip.AddrPort // the socket's peer; invalid: the header didn't tell another
+	tlvs     []stream.TLV
+	metadata map[string]map[string]any
 }
 
 // handle finds out where the connection was going and what it speaks, chooses its chain and hands it on, or returns to
@@ -37,11 +45,14 @@ func (v *visit) handle(name string) (parked bool) {
 		v.proof()
 		return false
 	}
+	if !v.introduced(from) {
+		return false
+	}
 	l := v.ownerOf(table, from)
 	if l != from {
 		v.stats = v.acceptor.statsOf(l)
 	}
-	if !v.inspect(l) {
+	if l != from && !v.introduced(l) || !v.inspect(l) {
 		return false
 	}
 	v.owner, v.conn = l, v.newConn(l, l.Select(&v.facts, nil))
@@ -103,6 +114,7 @@ func (v *visit) newConn(l *Compiled, chain *config.Chain) *stream.Conn {
 		ID: v.acceptor.ids.Add(1), Start: v.start, Remote: v.facts.Source, Local: v.facts.Destination,
 		Direction: l.Config.Direction, Listener: l.Config, Chain: chain,
 		SNI: v.facts.ServerName, ALPN: v.alpn(),
+		Peered: v.peered, TLVs: v.tlvs, Metadata: v.metadata, OriginalSource: l.originalSource(v.facts.Destination.Port()),
 	}
 }
 

@@ -37,6 +37,7 @@ func (c *Compiled) inspectors(port uint16) (run needs) {
 		case config.HTTPInspector:
 			run |= needHTTP
 		case config.OriginalDestination: // every connection's is read
+		case config.ProxyProtocolFilter, config.OriginalSourceFilter: // not by peeking at what comes behind a header
 		}
 	}
 	return run & wanted
@@ -48,18 +49,26 @@ func (v *visit) inspect(l *Compiled) bool {
 	if run == 0 {
 		return true
 	}
+	look := sniffer{facts: &v.facts, run: run}
+	return v.peekAt(l, look.step) && !look.refused
+}
+
+// peekAt shows the first bytes to step within the listener's timeout. It reports whether the connection goes on.
+func (v *visit) peekAt(l *Compiled, step func(b []byte, end bool) (need int)) bool {
 	stop := context.AfterFunc(v.ctx, func() { _ = v.socket.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if timeout := l.Config.InspectTimeout; timeout > 0 {
-		_ = v.socket.SetReadDeadline(time.Now().Add(timeout))
+		if v.since.IsZero() {
+			v.since = time.Now() // all filters have it together
+		}
+		_ = v.socket.SetReadDeadline(v.since.Add(timeout))
 		defer v.socket.SetReadDeadline(time.Time{}) //nolint:errcheck // a closed socket is noticed by whoever reads it
 	}
 	v.stats.PreCxActive.Add(1)
 	defer v.stats.PreCxActive.Add(-1)
-	look := sniffer{facts: &v.facts, run: run}
-	switch err := peek(v.socket, look.step); {
+	switch err := peek(v.socket, step); {
 	case err == nil:
-		return !look.refused
+		return true
 	case v.ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded):
 		v.stats.PreCxTimeout.Add(1)
 		return l.Config.ContinueOnTimeout

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -66,11 +67,15 @@ func anyWantsName(rules []*config.Rule) bool {
 
 func logsWantName(logs []*config.AccessLog) bool {
 	for _, l := range logs {
-		if l.Format != nil && (wantsName(l.Format.Source) || fieldsWantName(l.Format.JSON)) {
-			return true
+		if filterWantsName(l.Filter) || l.Remote != nil || l.Format != nil && (wantsName(l.Format.Source) || fieldsWantName(l.Format.JSON)) {
+			return true // a remote log's entries have it
 		}
 	}
 	return false
+}
+
+func filterWantsName(f *config.LogFilter) bool {
+	return f != nil && (strings.Contains(f.Expression, "requested_server_name") || slices.ContainsFunc(f.Filters, filterWantsName))
 }
 
 func fieldsWantName(fields []config.FormatField) bool {

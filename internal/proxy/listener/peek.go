@@ -42,7 +42,7 @@ type peeker struct {
 // try looks at what is there. It reports whether it's done; if not it is called again when the socket's state changes.
 func (p *peeker) try(fd uintptr) (done bool) {
 	for {
-		enough := p.withBuffer(func(b []byte) bool { return p.once(int(fd), b) })
+		enough := p.withBuffer(func(b []byte) bool { return p.once(fd, b) })
 		switch {
 		case p.err != nil, p.need == 0:
 			return true
@@ -64,7 +64,7 @@ func (p *peeker) withBuffer(use func([]byte) bool) bool {
 }
 
 // once shows look what is in the socket, if that is as much as it needs or the last. It reports whether it was.
-func (p *peeker) once(fd int, b []byte) (enough bool) {
+func (p *peeker) once(fd uintptr, b []byte) (enough bool) {
 	n, end, err := received(fd, b, p.need)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
@@ -84,30 +84,14 @@ func (p *peeker) once(fd int, b []byte) (enough bool) {
 
 // received peeks. A socket that has bytes stays readable, so the end of data behind too few of them is asked for: the
 // peer has ended its side and the bytes are still no more than before.
-func received(fd int, b []byte, need int) (n int, end bool, err error) {
-	n, err = recvPeek(fd, b)
+func received(fd uintptr, b []byte, need int) (n int, end bool, err error) {
+	n, err = socket.Peek(fd, b)
 	if err != nil || n == 0 {
 		return 0, err == nil, err
 	}
-	if n >= need || !ended(fd) {
+	if n >= need || !socket.Ended(fd) {
 		return n, false, nil
 	}
-	again, err := recvPeek(fd, b)
+	again, err := socket.Peek(fd, b)
 	return again, again == n, err
-}
-
-func recvPeek(fd int, b []byte) (int, error) {
-	for {
-		n, _, err := unix.Recvfrom(fd, b, unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if !errors.Is(err, unix.EINTR) {
-			return max(n, 0), err
-		}
-	}
-}
-
-// ended reports whether the peer has shut its side down.
-func ended(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0
 }

@@ -3,12 +3,12 @@
 // goroutine to watch a dial; for a proxy of short connections that is as much work as carrying their bytes. A listening
 // socket or an address goes in, a Conn comes out: it lives in the runtime's poller as net's connections do.
 //
-// Read this file, then listen.go and dial.go over sys.go (the calls).
+// Read this file, then transfer.go (reading and writing) and slots.go (closing); listen.go and dial.go over sys.go (the
+// calls).
 package socket
 
 import (
 	"errors"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -26,6 +26,8 @@ type Conn struct {
 	remote netip.AddrPort
 	local  netip.AddrPort // invalid: the kernel is asked when somebody wants it
 	closed atomic.Bool
+	in     *transfer // nil: nothing was read yet but through SyscallConn
+	out    *transfer // as in
 }
 
 // newConn makes a Conn of a descriptor that doesn't block, and owns it from then on.
@@ -38,44 +40,61 @@ func newConn(fd int, local, remote netip.AddrPort) (*Conn, error) {
 	return &Conn{file: file, raw: raw, local: local, remote: remote}, nil
 }
 
-// Read implements net.Conn.
-func (c *Conn) Read(p []byte) (int, error) {
-	n, err := c.file.Read(p)
-	return n, c.failure("read", err)
-}
-
-// Write implements net.Conn.
-func (c *Conn) Write(p []byte) (int, error) {
-	n, err := c.file.Write(p)
-	return n, c.failure("write", err)
-}
-
 // Close implements net.Conn. Most connections are closed by several who shared them, all but the first for nothing.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	return c.failure("close", c.file.Close())
+	if c.vacate() != nil {
+		return c.file.Close()
+	}
+	_ = c.file.SetDeadline(past) // ends those who wait
+	slots.add(c.file)
+	return nil
 }
 
-// failure makes a file's error one of the network: TLS forgives those that say they are temporary, such as a deadline's.
+var past = time.Unix(1, 0)
+
+// failure makes an error one of the network: TLS forgives those that say they are temporary, such as a deadline's.
 func (c *Conn) failure(op string, err error) error {
-	var path *fs.PathError
-	if !errors.As(err, &path) {
-		return err
-	}
-	cause := path.Err
 	switch {
-	case errors.Is(cause, fs.ErrClosed):
-		cause = net.ErrClosed
-	case !errors.Is(cause, os.ErrDeadlineExceeded):
-		cause = os.NewSyscallError(op, cause)
+	case err == nil:
+		return nil
+	case c.closed.Load():
+		err = net.ErrClosed
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		err = os.NewSyscallError(op, err)
 	}
-	return &net.OpError{Op: op, Net: "tcp", Addr: c.RemoteAddr(), Err: cause}
+	return &net.OpError{Op: op, Net: "tcp", Addr: c.RemoteAddr(), Err: err}
 }
 
 // SyscallConn returns what makes system calls on the socket. Its functions must not block.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return (*rawConn)(c), nil }
+
+// rawConn is a Conn for system calls. Whoever closes it ends those of others, some with net.ErrClosed and some with
+// unix.ENOTCONN.
+type rawConn Conn
+
+// Control implements syscall.RawConn.
+func (r *rawConn) Control(f func(fd uintptr)) error {
+	if r.closed.Load() {
+		return net.ErrClosed
+	}
+	return r.raw.Control(f)
+}
+
+// Read implements syscall.RawConn.
+func (r *rawConn) Read(f func(fd uintptr) (done bool)) error { return r.ended(r.raw.Read(f)) }
+
+// Write implements syscall.RawConn.
+func (r *rawConn) Write(f func(fd uintptr) (done bool)) error { return r.ended(r.raw.Write(f)) }
+
+func (r *rawConn) ended(err error) error {
+	if err != nil && r.closed.Load() {
+		return net.ErrClosed
+	}
+	return err
+}
 
 // CloseWrite tells the peer that no more comes.
 func (c *Conn) CloseWrite() error {
@@ -95,7 +114,7 @@ func (c *Conn) SetLinger(seconds int) error {
 
 func (c *Conn) call(name string, f func(fd int) error) error {
 	var failed error
-	if err := c.raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
+	if err := (*rawConn)(c).Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
 		return c.failure(name, err)
 	}
 	return os.NewSyscallError(name, failed)
@@ -109,7 +128,7 @@ func (c *Conn) Local() (local netip.AddrPort) {
 	if c.local.IsValid() {
 		return c.local
 	}
-	_ = c.raw.Control(func(fd uintptr) { local = nameOf(int(fd)) })
+	_ = (*rawConn)(c).Control(func(fd uintptr) { local = nameOf(int(fd)) })
 	return local
 }
 
@@ -120,10 +139,20 @@ func (c *Conn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.Local()) 
 func (c *Conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
 
 // SetDeadline implements net.Conn.
-func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
 
 // SetReadDeadline implements net.Conn.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.file.SetReadDeadline(t) }
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.limit(t, c.file.SetReadDeadline) }
 
 // SetWriteDeadline implements net.Conn.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.file.SetWriteDeadline(t) }
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.limit(t, c.file.SetWriteDeadline) }
+
+// limit keeps the deadline of a closed connection, which is over.
+func (c *Conn) limit(t time.Time, set func(time.Time) error) error {
+	if c.closed.Load() {
+		return c.failure("set", net.ErrClosed)
+	}
+	return set(t)
+}

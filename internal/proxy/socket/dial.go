@@ -14,6 +14,7 @@ import (
 // Dialer is how connections are opened.
 type Dialer struct {
 	Source  netip.Addr         // invalid: the kernel chooses
+	Port    uint16             // of Source; 0: the kernel chooses
 	Timeout time.Duration      // 0: as long as ctx lasts
 	Control func(fd int) error // called before anything is said; nil: nothing is
 }
@@ -85,7 +86,7 @@ func (d *Dialer) prepare(fd int) error {
 	if !d.Source.IsValid() {
 		return nil
 	}
-	from, err := newSockaddr(netip.AddrPortFrom(d.Source, 0))
+	from, err := newSockaddr(netip.AddrPortFrom(d.Source, d.Port))
 	if err != nil {
 		return err
 	}

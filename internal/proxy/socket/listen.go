@@ -34,6 +34,7 @@ func Listen(l net.Listener) (*Listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
+	_ = raw.Control(func(fd uintptr) { _ = setNoDelay(int(fd)) }) // its connections inherit it
 	return &Listener{file: file, raw: raw, addr: l.Addr()}, nil
 }
 
@@ -64,7 +65,6 @@ func (l *Listener) AcceptConn() (*Conn, error) {
 	case failed != nil:
 		return nil, os.NewSyscallError("accept4", failed)
 	}
-	_ = setNoDelay(fd) // of a connection that is gone already it fails; that shows soon enough
 	return newConn(fd, netip.AddrPort{}, remote)
 }
 

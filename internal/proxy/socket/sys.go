@@ -53,6 +53,12 @@ func bind(fd int, to *sockaddr) error {
 	return orNil(errno)
 }
 
+// replace closes what fd stands for and lets it stand for what other does.
+func replace(fd, other int) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_DUP3, uintptr(other), uintptr(fd), unix.O_CLOEXEC)
+	return orNil(errno)
+}
+
 func shutdown(fd, how int) error {
 	_, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), uintptr(how), 0)
 	return orNil(errno)
@@ -86,17 +92,50 @@ func Read(fd uintptr, p []byte) (int, error) { return move(unix.SYS_READ, fd, p)
 // Write writes of p what there is room for, to a socket that doesn't block, without telling the scheduler.
 func Write(fd uintptr, p []byte) (int, error) { return move(unix.SYS_WRITE, fd, p) }
 
+// Peek is as Read, and what it shows stays in the socket.
+func Peek(fd uintptr, p []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+		if errno != unix.EINTR {
+			return counted(n, errno)
+		}
+	}
+}
+
+// Splice moves at most limit bytes between two descriptors that don't block, one of them a pipe's, inside the kernel.
+func Splice(from, to, limit int) (int, error) {
+	const how = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(from), 0, uintptr(to), 0, uintptr(limit), how)
+		if errno != unix.EINTR {
+			return counted(n, errno)
+		}
+	}
+}
+
+// counted is a result of a call that moves bytes.
+func counted(n uintptr, errno unix.Errno) (int, error) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil //nolint:gosec // no more than was asked for
+}
+
 func move(call, fd uintptr, p []byte) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		switch errno {
-		case 0:
-			return int(n), nil //nolint:gosec // not longer than p
-		case unix.EINTR:
-		default:
-			return 0, errno
+		if errno != unix.EINTR {
+			return counted(n, errno)
 		}
 	}
+}
+
+// Ended reports whether the peer has ended its side, or the connection broke. Bytes it sent before may still be there.
+func Ended(fd uintptr) bool {
+	set := unix.PollFd{Fd: int32(fd), Events: unix.POLLRDHUP} //nolint:gosec // descriptors are small
+	var now unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&set)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return errno == 0 && n > 0
 }
 
 // nameOf is the socket's own address, invalid if it has none.

@@ -20,7 +20,8 @@ import (
 type Conn struct {
 	ID        uint64
 	Start     time.Time
-	Remote    netip.AddrPort // the socket's peer
+	Remote    netip.AddrPort // the socket's peer, or whom it connects for by the PROXY protocol
+	Peered    netip.AddrPort // the socket's peer if it isn't Remote; see Direct
 	Local     netip.AddrPort // the original destination, or the socket's own address
 	Direction config.Direction
 	Listener  *config.Listener
@@ -30,12 +31,17 @@ type Conn struct {
 	SNI  string   // as the inspector or the handshake found it
 	ALPN []string // the client's list
 	Peer *Peer    // metadata exchange over TCP; nil: unknown
+	TLVs []TLV    // of a PROXY protocol header, to be passed on
+	// OriginalSource says that upstream connections for this one come from Remote; nil: they don't.
+	OriginalSource *config.OriginalSource
 
 	// Metadata is what network filters left, by filter name; also filter state.
 	Metadata map[string]map[string]any
 	// Kept is what HTTP filters keep as long as the connection lasts, each under a key of its own type. Requests of an
 	// HTTP/2 connection share it.
 	Kept sync.Map
+	// Left is called when an HTTP connection has ended; nil: nobody wants to know.
+	Left func()
 
 	Flags            Flags
 	Termination      string // connection_termination_details
@@ -124,6 +130,12 @@ type Exchange struct {
 	UpstreamALPN []string
 	Upstream     Upstream
 	Attempts     uint32
+	Try          bool // of upstream_log: this is one attempt, its times count from that one's start
+	// Sessions are the hosts that filters want the request to go to; the last one with a host counts.
+	Sessions []Session
+
+	// Throttle limits how fast the client gets the answer's body; nil: it isn't limited.
+	Throttle *Throttle
 
 	// How it ended.
 	Flags   Flags
@@ -149,6 +161,18 @@ type Exchange struct {
 	GRPC        bool
 	GRPCStatus  int       // -1: none
 	Messages    [2]uint64 // gRPC messages: of the request, of the response
+	// EmitMessages makes Messages the filter state envoy.filters.http.grpc_stats. Calls counts the call when it ends; nil:
+	// nothing does. It is a *telemetry.GRPC.
+	EmitMessages bool
+	Calls        any
+	HealthCheck  bool // a health check, as a filter found
+}
+
+// Throttle is how fast an answer's body may be given to its client.
+type Throttle struct {
+	Rate uint64        // bytes a second, not 0
+	Next time.Duration // when more may go, since the exchange's start
+	End  func()        // is called once, when the exchange has ended
 }
 
 // Client is the address of the client: DOWNSTREAM_REMOTE_ADDRESS. Told by x-forwarded-for it has port 0.
@@ -167,6 +191,25 @@ type Upstream struct {
 	TLS              *TLS
 	TransportFailure string // UPSTREAM_TRANSPORT_FAILURE_REASON
 	Endpoint         *config.Endpoint
+}
+
+// Session binds a request to a host that its client was told of before. What it says comes from the client: it may only
+// choose among the hosts its cluster has.
+type Session struct {
+	Owner  any    // the filter
+	Host   string // ip:port, or the path of a Unix socket; empty: any will do
+	Strict bool   // no other host will do
+	Status int    // of the answer if the cluster doesn't have it, and Strict; 0: 503
+}
+
+// Session is the one that counts, or the zero value.
+func (x *Exchange) Session() (s Session) {
+	for _, each := range x.Sessions {
+		if each.Host != "" {
+			s = each
+		}
+	}
+	return s
 }
 
 // Request is a request's head. Method, Scheme, Authority and Path are the pseudo-headers of HTTP/2, which HTTP/1.1's

@@ -37,6 +37,8 @@ func (p *Proxy) newGate(c any) gate {
 		}
 	case *config.LocalRateLimit:
 		return &rateLimit{bucket: newBucket(c.Bucket, p.Now), limited: p.Store.Counter("local_rate_limit." + c.StatPrefix + ".rate_limited")}
+	case *config.ExtAuthz:
+		return p.newAuthorize(c)
 	case *config.RBAC:
 		return newRBAC(p.Store, c)
 	}

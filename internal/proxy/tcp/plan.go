@@ -12,7 +12,7 @@ import (
 // plan is what a chain's proxy, filters and logs became: what its connections share. It lasts as long as the chain, so
 // that limits go on counting over updates that leave the chain as it is.
 type plan struct {
-	tcp      *config.TCPProxy
+	tcp      *config.TCPProxy // nil: of an HTTP connection manager, only its gates count
 	prefix   *telemetry.TCPPrefix
 	logs     *telemetry.LogSet
 	gates    []gate           // in the order of the filters
@@ -57,14 +57,21 @@ func (p *plans) forget(key weak.Pointer[config.Chain]) {
 	delete(p.byChain, key)
 }
 
-// newPlan keeps nothing of the chain but what it points to.
-func (p *Proxy) newPlan(chain *config.Chain) *plan {
-	made := &plan{tcp: chain.TCP, prefix: p.Store.TCPPrefix(chain.TCP.StatPrefix)}
-	if t := chain.TCP.Tunneling; t != nil {
+func (p *Proxy) planTCP(made *plan) {
+	made.prefix = p.Store.TCPPrefix(made.tcp.StatPrefix)
+	if t := made.tcp.Tunneling; t != nil {
 		made.tunnel = newTunnelPlan(t)
 	}
 	if p.Logs != nil {
-		made.logs = p.Logs.For(chain.TCP.AccessLogs)
+		made.logs = p.Logs.For(made.tcp.AccessLogs)
+	}
+}
+
+// newPlan keeps nothing of the chain but what it points to.
+func (p *Proxy) newPlan(chain *config.Chain) *plan {
+	made := &plan{tcp: chain.TCP}
+	if chain.TCP != nil {
+		p.planTCP(made)
 	}
 	for i := range chain.Filters {
 		switch c := chain.Filters[i].Config.(type) {

@@ -26,6 +26,8 @@ type Options struct {
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
 	Self  filter.Self // what metadata exchange says of this workload
+	// Call sends a request to a cluster, as network filters that ask a service want it.
+	Call func(context.Context, *filter.Call) (*filter.Answer, error)
 	// Tunnel asks a host for a tunnel, as chains with tunneling_config want it; it is the engine of HTTP's. nil: there
 	// are none.
 	Tunnel func(context.Context, *upstream.Cluster, *upstream.Host, *stream.Exchange) (Tunnel, error)

@@ -148,15 +148,6 @@ func (f *flow) readOnce(fd uintptr) bool {
 	return !errors.Is(f.err, unix.EAGAIN)
 }
 
-func ignoreEINTR(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
-}
-
 // parkBytes is what a flow from TLS holds while it waits: TLS can't say that something has come without a place to put
 // it. Once it fills that, the rest is read into a large buffer.
 const parkBytes = 1 << 10

@@ -49,7 +49,7 @@ func (s *session) enter() bool {
 	for i, g := range s.plan.gates {
 		if r := g.enter(s.conn); r != nil {
 			s.setEnd(r.details, r.flags)
-			s.linger(r.delay)
+			s.proxy.hold(r.delay)
 			return false
 		}
 		s.entered = i + 1
@@ -63,8 +63,8 @@ func (s *session) leave() {
 	}
 }
 
-// linger holds a refused connection.
-func (s *session) linger(delay time.Duration) {
+// hold holds a refused connection.
+func (p *Proxy) hold(delay time.Duration) {
 	if delay <= 0 {
 		return
 	}
@@ -72,7 +72,7 @@ func (s *session) linger(delay time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-s.proxy.ctx.Done():
+	case <-p.ctx.Done():
 	}
 }
 

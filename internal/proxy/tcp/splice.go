@@ -4,13 +4,14 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 const (
 	spliceChunk = 1 << 20
 	pipeBytes   = 256 << 10
 	pipesKept   = 32
-	spliceFlags = unix.SPLICE_F_MOVE | unix.SPLICE_F_NONBLOCK
 )
 
 // pipe is the kernel buffer between two splices.
@@ -89,7 +90,7 @@ func (f *flow) tryFill(fd uintptr) bool {
 		f.err = errNoPipe
 		return true
 	}
-	f.n, f.err = splice(int(fd), p.w, spliceChunk)
+	f.n, f.err = socket.Splice(int(fd), p.w, spliceChunk)
 	if f.err == nil && f.n > 0 {
 		f.fds = p
 		return true
@@ -115,7 +116,7 @@ func (f *flow) drain() error {
 }
 
 func (f *flow) tryDrain(fd uintptr) bool {
-	n, err := splice(f.fds.r, int(fd), f.n)
+	n, err := socket.Splice(f.fds.r, int(fd), f.n)
 	if errors.Is(err, unix.EAGAIN) {
 		return false
 	}
@@ -123,11 +124,4 @@ func (f *flow) tryDrain(fd uintptr) bool {
 	f.n -= n
 	f.passed.Add(uint64(n))
 	return true
-}
-
-func splice(from, to, limit int) (int, error) {
-	return ignoreEINTR(func() (int, error) {
-		n, err := unix.Splice(from, nil, to, nil, limit, spliceFlags)
-		return max(int(n), 0), err
-	})
 }

@@ -47,7 +47,7 @@ func (s *session) reach(host *upstream.Host) (*link, error) {
 	if s.plan.tunnel != nil {
 		return s.reachThrough(host)
 	}
-	conn, err := s.cluster.Dial(s.proxy.ctx, host, upstream.DialOptions{Client: s.conn.Remote, Final: true})
+	conn, err := s.cluster.Dial(s.proxy.ctx, host, upstream.DialOptions{Client: s.conn.Remote, Source: s.conn.OriginalSource, For: s.conn, Final: true})
 	if err != nil {
 		return nil, err
 	}

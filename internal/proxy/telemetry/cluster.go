@@ -57,6 +57,13 @@ type Cluster struct {
 	BindErrors             Counter `stat:"bind_errors"`
 	OriginalDstInvalid     Counter `stat:"original_dst_host_invalid"`
 	LBHealthyPanic         Counter `stat:"lb_healthy_panic"`
+	LBLocalClusterNotOK    Counter `stat:"lb_local_cluster_not_ok"`
+	LBZoneRecalculate      Counter `stat:"lb_recalculate_zone_structures"`
+	LBZoneTooSmall         Counter `stat:"lb_zone_cluster_too_small"`
+	LBZoneNoCapacity       Counter `stat:"lb_zone_no_capacity_left"`
+	LBZoneDirectly         Counter `stat:"lb_zone_routing_all_directly"`
+	LBZoneSampled          Counter `stat:"lb_zone_routing_sampled"`
+	LBZoneCross            Counter `stat:"lb_zone_routing_cross_zone"`
 	LBSubsetsSelected      Counter `stat:"lb_subsets_selected"`
 	LBSubsetsFallback      Counter `stat:"lb_subsets_fallback"`
 	MembershipChange       Counter `stat:"membership_change"`
@@ -79,6 +86,8 @@ type Cluster struct {
 	HTTP2    HTTP2Stats      `stat:"http2."`
 
 	shards shards[ClusterShard]
+	extras extras
+	calls  grpcCalls
 }
 
 // OutlierStats are outlier_detection.
@@ -173,5 +182,8 @@ func (c *ClusterShard) Response(status int, took time.Duration) {
 	c.answers.count(status, true)
 	c.time.Record(milliseconds(took))
 }
+
+// Refused counts an answer that a filter gave in place of the upstream.
+func (c *ClusterShard) Refused(status int) { c.answers.count(status, true) }
 
 func milliseconds(d time.Duration) uint64 { return uint64(max(d, 0) / time.Millisecond) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/cel"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
@@ -15,6 +16,7 @@ type filter struct {
 	logs   *Logs
 	flags  stream.Flags // of LogFlags; 0: any
 	inner  []*filter
+	cel    *cel.Expression // of LogExpression; nil: it doesn't compile, and takes nothing
 }
 
 func (l *Logs) compileFilter(c *config.LogFilter) *filter {
@@ -24,6 +26,9 @@ func (l *Logs) compileFilter(c *config.LogFilter) *filter {
 	f := &filter{config: c, logs: l}
 	for _, name := range c.Flags {
 		f.flags |= stream.FlagNamed(name)
+	}
+	if c.Kind == config.LogExpression {
+		f.cel, _ = cel.Compile(c.Expression) // it was refused when it was decoded
 	}
 	for _, inner := range c.Filters {
 		f.inner = append(f.inner, l.compileFilter(inner))
@@ -57,6 +62,8 @@ func (f *filter) takes(x *stream.Exchange) bool {
 		return set&f.flags != 0 || len(c.Flags) == 0 && set != 0
 	case config.LogGRPC:
 		return slices.Contains(c.Statuses, grpcOf(x)) != c.Exclude
+	case config.LogExpression:
+		return f.cel != nil && f.cel.Match(x)
 	default:
 		return false
 	}
@@ -77,10 +84,10 @@ func compare(op config.CompareOp, a, b uint64) bool {
 
 func (f *filter) threshold() uint64 { return uint64(f.config.Value) }
 
-// isHealthCheck knows a check by the mark Envoy's health checkers and its health check filter leave.
+// isHealthCheck knows a check by the mark of Envoy's health checkers, or of our filter.
 func isHealthCheck(x *stream.Exchange) bool {
 	_, marked := x.Request.Fields.Get("x-envoy-hc")
-	return marked
+	return marked || x.HealthCheck
 }
 
 // million is the scale of fractions.

@@ -23,6 +23,8 @@ type LogOptions struct {
 	Runtime func(key string, perMillion uint32) uint32
 	// Random chooses what a fraction takes; nil: the system's.
 	Random func() uint64
+	// Remote returns what tells a collector of an exchange, without waiting for it; nil: there are only files.
+	Remote func(*config.RemoteLog) func(*stream.Exchange)
 }
 
 // Logs are the access logs of the process: one writer a file, whoever logs to it. Close stops them.
@@ -41,6 +43,7 @@ type setLog struct {
 	filter *filter
 	format *format.Format
 	sink   *sink
+	remote func(*stream.Exchange) // instead of format and sink
 }
 
 // NewLogs returns Logs without any log.
@@ -70,11 +73,17 @@ func openFile(path string) (io.WriteCloser, error) {
 func (l *Logs) For(configured []*config.AccessLog) *LogSet {
 	set := &LogSet{}
 	for _, c := range configured {
+		if c.Remote != nil {
+			if l.opts.Remote != nil {
+				set.logs = append(set.logs, setLog{filter: l.compileFilter(c.Filter), remote: l.opts.Remote(c.Remote)})
+			}
+			continue
+		}
 		f, err := compileLog(c.Format)
 		if err != nil {
 			continue
 		}
-		set.logs = append(set.logs, setLog{l.compileFilter(c.Filter), f, l.sink(c.Path)})
+		set.logs = append(set.logs, setLog{filter: l.compileFilter(c.Filter), format: f, sink: l.sink(c.Path)})
 	}
 	return set
 }
@@ -146,7 +155,7 @@ var lineBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // biggestLine is the most a pooled line buffer keeps.
 const biggestLine = 16 << 10
 
-// Log writes a line to each log whose filter takes x. It never waits for a file.
+// Log writes a line to each log whose filter takes x. It waits neither for a file nor for a collector.
 func (s *LogSet) Log(x *stream.Exchange) {
 	if s == nil {
 		return
@@ -159,6 +168,10 @@ func (s *LogSet) Log(x *stream.Exchange) {
 }
 
 func (l *setLog) log(x *stream.Exchange) {
+	if l.remote != nil {
+		l.remote(x)
+		return
+	}
 	buffer := lineBuffers.Get().(*[]byte)
 	*buffer = l.format.Append((*buffer)[:0], x)
 	l.sink.add(*buffer)

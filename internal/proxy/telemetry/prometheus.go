@@ -149,7 +149,10 @@ func (s *Store) writeNamed(o *promWriter, q *selection, all []named) {
 		if !q.takesNamed(&n) || n.kind == textKind && !q.TextReadouts {
 			continue
 		}
-		family, labels := s.namedLabels(n.name)
+		family, labels := n.family, n.labels
+		if family == "" {
+			family, labels = s.namedLabels(n.name)
+		}
 		if n.kind == textKind {
 			labels, n.kind = joinLabels(pairsText("text_value", n.text), labels), gaugeKind
 		}
@@ -161,6 +164,10 @@ func (s *Store) writeNamed(o *promWriter, q *selection, all []named) {
 	for i := range lines {
 		if i == 0 || lines[i-1].family != lines[i].family {
 			o.family(lines[i].family, lines[i].kind)
+		}
+		if lines[i].kind == histogramKind {
+			o.histogram(q, lines[i].family, lines[i].labels, lines[i].dist)
+			continue
 		}
 		o.sample(lines[i].family, lines[i].labels, lines[i].value)
 	}

@@ -149,6 +149,9 @@ type named struct {
 	kind  kind
 	value int64
 	text  string
+	dist  *distribution
+	// family and labels are those of Prometheus; empty: they are found by the name.
+	family, labels string
 }
 
 // process returns the statistics of the process.
@@ -186,11 +189,14 @@ func (s *Store) named() (list []named) {
 	for name, t := range s.texts {
 		list = append(list, named{name: name, kind: textKind, text: *t.Load()})
 	}
+	for _, c := range s.clusters {
+		list = append(list, c.named()...)
+	}
 	return list
 }
 
 func (q *selection) takesNamed(n *named) bool {
-	return q.takesKind(n.kind) && (!q.UsedOnly || n.value != 0 || n.text != "") && (!q.byName() || q.takesName(n.name))
+	return q.takesKind(n.kind) && (!q.UsedOnly || n.value != 0 || n.text != "" || n.dist != nil) && (!q.byName() || q.takesName(n.name))
 }
 
 // memory returns bytes of live heap objects and of memory the Go runtime holds. runtime/metrics doesn't stop the

@@ -75,8 +75,8 @@ func (g *segment) lines(q *selection, histograms bool, yield func(line)) {
 		g.view.lines(q, histograms, yield)
 	case g.series != nil:
 		g.series.lines(q, histograms, yield)
-	case !histograms:
-		yield(line{name: g.named.name, kind: g.named.kind, value: g.named.value, text: g.named.text})
+	case histograms == (g.named.kind == histogramKind):
+		yield(line{name: g.named.name, kind: g.named.kind, value: g.named.value, text: g.named.text, dist: g.named.dist})
 	}
 }
 

@@ -185,6 +185,7 @@ func (s *Store) resetNamed() {
 		c.Store(0)
 	}
 	for _, c := range s.clusters {
+		c.resetNamed()
 		for _, answers := range c.answers() {
 			answers.eachCode(func(_ int, c *Counter) { c.Store(0) })
 		}

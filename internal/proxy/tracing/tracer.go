@@ -111,15 +111,13 @@ func (t *Tracer) endTry(x *stream.Exchange, end time.Duration) {
 	s.Try = stream.SpanID{}
 }
 
-// send puts a span into the queue, or counts it as lost.
+// send puts a span into its collector's queue, or counts it as lost.
 func (t *Tracer) send(s *span) {
 	encode := s.otlp
 	if t.to.Kind == config.Zipkin {
 		encode = func() []byte { return s.zipkin(t.service()) }
 	}
-	if !t.queue.add(entry{t.to, encode()}) {
-		t.counts[t.to.Kind].dropped.Add(1)
-	}
+	t.to.queue.Add(encode())
 }
 
 // service is the name of this workload in Zipkin's spans.

@@ -2,8 +2,8 @@
 // with trace headers, and when it is over its span goes out: OpenTelemetry's protocol over gRPC or HTTP, or Zipkin's
 // JSON. Whether a request is traced was decided before, by package route.
 //
-// Requests never wait: a span that is over is bytes in a bounded queue (queue.go), which one goroutine empties
-// (export.go). Read this file first, then tracer.go (a request's way), propagate.go (headers), span.go and tags.go (what a
+// Requests never wait: a span that is over is bytes in the bounded queue of its collector (package export), which one
+// goroutine a collector empties (export.go). Read this file first, then tracer.go (a request's way), propagate.go (headers), span.go and tags.go (what a
 // span says), otlp.go and zipkin.go (how).
 package tracing
 
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/export"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/unary"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
@@ -55,31 +56,16 @@ func (o Options) withDefaults() Options {
 
 // Exporter makes tracers and sends what they make.
 type Exporter struct {
-	opts   Options
-	queue  queue
-	counts [2]counters // by config.TraceKind
+	opts  Options
+	group *export.Group
 
 	mu      sync.Mutex
 	targets map[string]*target
-	running bool
-	closed  bool
-	ctx     context.Context
-	stop    context.CancelFunc
-	done    chan struct{} // closed when the goroutine has ended
 }
 
-// counters are `tracing.opentelemetry.` and `tracing.zipkin.`.
-type counters struct {
-	sent, dropped   *telemetry.Counter // spans
-	reports, failed *telemetry.Counter
-}
-
-// New returns an Exporter. It has no goroutine before the first tracer; Close must be called.
+// New returns an Exporter. It has no goroutine before the first span; Close must be called.
 func New(o Options) *Exporter {
-	e := &Exporter{opts: o.withDefaults(), targets: map[string]*target{}, done: make(chan struct{})}
-	e.ctx, e.stop = context.WithCancel(context.Background())
-	e.queue.wake = make(chan struct{}, 1)
-	return e
+	return &Exporter{opts: o.withDefaults(), group: export.NewGroup(), targets: map[string]*target{}}
 }
 
 // names are the providers in statistics.
@@ -97,26 +83,16 @@ func (e *Exporter) Tracer(m *config.HTTPManager) *Tracer {
 	if provider == nil {
 		return nil
 	}
-	e.start(provider.Kind)
 	return newTracer(e, m, e.target(provider))
 }
 
-// start makes the goroutine, and the statistics of a kind of provider, when they are first needed.
-func (e *Exporter) start(kind config.TraceKind) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.counts[kind].sent == nil {
-		named := func(name string) *telemetry.Counter {
-			return e.opts.Store.Counter("tracing." + names[kind] + "." + name)
-		}
-		e.counts[kind] = counters{
-			sent: named("spans_sent"), dropped: named("spans_dropped"), reports: named("reports_sent"),
-			failed: named("reports_failed"),
-		}
+// countersOf are `tracing.opentelemetry.` or `tracing.zipkin.`.
+func (e *Exporter) countersOf(kind config.TraceKind) export.Counters {
+	named := func(name string) *telemetry.Counter {
+		return e.opts.Store.Counter("tracing." + names[kind] + "." + name)
 	}
-	if !e.running && !e.closed {
-		e.running = true
-		go e.run()
+	return export.Counters{
+		Sent: named("spans_sent"), Dropped: named("spans_dropped"), Reports: named("reports_sent"), Failed: named("reports_failed"),
 	}
 }
 
@@ -141,20 +117,7 @@ func (e *Exporter) target(p *config.TraceProvider) *target {
 }
 
 // Close sends what is waiting, for as long as ctx lasts. Spans that end later are dropped.
-func (e *Exporter) Close(ctx context.Context) {
-	e.mu.Lock()
-	running := e.running
-	e.closed = true
-	e.mu.Unlock()
-	e.queue.close()
-	if !running {
-		e.stop()
-		return
-	}
-	defer context.AfterFunc(ctx, e.stop)()
-	<-e.done
-	e.stop()
-}
+func (e *Exporter) Close(ctx context.Context) { e.group.Close(ctx) }
 
 // environment reads OTEL_RESOURCE_ATTRIBUTES: name=value, separated by commas.
 func environment(text string) (list []attribute) {

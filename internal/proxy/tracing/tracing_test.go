@@ -224,6 +224,40 @@ func TestBound(t *testing.T) {
 	span() // nobody takes it, and nothing happens
 }
 
+// TestStalledCollector: one that takes nothing doesn't keep another's spans from it.
+func TestStalledCollector(t *testing.T) {
+	stuck, arrived := make(chan struct{}, 1), make(chan struct{}, 1)
+	e := tracing.New(tracing.Options{Interval: time.Nanosecond, Send: func(ctx context.Context, c *filter.Call) (*filter.Answer, error) {
+		if c.Cluster == "stalled" {
+			stuck <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		arrived <- struct{}{}
+		return &filter.Answer{Status: http.StatusOK}, nil
+	}})
+	span := func(cluster string) {
+		x := &stream.Exchange{Conn: &stream.Conn{}, Start: time.Now(), Traced: true}
+		tracer := e.Tracer(&config.HTTPManager{Tracing: &config.Tracing{Provider: &config.TraceProvider{Cluster: cluster, Timeout: time.Hour}}})
+		tracer.Begin(x)
+		tracer.End(x)
+	}
+	for _, each := range []struct {
+		cluster string
+		came    chan struct{}
+	}{{"stalled", stuck}, {"other", arrived}} {
+		span(each.cluster)
+		select {
+		case <-each.came:
+		case <-time.After(patient):
+			t.Fatalf("no span came to %s", each.cluster)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	e.Close(ctx)
+}
+
 // TestNobodyTraces: without a provider there is no tracer.
 func TestNobodyTraces(t *testing.T) {
 	e := tracing.New(tracing.Options{})

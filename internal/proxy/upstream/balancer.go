@@ -20,6 +20,7 @@ type balancer struct {
 	shares []share // cumulative, up to 100
 	empty  int     // members there are, if none can be picked; for the trace
 	panics *telemetry.Counter
+	spares *spares // nil: there is one priority only
 }
 
 // share is a part of the requests that goes to hosts of one priority and availability.
@@ -33,6 +34,17 @@ type share struct {
 
 // picker chooses one of its hosts by a policy; it has at least one.
 type picker interface{ pick(draw) *Host }
+
+// choose is pick without the priorities that retries have been to, as long as others are left.
+func (b *balancer) choose(d draw, choice *Choice, trace *stream.Trace) *Host {
+	if p := choice.Previous; p != nil && len(p.excluded) > 0 && b.spares != nil {
+		if host, ok := b.spares.pick(p, d, b, trace); ok {
+			return host
+		}
+		p.forget()
+	}
+	return b.pick(d, trace)
+}
 
 // pick returns nil if there is no host.
 func (b *balancer) pick(d draw, trace *stream.Trace) *Host {
@@ -66,8 +78,11 @@ func (b *balancer) explain(s *share, host *Host, trace *stream.Trace) {
 		}
 		trace.Note("priority", "%d takes %d %% of requests to %d %s hosts", of.priority, of.below-before, of.hosts.size, of.kind.word(of.panics))
 	}
+	if s.hosts.zones != nil {
+		s.hosts.zones.explain(trace)
+	}
 	if host == nil {
-		trace.Note("host", "none: no locality of priority %d has a weight", s.priority)
+		trace.Note("host", "none: no locality of priority %d has a weight, or panic is to fail requests", s.priority)
 		return
 	}
 	l := host.Locality()
@@ -99,10 +114,14 @@ func (c *Cluster) balance(set *hostSet, members []member) *balancer {
 	if len(members) == 0 {
 		return b
 	}
-	m := maker{lb: &set.config.LB, localities: set.places, over: cmp.Or(set.from.Overprovisioned, defaultOverprovisioning), seed: c.manager.opts.Random()}
+	m := maker{
+		lb: &set.config.LB, localities: set.places, over: cmp.Or(set.from.Overprovisioned, defaultOverprovisioning), seed: c.manager.opts.Random(),
+		fellows: set.fellows, home: c.manager.home, stats: c.Stats,
+	}
 	levels := m.levels(members)
 	available := m.measure(levels)
 	panics := m.panics(levels, available)
+	b.spares = newSpares(m, levels, panics)
 	loads := m.loads(levels, panics, available)
 	for kind := healthy; kind <= degraded; kind++ {
 		for i := range levels {
@@ -151,10 +170,16 @@ type maker struct {
 	localities []*config.Locality
 	over       uint32 // overprovisioning factor in percent
 	seed       uint64
+	fellows    *hostSet // the local cluster's hosts; nil: localities don't count
+	home       spot     // where this proxy is
+	stats      *telemetry.Cluster
 }
 
 func (m *maker) share(l *level, kind availability, panics bool) share {
 	s := share{priority: l.priority, kind: kind, panics: panics}
+	if panics && m.lb.Zones.FailOnPanic {
+		return s
+	}
 	usable := l.members
 	if !panics && l.count[kind] != len(l.members) {
 		usable = make([]member, 0, l.count[kind])
@@ -165,6 +190,9 @@ func (m *maker) share(l *level, kind availability, panics bool) share {
 		}
 	}
 	s.hosts = m.tier(l, usable)
+	if kind == healthy && !panics {
+		s.hosts.zones = m.zones(l, usable)
+	}
 	return s
 }
 

@@ -27,6 +27,7 @@ type Cluster struct {
 	known     map[hostKey]*Host
 	updates   uint64
 	originals originals
+	named     nameCache
 	dns       atomic.Pointer[names]
 	checks    *checker
 	ejector   ejector
@@ -74,7 +75,7 @@ func (c *Cluster) apply(cfg *config.Cluster) {
 func sameDial(a, b *config.Cluster) bool {
 	return a.Kind == b.Kind && a.SourceV4 == b.SourceV4 && a.SourceV6 == b.SourceV6 && a.KeepClient == b.KeepClient &&
 		a.HTTP.Protocol == b.HTTP.Protocol && reflect.DeepEqual(a.KeepAlive, b.KeepAlive) &&
-		reflect.DeepEqual(a.TLS, b.TLS) && reflect.DeepEqual(a.TLSMatches, b.TLSMatches)
+		reflect.DeepEqual(a.TLS, b.TLS) && reflect.DeepEqual(a.Header, b.Header) && reflect.DeepEqual(a.TLSMatches, b.TLSMatches)
 }
 
 // replaceAll gives every host a successor that knows what it had counted but has none of its connections.
@@ -108,6 +109,7 @@ func (c *Cluster) remove() {
 	}
 	clear(c.known)
 	clear(c.originals.hosts)
+	c.named.clear()
 	empty := &hostSet{config: c.Config(), balancer: &balancer{}, changes: c.changes.Add(1)}
 	c.set.Store(empty)
 	c.count(empty)
@@ -120,6 +122,7 @@ func (c *Cluster) tick(now time.Time) {
 	if n := c.dns.Load(); n != nil {
 		n.check()
 	}
+	c.tickNamed(now)
 	if c.set.Load() == nil {
 		return // nobody has asked for its hosts yet: they cost no memory
 	}

@@ -22,7 +22,9 @@ const defaultConnectTimeout = 5 * time.Second
 
 // DialOptions are what a connection is for.
 type DialOptions struct {
-	Client   netip.AddrPort // the downstream's, for clusters that keep its address
+	Client   netip.AddrPort         // the downstream's, for clusters that keep its address
+	Source   *config.OriginalSource // of the downstream's listener: Client is where to dial from
+	For      *stream.Conn           // whom hosts are told it is for, in the PROXY protocol; nil: for the proxy itself
 	Priority Priority
 	ALPN     []string // instead of the transport socket's
 	SNI      string   // instead of the transport socket's
@@ -121,20 +123,36 @@ func Timeout(err error) bool {
 func (c *Cluster) connect(ctx context.Context, host *Host, o *DialOptions) (*Conn, error) {
 	cfg, endpoint := c.Config(), host.Endpoint()
 	started := time.Now()
-	raw, err := c.manager.dialer.dialEndpoint(ctx, cfg, host, endpoint, o.Client)
+	raw, err := c.manager.dialer.dialEndpoint(ctx, cfg, host, endpoint, origin{o.Client, o.Source})
 	if err != nil {
 		return nil, err
 	}
 	conn := newConn(raw, host)
-	if t := TransportOf(cfg, endpoint); t != nil {
-		ctx, cancel := context.WithDeadline(ctx, started.Add(connectTimeout(cfg)))
-		defer cancel()
-		if err := c.handshake(ctx, conn, t, o); err != nil {
-			_ = raw.Close()
-			return nil, err
-		}
+	if err := c.begin(ctx, conn, endpoint, started, o); err != nil {
+		_ = raw.Close()
+		return nil, err
 	}
 	return conn, nil
+}
+
+// begin says what comes before the payload: a header of the PROXY protocol, and TLS's handshake.
+func (c *Cluster) begin(ctx context.Context, conn *Conn, endpoint *config.Endpoint, started time.Time, o *DialOptions) error {
+	cfg := c.Config()
+	header, secure := HeaderOf(cfg, endpoint), TransportOf(cfg, endpoint)
+	if header == nil && secure == nil {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, started.Add(connectTimeout(cfg)))
+	defer cancel()
+	if header != nil {
+		if err := introduce(ctx, conn, header, o.For); err != nil {
+			return err
+		}
+	}
+	if secure == nil {
+		return nil
+	}
+	return c.handshake(ctx, conn, secure, o)
 }
 
 func newConn(raw net.Conn, host *Host) *Conn {

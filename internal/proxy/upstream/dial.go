@@ -42,8 +42,14 @@ func newDialer(ownPorts []uint16, localAddrs func() ([]net.Addr, error)) *dialer
 	return &dialer{ownPorts: slices.Clone(ownPorts), localAddrs: localAddrs, delay: attemptDelay}
 }
 
-// dialAddress connects to one address, from where the cluster says.
-func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client netip.AddrPort) (*socket.Conn, error) {
+// origin is whose connection leads to a dial.
+type origin struct {
+	client netip.AddrPort
+	source *config.OriginalSource // nil: it isn't dialled from the client's address, unless the cluster wants that
+}
+
+// dialAddress connects to one address, from where the connection or the cluster says.
+func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst netip.AddrPort, o origin) (*socket.Conn, error) {
 	self, err := d.isSelf(dst)
 	if err != nil {
 		return nil, err
@@ -51,20 +57,23 @@ func (d *dialer) dialAddress(ctx context.Context, c *config.Cluster, dst, client
 	if self {
 		return nil, ErrSelfDial
 	}
-	if from := client.Addr(); c.KeepClient && from.Is4() == dst.Addr().Is4() && !from.IsLoopback() {
-		return dial(ctx, c, from, dst, asClient)
+	if o.source != nil && o.client.IsValid() {
+		return dialFrom(ctx, c, dst, o)
+	}
+	if from := o.client.Addr(); c.KeepClient && from.Is4() == dst.Addr().Is4() && !from.IsLoopback() {
+		return dial(ctx, c, netip.AddrPortFrom(from, 0), dst, asClient)
 	}
 	source := c.Source(dst.Addr())
 	if !source.IsValid() {
-		return dial(ctx, c, source, dst, nil)
+		return dial(ctx, c, netip.AddrPort{}, dst, nil)
 	}
-	return dial(ctx, c, source, dst, bindWithoutPort)
+	return dial(ctx, c, netip.AddrPortFrom(source, 0), dst, bindWithoutPort)
 }
 
 // dial opens a connection within the cluster's connect timeout. Probes are off unless the cluster asks for them: a silent
 // upstream is the idle timeout's business. bind prepares the socket for its source; nil: it needs nothing.
-func dial(ctx context.Context, c *config.Cluster, source netip.Addr, dst netip.AddrPort, bind func(fd int, v4 bool) error) (*socket.Conn, error) {
-	d := socket.Dialer{Source: source, Timeout: connectTimeout(c)}
+func dial(ctx context.Context, c *config.Cluster, source, dst netip.AddrPort, bind func(fd int, v4 bool) error) (*socket.Conn, error) {
+	d := socket.Dialer{Source: source.Addr(), Port: source.Port(), Timeout: connectTimeout(c)}
 	if bind != nil || c.KeepAlive != nil {
 		d.Control = func(fd int) error { return prepare(fd, dst.Addr().Unmap().Is4(), c.KeepAlive, bind) }
 	}

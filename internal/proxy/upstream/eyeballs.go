@@ -13,13 +13,13 @@ import (
 const attemptDelay = 250 * time.Millisecond
 
 // dialEndpoint connects to a host: its Unix socket, its address, or the first of several that answers.
-func (d *dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, client netip.AddrPort) (net.Conn, error) {
+func (d *dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e *config.Endpoint, o origin) (net.Conn, error) {
 	if h.Pipe != "" {
 		system := net.Dialer{Timeout: connectTimeout(c)}
 		return system.DialContext(ctx, "unix", h.Pipe)
 	}
 	if len(e.Additional) == 0 {
-		conn, err := d.dialAddress(ctx, c, h.Address, client)
+		conn, err := d.dialAddress(ctx, c, h.Address, o)
 		if err != nil {
 			return nil, err // not a nil *socket.Conn in an interface
 		}
@@ -28,7 +28,7 @@ func (d *dialer) dialEndpoint(ctx context.Context, c *config.Cluster, h *Host, e
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout(c))
 	defer cancel()
 	return race(ctx, alternate(h.Address, e.Additional), d.delay, func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		conn, err := d.dialAddress(ctx, c, to, client)
+		conn, err := d.dialAddress(ctx, c, to, o)
 		if err != nil {
 			return nil, err
 		}

@@ -121,7 +121,7 @@ func (c *Cluster) check(ctx context.Context, h *Host, check *config.HealthCheck)
 	c.Stats.Health.Attempt.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(check.Timeout, defaultCheckTimeout))
 	defer cancel()
-	conn, err := c.connect(ctx, h, checkDial(check))
+	conn, err := c.connect(ctx, h, checkDial(c.Config(), h, check))
 	if err != nil {
 		c.Stats.Health.NetworkFailure.Add(1)
 		return err
@@ -135,16 +135,22 @@ func (c *Cluster) check(ctx context.Context, h *Host, check *config.HealthCheck)
 	return probe(ctx, conn.Conn, check, c.Config(), h)
 }
 
-// checkDial asks for the HTTP version the check speaks, if there is TLS to agree on one.
-func checkDial(check *config.HealthCheck) *DialOptions {
+// checkDial asks for the HTTP version the check speaks, if there is TLS to agree on one, and for the host it names, if the
+// cluster takes names for TLS from requests. A cluster's name, which HTTP says for want of another, is nobody's.
+func checkDial(cfg *config.Cluster, h *Host, check *config.HealthCheck) *DialOptions {
+	o := &DialOptions{}
 	switch check.Kind {
 	case config.CheckHTTP:
-		return &DialOptions{ALPN: []string{"http/1.1"}}
+		o.ALPN = []string{"http/1.1"}
 	case config.CheckGRPC:
-		return &DialOptions{ALPN: []string{"h2"}}
+		o.ALPN = []string{"h2"}
 	default:
-		return &DialOptions{}
+		return o
 	}
+	if name := cmp.Or(check.Host, h.Endpoint().Hostname); name != "" {
+		o.SNI, o.Name = HostNames(cfg, name)
+	}
+	return o
 }
 
 // verdict counts results in a row and says when they change a host's health.

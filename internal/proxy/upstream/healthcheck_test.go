@@ -2,7 +2,10 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +20,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx/tlstest"
 )
 
 func TestVerdict(t *testing.T) {
@@ -227,4 +231,54 @@ func TestCheckedHosts(t *testing.T) {
 	without := *cfg
 	without.Checks = nil
 	m.Apply(config.NewRuntime(nil, []*config.Cluster{&without}))
+}
+
+// TestCheckNamesHost: checks of clusters with auto_sni and auto_san_validation name the host they ask for to TLS; nobody's
+// name is taken for one.
+func TestCheckNamesHost(t *testing.T) {
+	authority := tlstest.NewAuthority(t, "ca")
+	own := authority.Server(t, "host.example")
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS.ServerName != r.URL.Query().Get("sni") {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: own.Chain, PrivateKey: own.Key}}}
+	server.StartTLS()
+	defer server.Close()
+	for name, c := range map[string]struct {
+		sni, san    bool
+		host, known string // of the check, and of the endpoint
+		path, want  string
+	}{
+		"the endpoint's":          {true, true, "", "host.example", "/?sni=host.example", ""},
+		"the check's":             {true, true, "host.example:443", "other.example", "/?sni=host.example", ""},
+		"a wrong one":             {true, true, "other.example", "host.example", "/?sni=other.example", "TLS"},
+		"a wrong one, unverified": {true, false, "other.example", "", "/?sni=other.example", ""},
+		"verified alone":          {false, true, "host.example", "", "/?sni=configured", ""},
+		"neither":                 {false, false, "other.example", "", "/?sni=configured", ""},
+		"there is none":           {true, true, "", "", "/?sni=configured", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := static("a", &config.Endpoint{Address: at(server.Listener), Hostname: c.known})
+			cfg.TLS = &config.ClientTLS{SNI: "configured", TLSParams: config.TLSParams{Trust: config.NewCell(authority.Trust())}}
+			cfg.HTTP.AutoSNI, cfg.HTTP.AutoSAN = c.sni, c.san
+			cluster := newFixture(t).apply(cfg)
+			err := cluster.check(t.Context(), cluster.current().members[0].host, &config.HealthCheck{Host: c.host, Path: c.path})
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestHostOf(t *testing.T) {
+	for authority, want := range map[string]string{
+		"a": "a", "a:1": "a", "[::1]": "::1", "[::1]:1": "::1", "1.2.3.4:5": "1.2.3.4", "": "",
+	} {
+		if got := hostOf(authority); got != want {
+			t.Errorf("%q: %q, want %q", authority, got, want)
+		}
+	}
 }

@@ -21,12 +21,15 @@ type hostSet struct {
 	config   *config.Cluster
 	from     *config.Endpoints  // nil: they aren't there yet
 	changes  uint64             // the cluster's count this was made at
+	fellows  *hostSet           // of the local cluster, that zones were made by; nil: they don't count
 	original bool               // hosts are original destinations
+	named    bool               // hosts are what requests name
 	members  []member           // in the order of the configuration
 	places   []*config.Locality // without their hosts
 	balancer *balancer
 	subsets  *subsets // nil: none are configured
 	warming  bool     // hosts are in slow start: weights change with time
+	index    hostIndex
 }
 
 // member is a host in a set, with all that balancers go by. There may be very many.
@@ -41,7 +44,7 @@ type member struct {
 // meanwhile.
 func (c *Cluster) hosts() *hostSet {
 	set := c.set.Load()
-	if set != nil && set.changes == c.changes.Load() && set.from == c.endpoints(set.config) {
+	if set != nil && set.changes == c.changes.Load() && set.from == c.endpoints(set.config) && set.fellows == c.fellows(set.config) {
 		return set
 	}
 	if set == nil {
@@ -75,11 +78,14 @@ func (c *Cluster) endpoints(cfg *config.Cluster) *config.Endpoints {
 // renew makes the set anew if it is out of date. c.mu is held.
 func (c *Cluster) renew() *hostSet {
 	old, cfg := c.set.Load(), c.Config()
-	changes, from := c.changes.Load(), c.endpoints(cfg)
-	if old != nil && (c.removed || old.changes == changes && old.from == from) {
+	changes, from, fellows := c.changes.Load(), c.endpoints(cfg), c.fellows(cfg)
+	if old != nil && (c.removed || old.changes == changes && old.from == from && old.fellows == fellows) {
 		return old
 	}
-	set := &hostSet{config: cfg, from: from, changes: changes, original: cfg.Kind == config.OriginalDst, balancer: &balancer{}}
+	set := &hostSet{
+		config: cfg, from: from, changes: changes, fellows: fellows, original: cfg.Kind == config.OriginalDst,
+		named: cfg.Kind == config.DynamicForward, balancer: &balancer{},
+	}
 	if from != nil {
 		c.fill(set, old)
 	}

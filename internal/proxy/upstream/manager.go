@@ -3,9 +3,10 @@
 // sidecar itself.
 //
 // Read this file first, then cluster.go and host.go (what lives as long as its name and its address do), hosts.go
-// (endpoints -> set of hosts), pick.go and balancer.go (set -> host: loads.go by priority, tier.go by locality, one lb_*.go
-// a policy); connect.go and dial.go make connections, tls.go secures and breaker.go bounds them; outlier.go, healthcheck.go
-// and dns.go change what Pick sees; status.go tells it to the admin API.
+// (endpoints -> set of hosts), pick.go and balancer.go (set -> host: loads.go by priority, tier.go and zones.go by locality,
+// one lb_*.go a policy; named.go where requests name their host); connect.go and dial.go make connections, proxyheader.go and
+// tls.go begin them and breaker.go bounds them; outlier.go, healthcheck.go and dns.go change what Pick sees; status.go tells
+// it to the admin API.
 package upstream
 
 import (
@@ -33,6 +34,10 @@ type Options struct {
 	Random     func() uint64              // nil: math/rand/v2; called by many goroutines
 	Tick       time.Duration              // of housekeeping; 0: 1s, below zero: none
 	Log        logr.Logger                // zero: discarded
+	// LocalCluster is the cluster of this proxy and its fellows, cluster_manager.local_cluster_name; Home is where this
+	// one is. Zone-aware routing goes by them; empty: there is none.
+	LocalCluster string
+	Home         config.Locality
 }
 
 func (o Options) withDefaults() Options {
@@ -63,6 +68,7 @@ func (o Options) withDefaults() Options {
 // Manager holds a process's clusters.
 type Manager struct {
 	opts   Options
+	home   spot
 	dialer *dialer
 
 	clusters atomic.Pointer[map[string]*Cluster] // never changed, only replaced
@@ -78,7 +84,7 @@ type Manager struct {
 // NewManager returns a Manager without clusters; its Close must be called.
 func NewManager(o Options) *Manager {
 	o = o.withDefaults()
-	m := &Manager{opts: o, dialer: newDialer(o.OwnPorts, o.LocalAddrs)}
+	m := &Manager{opts: o, home: spotOf(&o.Home), dialer: newDialer(o.OwnPorts, o.LocalAddrs)}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.clusters.Store(&map[string]*Cluster{})
 	if o.Tick > 0 {

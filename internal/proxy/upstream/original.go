@@ -58,16 +58,18 @@ func (c *Cluster) pickOriginal(choice *Choice, trace *stream.Trace) (*Host, erro
 	if port := c.Config().OriginalDst.PortOverride; port != 0 {
 		to = netip.AddrPortFrom(to.Addr(), port)
 	}
+	if o := &choice.Override; o.Strict && o.Host != "" && o.Host != to.String() {
+		return nil, ErrNotBound // who it is bound to is none of the cluster's hosts: they are original destinations
+	}
 	if trace.On() {
 		trace.Note("host", "%s, the original destination", to)
 	}
-	return c.original(to), nil
+	return c.original(hostKey{address: to}), nil
 }
 
-func (c *Cluster) original(to netip.AddrPort) *Host {
+func (c *Cluster) original(key hostKey) *Host {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := hostKey{address: to}
 	host := c.originals.hosts[key]
 	if host == nil {
 		host = c.newOriginal(key)

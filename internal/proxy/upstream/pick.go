@@ -17,11 +17,16 @@ type Choice struct {
 	// downstream's address.
 	OriginalDst, Client netip.AddrPort
 	Subset              map[string]any // metadata_match of the route
+	Name                string         // the request's host, for DynamicForward clusters
 	// Tried are hosts not to be chosen again, if another one is found within Attempts (0: 1) more picks.
 	Tried        []*Host
 	Attempts     uint32
 	OmitCanary   bool // hosts whose metadata envoy.lb says canary aren't chosen either, within Attempts
 	HighPriority bool
+	// Previous is what earlier attempts have left; nil: nothing.
+	Previous *Previous
+	// Override is the host the request is bound to. It is nobody's word but the client's.
+	Override Override
 }
 
 // draw is all a balancer goes by: chance, or a hash.
@@ -51,11 +56,14 @@ func below(random uint64, n int) int { return int((random >> 32) * uint64(n) >> 
 var ErrDropped = errors.New("the request is one of those to be dropped")
 
 // Pick chooses a host. It takes no lock and allocates nothing, unless endpoints have just changed or the cluster's hosts
-// are original destinations. The error is ErrNoHost, which it counts, or ErrDropped.
+// are original destinations. The error is ErrNoHost, which it counts, ErrNotBound or ErrDropped.
 func (c *Cluster) Pick(choice *Choice, trace *stream.Trace) (*Host, error) {
 	set := c.hosts()
 	if set.original {
 		return c.pickOriginal(choice, trace)
+	}
+	if set.named {
+		return c.pickNamed(choice, trace)
 	}
 	d := draw{random: c.manager.opts.Random()}
 	d.hash = d.random
@@ -70,6 +78,11 @@ func (c *Cluster) Pick(choice *Choice, trace *stream.Trace) (*Host, error) {
 	}
 	if trace.On() {
 		set.explain(choice, trace)
+	}
+	if choice.Override.Host != "" {
+		if host, err := set.override(choice, trace); host != nil || err != nil {
+			return host, err
+		}
 	}
 	b := set.balancer
 	if set.subsets != nil {
@@ -115,7 +128,7 @@ var policyNames = [...]string{"ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "RING_HA
 // pickFrom picks again while the host is one to be avoided. The last attempt's host is taken whatever it is: a retry to
 // the same host is better than none.
 func (c *Cluster) pickFrom(b *balancer, d draw, choice *Choice, trace *stream.Trace) *Host {
-	host := b.pick(d, trace)
+	host := b.choose(d, choice, trace)
 	if len(choice.Tried) == 0 && !choice.OmitCanary {
 		return host
 	}
@@ -127,7 +140,7 @@ func (c *Cluster) pickFrom(b *balancer, d draw, choice *Choice, trace *stream.Tr
 			trace.Note("host", "%s is passed over: tried before, or a canary", host)
 		}
 		d = d.again()
-		host = b.pick(d, trace)
+		host = b.choose(d, choice, trace)
 	}
 	return host
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"net"
 	"runtime"
 	"sync"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // Times of idle HTTP/1.1 connections.
@@ -164,8 +167,8 @@ func (c *H1Conn) alive() bool {
 	alive := false
 	var one [1]byte
 	err := c.raw.Control(func(fd uintptr) {
-		_, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		alive = err == unix.EAGAIN //nolint:errorlint // an Errno as the system call returns it
+		_, err := socket.Peek(fd, one[:])
+		alive = errors.Is(err, unix.EAGAIN)
 	})
 	return alive && err == nil
 }

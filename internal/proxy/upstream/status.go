@@ -57,6 +57,12 @@ func (m *Manager) Statuses(yield func(*Status) bool) {
 	}
 }
 
+// Members is how many hosts the cluster has, and how many of them are healthy or degraded.
+func (c *Cluster) Members() (total, available int64) {
+	c.hosts() // made on first use, and it counts them
+	return c.Stats.MembershipTotal.Load(), c.Stats.MembershipHealthy.Load() + c.Stats.MembershipDegraded.Load()
+}
+
 // Status is the state of the cluster now.
 func (c *Cluster) Status() *Status {
 	set := c.current()

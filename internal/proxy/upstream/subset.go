@@ -60,10 +60,8 @@ func (c *Cluster) subsetFallback(set *hostSet, options *config.Subsets) *balance
 }
 
 func matching(members []member, want map[string]any) (found []member) {
-	keys := sortedKeys(want)
-	name, _ := subsetOf(keys, want)
 	for _, m := range members {
-		if got, ok := subsetOf(keys, m.host.Endpoint().Metadata[metadataLB]); ok && got == name {
+		if inSubset(m.host, want) {
 			found = append(found, m)
 		}
 	}
@@ -131,6 +129,30 @@ func (s *subsets) find(match map[string]any, trace *stream.Trace) *balancer {
 		s.stats.LBSubsetsFallback.Add(1)
 	}
 	return s.fallback
+}
+
+// has reports whether h is among the hosts that a route's metadata_match leads to.
+func (s *subsets) has(match map[string]any, options *config.Subsets, h *Host) bool {
+	if len(match) > 0 {
+		if name, _ := subsetOf(sortedKeys(match), match); s.by[name] != nil {
+			return inSubset(h, match)
+		}
+	}
+	switch options.Fallback {
+	case config.SubsetAny:
+		return true
+	case config.SubsetDefault:
+		return inSubset(h, options.Default)
+	default:
+		return false
+	}
+}
+
+func inSubset(h *Host, want map[string]any) bool {
+	keys := sortedKeys(want)
+	name, _ := subsetOf(keys, want)
+	got, ok := subsetOf(keys, h.Endpoint().Metadata[metadataLB])
+	return ok && got == name
 }
 
 func (s *subsets) fallbackWord() string {

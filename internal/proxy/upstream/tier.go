@@ -13,10 +13,13 @@ type tier struct {
 	picker  picker // nil: no host
 	places  []picker
 	weights *alias // of places
+	zones   *zones // nil: this proxy's own locality doesn't count
 }
 
 func (t *tier) pick(d draw) *Host {
 	switch {
+	case t.zones != nil:
+		return t.zones.pick(d)
 	case t.picker != nil:
 		return t.picker.pick(d)
 	case len(t.places) > 0:

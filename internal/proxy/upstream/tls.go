@@ -3,6 +3,8 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"net/netip"
+	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -20,12 +22,19 @@ func (e *TLSError) Unwrap() error { return e.Err }
 // TransportOf returns how an endpoint is reached: the first of transport_socket_matches that fits its metadata, else the
 // cluster's transport socket. nil: plaintext.
 func TransportOf(cfg *config.Cluster, endpoint *config.Endpoint) *config.ClientTLS {
-	for i := range cfg.TLSMatches {
-		if match := &cfg.TLSMatches[i]; covers(endpoint.TLSMatch, match.Match) {
-			return match.TLS
-		}
+	if match := matchOf(cfg, endpoint); match != nil {
+		return match.TLS
 	}
 	return cfg.TLS
+}
+
+func matchOf(cfg *config.Cluster, endpoint *config.Endpoint) *config.TransportMatch {
+	for i := range cfg.TLSMatches {
+		if match := &cfg.TLSMatches[i]; covers(endpoint.TLSMatch, match.Match) {
+			return match
+		}
+	}
+	return nil
 }
 
 func covers(has, want map[string]string) bool {
@@ -55,6 +64,25 @@ func (c *Cluster) handshake(ctx context.Context, conn *Conn, t *config.ClientTLS
 	}
 	conn.Conn, conn.TLS = secured, tlsctx.DescribeClient(state, t)
 	return nil
+}
+
+// HostNames is what TLS is told of the host that an authority names: the SNI, if the cluster takes it from there (auto_sni),
+// which is a name and never an address, and what the host must prove to be.
+func HostNames(cfg *config.Cluster, authority string) (sni, name string) {
+	name = hostOf(authority)
+	if _, err := netip.ParseAddr(name); err != nil && cfg.HTTP.AutoSNI {
+		sni = name
+	}
+	return sni, name
+}
+
+// hostOf is an authority without port and brackets.
+func hostOf(authority string) string {
+	host := authority
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		host = host[:colon]
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
 // sessionsOf is the cache of TLS sessions of one of the cluster's transport sockets.

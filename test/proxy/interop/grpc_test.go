@@ -358,9 +358,9 @@ func TestGRPCProxyDrains(t *testing.T) {
 		})
 	}
 	pong(t, both)
-	c.second.Drain()
+	c.second.Drain(0, true)
 	pong(t, both)
-	c.first.Drain()
+	c.first.Drain(0, true)
 	pong(t, both)
 	wait.Wait()
 	finish(t, both)

@@ -9,6 +9,7 @@ import (
 
 // Settled notes how many goroutines and descriptors there are. What it returns waits until there are no more than that.
 func Settled(t testing.TB) (check func()) {
+	t.Helper()
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles(t)
 	return func() {
 		t.Helper()

@@ -31,7 +31,10 @@ func cellOf[T any](m map[string]*config.Cell[T], name string) *config.Cell[T] {
 }
 
 // decoding is the Source as decoders see it. It is used under the Source's lock only.
-type decoding struct{ *Source }
+type decoding struct {
+	*Source
+	files filesRead // notes what is read; nil: nobody wants to know
+}
 
 // Routes returns the cell of a route table.
 func (d decoding) Routes(name string) *config.Cell[config.RouteTable] {
@@ -59,7 +62,12 @@ func (d decoding) Filter(name string) *config.Cell[config.HTTPFilter] {
 }
 
 // File reads a file that a data source names.
-func (d decoding) File(name string) ([]byte, error) { return d.opts.File(name) }
+func (d decoding) File(name string) ([]byte, error) {
+	if d.files == nil {
+		return d.opts.File(name)
+	}
+	return d.files.recording(d.opts.File)(name)
+}
 
 // filled reports whether the cell of a resource has a value.
 func (c *cells) filled(r resource) bool {

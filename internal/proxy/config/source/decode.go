@@ -19,11 +19,14 @@ import (
 func (s *Source) decodeAs(e *entry, v *version, raw []byte) *xds.Error {
 	var needs xds.Needs
 	var err error
+	files := filesRead{}
 	switch e.kind {
 	case clusters:
-		v.cluster, needs, err = s.opts.Decode.Cluster(raw, decoding{s})
+		v.cluster, needs, err = s.opts.Decode.Cluster(raw, decoding{s, files})
+		s.remember(e, files)
 	case listeners:
-		v.listener, needs, err = s.opts.Decode.Listener(raw, decoding{s})
+		v.listener, needs, err = s.opts.Decode.Listener(raw, decoding{s, files})
+		s.remember(e, files)
 		if err == nil {
 			err = s.unblocked(e, v.listener)
 		}
@@ -110,7 +113,7 @@ func (s *Source) decodeExtension(e *entry, raw []byte) (xds.Needs, error) {
 	if err := s.expected(e, raw); err != nil {
 		return xds.Needs{}, err
 	}
-	value, needs, err := s.opts.Decode.Extension(raw, decoding{s})
+	value, needs, err := s.opts.Decode.Extension(raw, decoding{s, nil})
 	if err == nil {
 		cellOf(s.cells.filters, e.name).Store(value)
 	}

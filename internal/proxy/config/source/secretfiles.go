@@ -7,7 +7,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
 )
 
-// filesRead are the files a secret names, by the sum of what was in them when it was decoded; 0: they couldn't be read.
+// filesRead are the files a resource names, by the sum of what was in them when it was decoded; 0: they couldn't be read.
 type filesRead map[string]uint64
 
 // recording reads files and notes what was in them.
@@ -36,7 +36,7 @@ func (f filesRead) changed(read xds.Files) bool {
 	return false
 }
 
-// remember notes the files of a secret, so that they are looked at from now on.
+// remember notes the files of a resource, so that they are looked at from now on.
 func (s *Source) remember(e *entry, f filesRead) {
 	delete(s.reads, e)
 	if len(f) > 0 {
@@ -45,7 +45,7 @@ func (s *Source) remember(e *entry, f filesRead) {
 	}
 }
 
-// nextLook is when files of secrets are looked at again. Certificates are mounted, and links of mounted volumes are
+// nextLook is when such files are looked at again. Certificates are mounted, and links of mounted volumes are
 // replaced in ways that watching single files misses.
 func (s *Source) nextLook() time.Duration {
 	if len(s.reads) == 0 {
@@ -54,7 +54,7 @@ func (s *Source) nextLook() time.Duration {
 	return pollEvery
 }
 
-// reread decodes secrets anew whose files have changed. What doesn't fit together, such as a key that came before its
+// reread decodes resources anew whose files have changed. What doesn't fit together, such as a key that came before its
 // certificate, leaves the last good one in use until the files change again.
 func (s *Source) reread() {
 	s.mu.Lock()
@@ -62,11 +62,14 @@ func (s *Source) reread() {
 	again := false
 	for e, f := range s.reads {
 		switch {
-		case s.tables[secrets][e.name] != e:
+		case s.tables[e.kind][e.name] != e:
 			delete(s.reads, e)
-		case f.changed(s.opts.File):
+		case !f.changed(s.opts.File):
+		case e.kind == secrets || e.refused != nil:
 			s.decodeAgain(e)
 			again = true
+		default:
+			s.refill(e)
 		}
 	}
 	if again {
@@ -85,9 +88,9 @@ func (s *Source) decodeAgain(e *entry) {
 	}
 	if err := s.decodeAs(e, v, (&inflater{}).bytes(v.raw)); err != nil {
 		e.refused = &refusal{text: v.text, raw: v.raw, at: now, err: err}
-		s.opts.Log.Info("Files of a secret were refused; what they held before stays", "reason", err.Error())
+		s.opts.Log.Info("Files of a "+words[e.kind]+" were refused; what they held before stays", "name", e.name, "reason", err.Error())
 		return
 	}
 	e.refused = nil
-	s.opts.Log.Info("Files of a secret have changed, and are in use", "secret", e.name)
+	s.opts.Log.Info("Files of a "+words[e.kind]+" have changed, and are in use", "name", e.name)
 }

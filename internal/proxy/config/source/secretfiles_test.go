@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -91,4 +92,62 @@ func TestSecretFiles(t *testing.T) {
 			t.Fatal("changed files are never read while the source runs")
 		}
 	}
+}
+
+const inlineBootstrap = `{"node": {"id": "n"}, "static_resources": {
+  "listeners": [{"name": "in", "address": {"socket_address": {"address": "192.0.2.1", "port_value": 1}}, "filter_chains": [{
+    "transport_socket": {"name": "tls", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+      "common_tls_context": {"tls_certificates": [{"certificate_chain": {"filename": %[1]q}, "private_key": {"filename": %[2]q}, "watched_directory": {"path": "/"}}]}}},
+    "filters": [{"name": "tcp", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": "p", "cluster": "out"}}]}]}],
+  "clusters": [{"name": "out", "type": "STATIC", "load_assignment": {"cluster_name": "out"}, "transport_socket": {"name": "tls", "typed_config": {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+      "common_tls_context": {"validation_context": {"trusted_ca": {"filename": %[1]q}}}}}}]}}`
+
+// TestInlineFiles: files that listeners and clusters name themselves are read again, too, into the cells there are; half a
+// change leaves the last good ones.
+func TestInlineFiles(t *testing.T) {
+	chain, key := filepath.Join(t.TempDir(), "chain.pem"), filepath.Join(t.TempDir(), "key.pem")
+	replace := func(name string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	firstChain, firstKey := keyPair(t, 1)
+	replace(chain, firstChain)
+	replace(key, firstKey)
+	b, err := xds.Bootstrap(fmt.Appendf(nil, inlineBootstrap, chain, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Options{Bootstrap: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, cluster := s.tables[listeners]["in"].latest().listener, s.tables[clusters]["out"].latest().cluster
+	certificate, trust := listener.Chains[0].TLS.Certificates[0], cluster.TLS.Trust
+	before := trust.Load()
+	check := func(serial int64, trustMoved bool) {
+		t.Helper()
+		s.reread()
+		if got := certificate.Load().Leaf.SerialNumber.Int64(); got != serial || (trust.Load() != before) != trustMoved {
+			t.Errorf("certificate %d is in use, want %d; trust is another %v", got, serial, trust.Load() != before)
+		}
+		if s.tables[listeners]["in"].latest().listener != listener || s.tables[clusters]["out"].latest().cluster != cluster {
+			t.Error("the listener or the cluster is another one")
+		}
+	}
+	check(1, false)
+	nextChain, nextKey := keyPair(t, 2)
+	replace(key, nextKey)
+	check(1, false)
+	replace(chain, nextChain)
+	check(2, true)
+	replace(chain, []byte("nothing"))
+	before = trust.Load()
+	check(2, false)
+	lastChain, lastKey := keyPair(t, 3)
+	replace(chain, lastChain)
+	replace(key, lastKey)
+	check(3, true)
 }

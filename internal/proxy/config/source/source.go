@@ -120,7 +120,7 @@ type Source struct {
 	check     []*entry                  // who may have become ready
 	warming   map[*entry]struct{}
 	doomed    map[*entry]struct{}  // removed clusters that are still named
-	reads     map[*entry]filesRead // of secrets that name files
+	reads     map[*entry]filesRead // of resources that name files
 	origins   map[place]*origin
 	roots     [kinds]*xds.ConfigSource // where all clusters and all listeners come from; nil: nowhere
 	came      [kinds]bool              // the first answer about all clusters, all listeners, is there

@@ -19,17 +19,21 @@ func TestNotes(t *testing.T) {
 		"listener": {listenerOf("connection_balance_config: {exact_balance: {}}\ntcp_backlog_size: 5\nmax_connections_to_accept_per_socket_event: 1\nfilter_chains: [" + tcpChain + "]"), []string{
 			"no effect connection_balance_config at", "no effect tcp_backlog_size at", "no effect max_connections_to_accept_per_socket_event at",
 		}},
-		"mongo_proxy":      {networkOf("m", n+"mongo_proxy.v3.MongoProxy", ""), []string{"degraded m at filter_chains[0].filters[0] (m)"}},
+		"mongo_proxy": {networkOf("m", n+"mongo_proxy.v3.MongoProxy", ""), []string{"degraded m at filter_chains[0].filters[0] (m)"}},
+		"network ext_authz": {networkOf("e", n+"ext_authz.v3.ExtAuthz", "stat_prefix: s, grpc_service: {envoy_grpc: {cluster_name: c}}, send_tls_alert_on_denial: true, bootstrap_metadata_labels_key: k, typed_metadata_context_namespaces: [t]"), []string{
+			"no effect bootstrap_metadata_labels_key at filter_chains[0].filters[0] (e)", "no effect send_tls_alert_on_denial at filter_chains[0].filters[0] (e)",
+			"no effect typed_metadata_context_namespaces at filter_chains[0].filters[0] (e)",
+		}},
 		"mysql_proxy":      {networkOf("m", n+"mysql_proxy.v3.MySQLProxy", ""), []string{"degraded m at filter_chains[0].filters[0] (m)"}},
-		"stateful_session": {filtersOf(httpFilterOf("f", h+"stateful_session.v3.StatefulSession", "")), []string{"degraded f at " + firstFilter + "(f)"}},
-		"grpc_stats":       {filtersOf(httpFilterOf("f", h+"grpc_stats.v3.FilterConfig", "")), []string{"degraded f at " + firstFilter + "(f)"}},
+		"grpc_stats":       {filtersOf(httpFilterOf("f", h+"grpc_stats.v3.FilterConfig", "replace_dots_in_grpc_service_name: true")), []string{"no effect replace_dots_in_grpc_service_name at " + firstFilter + "(f)"}},
+		"health_check":     {filtersOf(httpFilterOf("f", h+"health_check.v3.HealthCheck", "pass_through_mode: true, cluster_min_healthy_percentages: {c: {value: 1}}")), []string{"no effect cluster_min_healthy_percentages at " + firstFilter + "(f)"}},
 		"grpc_web":         {filtersOf(httpFilterOf("f", h+"grpc_web.v3.GrpcWeb", "")), []string{"degraded f at " + firstFilter + "(f)"}},
 		"compressor":       {filtersOf(httpFilterOf("f", h+"compressor.v3.Compressor", "")), []string{"degraded f at " + firstFilter + "(f)"}},
 		"decompressor":     {filtersOf(httpFilterOf("f", h+"decompressor.v3.Decompressor", "")), []string{"degraded f at " + firstFilter + "(f)"}},
 		"optional unknown": {filtersOf(`{name: u, is_optional: true, typed_config: {"@type": type.googleapis.com/some.Filter}}, `), []string{"skipped u at " + firstFilter + "(u)"}},
 		"optional lua":     {filtersOf(`{name: u, is_optional: true, typed_config: {"@type": type.googleapis.com/` + h + `lua.v3.Lua}}, `), []string{"skipped u at " + firstFilter + "(u)"}},
 		"add_user_agent":   {managerOf(emptyRoutes + ", add_user_agent: true, http_filters: [" + routerFilter + "]"), []string{"no effect add_user_agent at filter_chains[0].filters[0] (hcm)"}},
-		"sink":             {managerOf(emptyRoutes + `, access_log: [{name: g, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig}}], http_filters: [` + routerFilter + "]"), []string{"degraded g at filter_chains[0].filters[0].access_log[0] (g)"}},
+		"sink":             {managerOf(emptyRoutes + `, access_log: [{name: g, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.fluentd.v3.FluentdAccessLogConfig}}], http_filters: [` + routerFilter + "]"), []string{"degraded g at filter_chains[0].filters[0].access_log[0] (g)"}},
 		"log filter":       {managerOf(emptyRoutes + `, access_log: [{name: g, filter: {log_type_filter: {}}, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}], http_filters: [` + routerFilter + "]"), []string{"degraded filter at filter_chains[0].filters[0].access_log[0].filter (g)"}},
 		"tracing provider": {managerOf(emptyRoutes + `, tracing: {verbose: true, provider: {name: envoy.tracers.datadog}}, http_filters: [` + routerFilter + "]"), []string{
 			"no effect verbose at filter_chains[0].filters[0].tracing (hcm)", "degraded envoy.tracers.datadog at filter_chains[0].filters[0].tracing.provider (hcm)",
@@ -82,11 +86,14 @@ func TestRouteNotes(t *testing.T) {
 	}{
 		"hedge_policy":       {hostOf("{match: {prefix: /}, route: {cluster: c, hedge_policy: {}}}"), []string{"no effect hedge_policy at " + at + ".route (v)"}},
 		"internal redirects": {hostOf("{match: {prefix: /}, route: {cluster: c, internal_redirect_policy: {}}}"), []string{"no effect internal_redirect_policy at " + at + ".route (v)"}},
-		"rate_limits":        {hostOf("{match: {prefix: /}, route: {cluster: c, rate_limits: [{actions: [{remote_address: {}}]}, {actions: [{metadata: {}}]}]}}"), []string{"degraded actions at " + at + ".route.rate_limits[1] (v)"}},
-		"retry_priority":     {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_priority: {name: p}}}}"), []string{"degraded retry_priority at " + at + ".route.retry_policy (v)"}},
-		"unknown condition":  {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: http3-post-connect-failure}}}"), []string{"no effect http3-post-connect-failure at " + at + ".route.retry_policy.retry_on (v)"}},
-		"optional override":  {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, is_optional: true, config: {"@type": type.googleapis.com/some.Filter}}}}`), []string{"skipped x at " + at + ".typed_per_filter_config (x)"}},
-		"sticky sessions":    {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/` + h + `stateful_session.v3.StatefulSessionPerRoute}}}`), []string{"degraded x at " + at + ".typed_per_filter_config (x)"}},
+		"rate_limits": {hostOf("{match: {prefix: /}, route: {cluster: c, rate_limits: [{actions: [{remote_address: {}}]}, {actions: [{extension: {}}]}, {apply_on_stream_done: true}, {hits_addend: {number: 2}, x_ratelimit_option: OFF}]}}"), []string{
+			"degraded actions at " + at + ".route.rate_limits[1] (v)", "degraded apply_on_stream_done at " + at + ".route.rate_limits[2] (v)",
+			"no effect hits_addend at " + at + ".route.rate_limits[3] (v)", "no effect x_ratelimit_option at " + at + ".route.rate_limits[3] (v)",
+		}},
+		"retry_priority":    {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_priority: {name: p}}}}"), []string{"degraded p at " + at + ".route.retry_policy.retry_priority (p)"}},
+		"unknown condition": {hostOf("{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: http3-post-connect-failure}}}"), []string{"no effect http3-post-connect-failure at " + at + ".route.retry_policy.retry_on (v)"}},
+		"optional override": {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, is_optional: true, config: {"@type": type.googleapis.com/some.Filter}}}}`), []string{"skipped x at " + at + ".typed_per_filter_config (x)"}},
+		"compression":       {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/` + h + `compressor.v3.CompressorPerRoute}}}`), []string{"degraded x at " + at + ".typed_per_filter_config (x)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, needs, err := Routes(routesYAML(t, c.text))
@@ -99,11 +106,11 @@ func TestRouteNotes(t *testing.T) {
 }
 
 func TestClusterNotes(t *testing.T) {
-	_, needs, err := Cluster(clusterYAML(t, clusterOf("track_timeout_budgets: true\npreconnect_policy: {}\ncommon_lb_config: {override_host_status: {}}")), nil)
+	_, needs, err := Cluster(clusterYAML(t, clusterOf("track_timeout_budgets: true\npreconnect_policy: {}\ncommon_lb_config: {close_connections_on_host_set_change: true}")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, notes(needs), []string{"degraded override_host_status at common_lb_config", "no effect track_timeout_budgets at", "no effect preconnect_policy at"})
+	expect(t, notes(needs), []string{"no effect close_connections_on_host_set_change at common_lb_config", "no effect track_timeout_budgets at", "no effect preconnect_policy at"})
 }
 
 // TestPolicyList takes the first known entry of load_balancing_policy.
@@ -194,6 +201,13 @@ func TestFilters(t *testing.T) {
 			HTTPCluster: "a", HTTPURI: "http://a", PathPrefix: "/check", Timeout: 1e9, AddHeaders: [][2]string{{"x-a", "b"}},
 			UpstreamHeaders: []config.StringMatch{{Value: "x-u", IgnoreCase: true}},
 		}},
+		"health_check": {httpFilterOf("f", h+"health_check.v3.HealthCheck", `pass_through_mode: false, cluster_min_healthy_percentages: {b: {value: 12.5}, a: {value: 100}}, headers: [{name: ":path", string_match: {exact: /h}}]`), &config.HealthCheckFilter{
+			Clusters: []config.ClusterHealth{{Name: "a", Percent: 100}, {Name: "b", Percent: 12}}, Headers: []config.HeaderMatch{{Name: ":path", Value: &config.StringMatch{Value: "/h"}}},
+		}},
+		"health_check through": {httpFilterOf("f", h+"health_check.v3.HealthCheck", `pass_through_mode: true, cache_time: 2s`), &config.HealthCheckFilter{PassThrough: true, CacheTime: 2e9}},
+		"grpc_stats":           {httpFilterOf("f", h+"grpc_stats.v3.FilterConfig", "emit_filter_state: true, stats_for_all_methods: false"), &config.GRPCStats{FilterState: true}},
+		"grpc_stats all":       {httpFilterOf("f", h+"grpc_stats.v3.FilterConfig", "stats_for_all_methods: true, enable_upstream_stats: true, replace_dots_in_grpc_service_name: true"), &config.GRPCStats{All: true, Times: true, ReplaceDots: true}},
+		"grpc_stats some":      {httpFilterOf("f", h+"grpc_stats.v3.FilterConfig", "individual_method_stats_allowlist: {services: [{name: a.B, method_names: [C, D]}]}"), &config.GRPCStats{Methods: map[string]bool{"/a.B/C": true, "/a.B/D": true}}},
 		"istio.stats": {`{name: f, typed_config: {"@type": type.googleapis.com/udpa.type.v1.TypedStruct, type_url: type.googleapis.com/stats.PluginConfig, value: {disable_host_header_fallback: true, tcp_reporting_duration: 15s, reporter: SERVER_GATEWAY, metrics: [{name: requests_total, dimensions: {host: request.host}, tags_to_remove: [a], drop: true}]}}}, `, &config.IstioStats{
 			DisableHostFallback: true, ReportDuration: 15e9, Reporter: 1,
 			Metrics: []config.MetricOverride{{Name: "requests_total", Labels: map[string]*config.Format{"host": {Source: "request.host"}}, Remove: []string{"a"}, Drop: true}},

@@ -6,8 +6,10 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/cel"
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
@@ -37,6 +39,11 @@ func (d *decoder) accessLog(l *accesslogv3.AccessLog) *config.AccessLog {
 		var m streamv3.StderrAccessLog
 		d.into(t, &m)
 		out.Path, out.Format = "/dev/stderr", d.formatString(m.GetLogFormat())
+	case httpLogType, tcpLogType, otelLogType:
+		if out.Remote = d.remoteLog(t); out.Remote == nil {
+			d.note(Degraded, l.GetName())
+			return nil
+		}
 	default:
 		d.note(Degraded, l.GetName())
 		return nil
@@ -97,14 +104,35 @@ func (d *decoder) logFilter(f *accesslogv3.AccessLogFilter) *config.LogFilter {
 		out.Kind, out.Flags = config.LogFlags, slices.Clone(s.ResponseFlagFilter.GetFlags())
 	case *accesslogv3.AccessLogFilter_GrpcStatusFilter:
 		d.grpcStatuses(s.GrpcStatusFilter, out)
+	case *accesslogv3.AccessLogFilter_ExtensionFilter:
+		d.in("extension_filter", func() { d.logExtension(s.ExtensionFilter, out) })
 	case nil:
 		d.fail("no filter in it")
 	default:
-		// CEL, metadata and log type filters: what they would take can't be told, so nothing is logged.
+		// metadata and log type filters: what they would take can't be told, so nothing is logged.
 		out.Kind = config.LogNone
 		d.note(Degraded, "filter")
 	}
 	return out
+}
+
+// logExtension decodes a filter that is an expression of CEL. Of any other it can't be told what it would take.
+func (d *decoder) logExtension(f *accesslogv3.ExtensionFilter, out *config.LogFilter) {
+	t := d.open(f.GetTypedConfig())
+	if t.message != celFilterType {
+		out.Kind = config.LogNone
+		d.note(Degraded, f.GetName())
+		return
+	}
+	var m celv3.ExpressionFilter
+	if !d.into(t, &m) {
+		return
+	}
+	out.Kind, out.Expression = config.LogExpression, d.intern(m.Expression)
+	d.noEffect(m.CelConfig != nil, "cel_config")
+	if _, err := cel.Compile(m.Expression); err != nil {
+		d.failIn("expression", "%s", err)
+	}
 }
 
 func runtimeFraction(f *accesslogv3.RuntimeFilter) *corev3.RuntimeFractionalPercent {

@@ -42,6 +42,7 @@ func (d *decoder) cluster(raw []byte) *config.Cluster {
 	d.outlier(m.OutlierDetection, out)
 	d.healthChecks(m.HealthChecks, out)
 	d.upstreamHTTP(&m, out)
+	d.dynamicOptions(out)
 	d.upstreamTLS(&m, out)
 	d.connection(&m, out)
 	d.upstreamFilters(m.Filters, out)
@@ -53,7 +54,7 @@ func (d *decoder) cluster(raw []byte) *config.Cluster {
 // discovery decodes where the hosts come from.
 func (d *decoder) discovery(m *clusterv3.Cluster, out *config.Cluster) {
 	if m.GetClusterType() != nil {
-		d.step(segment{"cluster_type", -1, m.GetClusterType().GetName()}, func() { d.fail("not supported") })
+		d.step(segment{"cluster_type", -1, m.GetClusterType().GetName()}, func() { d.clusterType(m, out) })
 		return
 	}
 	switch m.GetType() {
@@ -71,6 +72,15 @@ func (d *decoder) discovery(m *clusterv3.Cluster, out *config.Cluster) {
 	default:
 		d.failIn("type", "value %d is not supported", m.GetType())
 	}
+}
+
+func (d *decoder) clusterType(m *clusterv3.Cluster, out *config.Cluster) {
+	t := d.open(m.GetClusterType().GetTypedConfig())
+	if t.message != dynamicClusterType {
+		d.fail("not supported")
+		return
+	}
+	d.dynamicCluster(m, t, out)
 }
 
 func (d *decoder) edsCluster(m *clusterv3.Cluster, out *config.Cluster) {
@@ -205,12 +215,14 @@ func (d *decoder) upstreamTLS(m *clusterv3.Cluster, out *config.Cluster) {
 	if m.TransportSocketMatcher != nil {
 		d.failIn("transport_socket_matcher", "not supported")
 	}
-	d.in("transport_socket", func() { out.TLS = d.clientSocket(m.TransportSocket) })
+	d.in("transport_socket", func() { out.Header, out.TLS = d.hostSocket(m.TransportSocket) })
+	out.Introduces = out.Header != nil
 	for i, t := range m.TransportSocketMatches {
 		d.at("transport_socket_matches", i, func() {
 			match := config.TransportMatch{Name: d.intern(t.GetName()), Match: texts(t.GetMatch())}
-			d.in("transport_socket", func() { match.TLS = d.clientSocket(t.GetTransportSocket()) })
+			d.in("transport_socket", func() { match.Header, match.TLS = d.hostSocket(t.GetTransportSocket()) })
 			out.TLSMatches = append(out.TLSMatches, match)
+			out.Introduces = out.Introduces || match.Header != nil
 		})
 	}
 }

@@ -33,6 +33,8 @@ type decoder struct {
 	named      map[string]bool // needs by kind and name
 	strings    map[string]string
 	regexes    map[string]*config.Regex
+	insecure   bool // allow_insecure_cluster_options
+	namesTLS   bool // upstream_http_protocol_options were there
 	// instructions of all regexes so far.
 	instructions int
 }

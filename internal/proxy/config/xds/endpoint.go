@@ -87,7 +87,7 @@ func (d *decoder) endpoint(e *endpointv3.LbEndpoint, shared *metadataCache, name
 	if e.GetLoadBalancingWeight() != nil && out.Weight == 0 {
 		d.failIn("load_balancing_weight", "zero")
 	}
-	out.Health = d.health(e.GetHealthStatus())
+	out.Health, out.Status = d.health(e.GetHealthStatus()), uint8(e.GetHealthStatus())
 	shared.fill(d, e.GetMetadata(), out)
 	d.in("endpoint.address", func() { d.hostAddress(host.Address, names, out) })
 	for i, a := range host.AdditionalAddresses {

@@ -87,9 +87,7 @@ func (d *decoder) router(t typed, out *config.HTTPManager) {
 	out.Router = config.Router{
 		SuppressHeaders: m.SuppressEnvoyHeaders, StartChildSpan: m.StartChildSpan, UpstreamLogs: d.accessLogs("upstream_log", m.UpstreamLog),
 	}
-	if len(m.UpstreamLog) > 0 {
-		d.note(Degraded, "upstream_log")
-	}
+	d.noEffect(m.UpstreamLogOptions != nil, "upstream_log_options")
 	if len(m.UpstreamHttpFilters) > 0 {
 		d.failIn("upstream_http_filters", "not supported")
 	}

@@ -69,13 +69,7 @@ func (d *decoder) authzService(m *authzv3.ExtAuthz, out *config.ExtAuthz) {
 
 func (d *decoder) authzGRPC(s *corev3.GrpcService, out *config.ExtAuthz) {
 	out.Timeout = d.duration("timeout", s.GetTimeout(), defaultAuthzTimeout)
-	out.GRPCCluster, out.Authority = s.GetEnvoyGrpc().GetClusterName(), s.GetEnvoyGrpc().GetAuthority()
-	if out.GRPCCluster == "" {
-		d.fail("no envoy_grpc with a cluster name")
-	}
-	for _, h := range s.GetInitialMetadata() {
-		out.AddHeaders = append(out.AddHeaders, [2]string{strings.ToLower(h.GetKey()), h.GetValue()})
-	}
+	out.GRPCCluster, out.Authority, out.AddHeaders = d.grpcService(s)
 }
 
 func (d *decoder) authzHTTP(s *authzv3.HttpService, out *config.ExtAuthz) {

@@ -61,14 +61,15 @@ func (d *decoder) faultAbort(f *faultv3.FaultAbort, out *config.Fault) {
 }
 
 func (d *decoder) faultRate(f *faultcommonv3.FaultRateLimit, out *config.Fault) {
-	d.note(Degraded, "response_rate_limit")
 	d.in("percentage", func() { out.RatePerMillion = d.parts(f.Percentage) })
 	switch s := f.LimitType.(type) {
 	case *faultcommonv3.FaultRateLimit_FixedLimit_:
 		if out.RateKBps = s.FixedLimit.GetLimitKbps(); out.RateKBps == 0 {
 			d.failIn("fixed_limit.limit_kbps", "zero")
 		}
+	case *faultcommonv3.FaultRateLimit_HeaderLimit_:
+		out.RateHeader = true
 	default:
-		d.fail("only fixed_limit is supported")
+		d.fail("neither fixed_limit nor header_limit")
 	}
 }

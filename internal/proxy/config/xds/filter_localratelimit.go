@@ -1,8 +1,6 @@
 package xds
 
 import (
-	"slices"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	localv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
@@ -26,7 +24,7 @@ func (d *decoder) localRateLimit(t typed) any {
 		RequestHeaders:  d.headerAdds("request_headers_to_add_when_not_enforced", m.RequestHeadersToAddWhenNotEnforced),
 		RateHeaders:     m.EnableXRatelimitHeaders != ratelimitv3.XRateLimitHeadersRFCVersion_OFF,
 		AsResource:      m.RateLimitedAsResourceExhausted,
-		RateLimits:      d.rateLimits("rate_limits", m.RateLimits),
+		RateLimits:      d.localRateLimits(m.RateLimits),
 	}
 	if code := uint32(m.GetStatus().GetCode()); code >= 400 { // below, Envoy answers 429
 		out.Status = code
@@ -78,79 +76,19 @@ func (d *decoder) rateDescriptor(r *ratelimitv3.LocalRateLimitDescriptor) (out c
 	return out
 }
 
-// rateLimits decodes those of a filter, of which each must be understood.
-func (d *decoder) rateLimits(field string, list []*routev3.RateLimit) (out []config.RateLimitActions) {
-	for i, r := range list {
-		d.at(field, i, func() { out = append(out, d.rateLimit(r)) })
-	}
-	return out
-}
-
-// routeRateLimits decodes those of a route or virtual host. They may be for a filter that isn't there, so one that isn't
-// understood doesn't cost the table: it limits nothing.
-func (d *decoder) routeRateLimits(list []*routev3.RateLimit) (out []config.RateLimitActions) {
+// localRateLimits decodes rate_limits, whose descriptors take one token of a bucket and no other limit than that.
+func (d *decoder) localRateLimits(list []*routev3.RateLimit) []config.RateLimitActions {
+	out := d.rateLimits("rate_limits", list)
 	for i, r := range list {
 		d.at("rate_limits", i, func() {
-			if slices.ContainsFunc(r.GetActions(), unknownRateAction) {
-				d.note(Degraded, "actions")
-				return
+			if r.GetHitsAddend() != nil {
+				d.failIn("hits_addend", "not supported")
 			}
-			out = append(out, d.rateLimit(r))
+			if r.GetApplyOnStreamDone() {
+				d.failIn("apply_on_stream_done", "not supported")
+			}
+			d.noEffect(r.GetLimit() != nil, "limit")
 		})
 	}
 	return out
-}
-
-func (d *decoder) rateLimit(r *routev3.RateLimit) config.RateLimitActions {
-	out := config.RateLimitActions{Stage: number(r.GetStage(), 0), Disable: r.GetDisableKey()}
-	for j, a := range r.GetActions() {
-		d.at("actions", j, func() { out.Actions = append(out.Actions, d.rateAction(a)) })
-	}
-	return out
-}
-
-// unknownRateAction reports whether rateAction doesn't know the kind of a.
-func unknownRateAction(a *routev3.RateLimit_Action) bool {
-	switch a.GetActionSpecifier().(type) {
-	case *routev3.RateLimit_Action_SourceCluster_, *routev3.RateLimit_Action_DestinationCluster_, *routev3.RateLimit_Action_RemoteAddress_,
-		*routev3.RateLimit_Action_RequestHeaders_, *routev3.RateLimit_Action_GenericKey_, *routev3.RateLimit_Action_HeaderValueMatch_:
-		return false
-	}
-	return true
-}
-
-func (d *decoder) rateAction(a *routev3.RateLimit_Action) (out config.RateLimitAction) {
-	switch s := a.GetActionSpecifier().(type) {
-	case *routev3.RateLimit_Action_SourceCluster_:
-		out.Kind = config.RateSourceCluster
-	case *routev3.RateLimit_Action_DestinationCluster_:
-		out.Kind = config.RateDestinationCluster
-	case *routev3.RateLimit_Action_RemoteAddress_:
-		out.Kind = config.RateRemoteAddress
-	case *routev3.RateLimit_Action_RequestHeaders_:
-		h := s.RequestHeaders
-		out = config.RateLimitAction{
-			Kind: config.RateRequestHeader, Key: d.intern(h.GetDescriptorKey()),
-			Header: d.lowered([]string{h.GetHeaderName()})[0], SkipAbsent: h.GetSkipIfAbsent(),
-		}
-	case *routev3.RateLimit_Action_GenericKey_:
-		g := s.GenericKey
-		out = config.RateLimitAction{Kind: config.RateGenericKey, Key: d.keyOr(g.GetDescriptorKey(), "generic_key"), Value: d.intern(g.GetDescriptorValue())}
-	case *routev3.RateLimit_Action_HeaderValueMatch_:
-		h := s.HeaderValueMatch
-		out = config.RateLimitAction{
-			Kind: config.RateHeaderValueMatch, Key: d.keyOr(h.GetDescriptorKey(), "header_match"), Value: d.intern(h.GetDescriptorValue()),
-			Headers: d.headerMatches("header_value_match.headers", h.GetHeaders()), Expect: truth(h.GetExpectMatch(), true),
-		}
-	default:
-		d.fail("this kind of action is not supported")
-	}
-	return out
-}
-
-func (d *decoder) keyOr(key, missing string) string {
-	if key == "" {
-		return missing
-	}
-	return d.intern(key)
 }

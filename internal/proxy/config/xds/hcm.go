@@ -52,6 +52,7 @@ func (d *decoder) httpManager(t typed) *config.HTTPManager {
 	d.localReplies(m.LocalReplyConfig, out)
 	d.in("tracing", func() { out.Tracing = d.tracing(m.Tracing) })
 	d.clientCertDetails(m.SetCurrentClientCertDetails, out)
+	d.originalIP(&m, out)
 	d.managerExtensions(&m)
 	d.managerNoEffect(&m)
 	return out

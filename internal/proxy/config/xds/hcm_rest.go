@@ -4,9 +4,6 @@ import hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/ne
 
 // managerExtensions refuses extensions that decide who a client is or what a request says.
 func (d *decoder) managerExtensions(m *hcmv3.HttpConnectionManager) {
-	for i, e := range m.OriginalIpDetectionExtensions {
-		d.step(segment{"original_ip_detection_extensions", i, e.GetName()}, func() { d.fail("not built yet") })
-	}
 	for i, e := range m.EarlyHeaderMutationExtensions {
 		d.step(segment{"early_header_mutation_extensions", i, e.GetName()}, func() { d.fail("not supported") })
 	}

@@ -24,6 +24,7 @@ const (
 	defaultTableSize = 65537
 	maxTableSize     = 5000011
 	defaultPanic     = 50
+	defaultMinZoned  = 6
 )
 
 func (d *decoder) loadBalancing(m *clusterv3.Cluster, out *config.Cluster) {
@@ -31,6 +32,7 @@ func (d *decoder) loadBalancing(m *clusterv3.Cluster, out *config.Cluster) {
 	*lb = config.LB{
 		Choices: defaultChoices, Bias: 1, RingMin: defaultRingMin, RingMax: maxRing, TableSize: defaultTableSize,
 		PanicPercent: defaultPanic, Aggression: 1, CloseOnUnhealthy: m.CloseConnectionsOnHostHealthFailure,
+		Zones: config.ZoneAware{PerMillion: perMillion, MinHosts: defaultMinZoned},
 	}
 	d.in("common_lb_config", func() { d.commonLB(m.CommonLbConfig, lb) })
 	d.in("lb_subset_config", func() { d.subsets(m.LbSubsetConfig, lb) })
@@ -38,6 +40,15 @@ func (d *decoder) loadBalancing(m *clusterv3.Cluster, out *config.Cluster) {
 		d.in("load_balancing_policy", func() { d.policyList(m.LoadBalancingPolicy, lb) })
 	} else {
 		d.lbPolicy(m, lb)
+	}
+	switch lb.Policy { // with others nothing is chosen by zone, and weighted localities are not this proxy's
+	case config.LBRoundRobin, config.LBLeastRequest, config.LBRandom:
+		if lb.LocalityWeighted {
+			lb.Zones = config.ZoneAware{}
+		}
+	default:
+		d.noEffect(m.GetCommonLbConfig().GetZoneAwareLbConfig() != nil, "zone_aware_lb_config")
+		lb.Zones = config.ZoneAware{}
 	}
 	if (out.Kind == config.OriginalDst) != (lb.Policy == config.LBClusterProvided) && m.GetClusterType() == nil {
 		d.failIn("lb_policy", "CLUSTER_PROVIDED belongs to ORIGINAL_DST clusters and to no others")
@@ -141,15 +152,53 @@ func (d *decoder) commonLB(c *clusterv3.Cluster_CommonLbConfig, lb *config.LB) {
 		lb.PanicPercent = float64(d.percent("healthy_panic_threshold", p, 0)) / (perMillion / 100)
 	}
 	lb.LocalityWeighted = c.GetLocalityWeightedLbConfig() != nil
-	if lb.ZoneAware = c.GetZoneAwareLbConfig() != nil; lb.ZoneAware {
-		d.note(Degraded, "zone_aware_lb_config")
+	if z := c.GetZoneAwareLbConfig(); z != nil {
+		d.in("zone_aware_lb_config", func() { d.zones(z, &lb.Zones) })
 	}
 	d.hashing(c.GetConsistentHashingLbConfig(), lb)
 	d.noEffect(c.GetCloseConnectionsOnHostSetChange(), "close_connections_on_host_set_change")
 	d.noEffect(c.GetIgnoreNewHostsUntilFirstHc(), "ignore_new_hosts_until_first_hc")
-	if c.GetOverrideHostStatus() != nil {
-		d.note(Degraded, "override_host_status")
+	d.in("override_host_status", func() { lb.Overridable = d.overridable(c.GetOverrideHostStatus()) })
+}
+
+// overridable are the health statuses of hosts that a request may be bound to. An empty set is none.
+func (d *decoder) overridable(set *corev3.HealthStatusSet) (out config.HealthStatuses) {
+	if set == nil {
+		return 1<<config.StatusUnknown | 1<<config.StatusHealthy | 1<<config.StatusDegraded
 	}
+	for i, status := range set.Statuses {
+		if status < 0 || status > corev3.HealthStatus_DEGRADED {
+			d.at("statuses", i, func() { d.fail("value %d is not supported", status) })
+			continue
+		}
+		out |= 1 << status
+	}
+	return out
+}
+
+// zonesMessage is what the older and the newer message have in common.
+type zonesMessage interface {
+	GetRoutingEnabled() *typev3.Percent
+	GetMinClusterSize() *wrapperspb.UInt64Value
+	GetFailTrafficOnPanic() bool
+}
+
+func (d *decoder) zones(c zonesMessage, out *config.ZoneAware) {
+	*out = config.ZoneAware{
+		PerMillion: d.percent("routing_enabled", c.GetRoutingEnabled(), perMillion),
+		MinHosts:   number64(c.GetMinClusterSize(), defaultMinZoned), FailOnPanic: c.GetFailTrafficOnPanic(),
+	}
+}
+
+func (d *decoder) newZones(c *commonv3.LocalityLbConfig_ZoneAwareLbConfig, out *config.ZoneAware) {
+	d.zones(c, out)
+	if c.GetForceLocalityDirectRouting() { //nolint:staticcheck // whoever sends it means it
+		out.ForceLocal = 1
+	}
+	if f := c.GetForceLocalZone(); f != nil {
+		out.ForceLocal = max(number(f.MinSize, 1), 1)
+	}
+	out.ByWeight = choose(d, "locality_basis", int32(c.GetLocalityBasis()), []bool{false, true})
 }
 
 // hashingMessage is what the older and the newer message have in common.
@@ -230,9 +279,8 @@ func (d *decoder) newPolicy(t typed, lb *config.LB) bool {
 
 func (d *decoder) newLocality(c *commonv3.LocalityLbConfig, lb *config.LB) {
 	lb.LocalityWeighted = lb.LocalityWeighted || c.GetLocalityWeightedLbConfig() != nil
-	if c.GetZoneAwareLbConfig() != nil {
-		lb.ZoneAware = true
-		d.note(Degraded, "zone_aware_lb_config")
+	if z := c.GetZoneAwareLbConfig(); z != nil {
+		d.in("locality_lb_config.zone_aware_lb_config", func() { d.newZones(z, &lb.Zones) })
 	}
 }
 

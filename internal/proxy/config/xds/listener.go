@@ -126,6 +126,10 @@ func (d *decoder) inspector(f *listenerv3.ListenerFilter, out *config.Listener) 
 		return
 	}
 	in := config.Inspector{Kind: listenerFilters[i].kind}
+	if listenerFilters[i].decode != nil {
+		listenerFilters[i].decode(d, t, &in)
+	}
+	d.inspectorOrder(in.Kind, out.Inspectors)
 	if f.GetFilterDisabled() != nil {
 		d.in("filter_disabled", func() { in.Disabled = d.portMatch(f.GetFilterDisabled()) })
 	}

@@ -97,8 +97,6 @@ func TestListenerRefused(t *testing.T) {
 		"filter_chain_matcher":    {listenerOf("filter_chain_matcher: {}\nfilter_chains: [" + tcpChain + "]"), []string{"filter_chain_matcher: not supported"}},
 		"no chains":               {listenerOf(""), []string{"filter_chains: none"}},
 		"timeout below zero":      {listenerOf("listener_filters_timeout: -1s\nfilter_chains: [" + tcpChain + "]"), []string{"listener_filters_timeout: not a duration of zero or more: -1s 0ns"}},
-		"proxy_protocol":          {listenerOf(`listener_filters: [{name: pp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol}}]` + "\nfilter_chains: [" + tcpChain + "]"), []string{"listener_filters[0] (pp): not built yet"}},
-		"original_src":            {listenerOf(`listener_filters: [{name: os, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc}}]` + "\nfilter_chains: [" + tcpChain + "]"), []string{"listener_filters[0] (os): not built yet"}},
 		"unknown listener filter": {listenerOf(`listener_filters: [{name: x, typed_config: {"@type": type.googleapis.com/some.Thing}}]` + "\nfilter_chains: [" + tcpChain + "]"), []string{"listener_filters[0] (x): not supported"}},
 
 		"chain without filter":    {chainsOf("{name: c}"), []string{"filter_chains[0]: no terminal filter"}},
@@ -120,10 +118,13 @@ func TestListenerRefused(t *testing.T) {
 		"no cipher left":   {chainsOf(`{transport_socket: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {tls_params: {cipher_suites: [DES-CBC-SHA]}, tls_certificate_sds_secret_configs: [{name: default}]}}}, ` + tcpChain[1:]), []string{"filter_chains[0].transport_socket.common_tls_context.tls_params.cipher_suites: none of them is supported"}},
 		"SPIFFE SAN":       {chainsOf(`{transport_socket: {name: t, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {tls_certificate_sds_secret_configs: [{name: default}], combined_validation_context: {default_validation_context: {match_typed_subject_alt_names: [{san_type: URI, matcher: {exact: "spiffe:///ns/a"}}]}, validation_context_sds_secret_config: {name: ROOTCA}}}}}, ` + tcpChain[1:]), []string{`filter_chains[0].transport_socket.common_tls_context.combined_validation_context.default_validation_context.match_typed_subject_alt_names[0]: "spiffe:///ns/a" is not a SPIFFE id`}},
 
-		"redis_proxy":      {networkOf("r", n+"redis_proxy.v3.RedisProxy", ""), []string{"filter_chains[0].filters[0] (r): not supported"}},
-		"sni dfp":          {networkOf("r", n+"sni_dynamic_forward_proxy.v3.FilterConfig", ""), []string{"filter_chains[0].filters[0] (r): not supported"}},
-		"network wasm":     {networkOf("w", n+"wasm.v3.Wasm", ""), []string{"filter_chains[0].filters[0] (w): not supported"}},
-		"network extauthz": {networkOf("e", n+"ext_authz.v3.ExtAuthz", ""), []string{"filter_chains[0].filters[0] (e): not built yet"}},
+		"redis_proxy":  {networkOf("r", n+"redis_proxy.v3.RedisProxy", ""), []string{"filter_chains[0].filters[0] (r): not supported"}},
+		"sni dfp":      {networkOf("r", n+"sni_dynamic_forward_proxy.v3.FilterConfig", ""), []string{"filter_chains[0].filters[0] (r): not supported"}},
+		"network wasm": {networkOf("w", n+"wasm.v3.Wasm", ""), []string{"filter_chains[0].filters[0] (w): not supported"}},
+		"network extauthz": {networkOf("e", n+"ext_authz.v3.ExtAuthz", "shadow_mode: true, transport_api_version: V2"), []string{
+			"filter_chains[0].filters[0].stat_prefix (e): empty", "filter_chains[0].filters[0].grpc_service (e): no envoy_grpc with a cluster name",
+			"filter_chains[0].filters[0].transport_api_version (e): not V3", "filter_chains[0].filters[0].shadow_mode (e): not supported",
+		}},
 		"network unknown":  {networkOf("u", "some.Filter", ""), []string{"filter_chains[0].filters[0] (u): not supported"}},
 		"weight sum":       {chainsOf(`{filters: [{name: tcp, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: s, weighted_clusters: {clusters: [{name: a, weight: 0}]}}}]}`), []string{"filter_chains[0].filters[0].weighted_clusters.clusters (tcp): the sum of weights is 0"}},
 		"tunnel to nobody": {tunnelOf("use_post: true"), []string{"filter_chains[0].filters[0].tunneling_config.hostname (tcp): empty"}},
@@ -140,13 +141,17 @@ func TestListenerRefused(t *testing.T) {
 		"ext_proc":        {filtersOf(httpFilterOf("e", h+"ext_proc.v3.ExternalProcessor", "")), []string{firstFilter + "(e): not supported"}},
 		"oauth2":          {filtersOf(httpFilterOf("o", h+"oauth2.v3.OAuth2", "")), []string{firstFilter + "(o): not supported"}},
 		"buffer":          {filtersOf(httpFilterOf("b", h+"buffer.v3.Buffer", "")), []string{firstFilter + "(b): not supported"}},
-		"ratelimit":       {filtersOf(httpFilterOf("r", h+"ratelimit.v3.RateLimit", "")), []string{firstFilter + "(r): not built yet"}},
-		"forward proxy":   {filtersOf(httpFilterOf("d", h+"dynamic_forward_proxy.v3.FilterConfig", "")), []string{firstFilter + "(d): not built yet"}},
-		"health_check":    {filtersOf(httpFilterOf("h", h+"health_check.v3.HealthCheck", "")), []string{firstFilter + "(h): not built yet"}},
-		"unknown filter":  {filtersOf(httpFilterOf("u", "some.Filter", "")), []string{firstFilter + "(u): not supported"}},
-		"head limit":      {managerOf(emptyRoutes + ", max_request_headers_kb: 9000, http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0].max_request_headers_kb (hcm): 9000 is not between 1 and 8192"}},
-		"ip detection":    {managerOf(emptyRoutes + ", original_ip_detection_extensions: [{name: xff, typed_config: {}}], http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0].original_ip_detection_extensions[0] (xff): not built yet"}},
-		"log operator":    {managerOf(emptyRoutes + `, access_log: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/stdout, log_format: {text_format_source: {inline_string: "%NOT_AN_OPERATOR%"}}}}], http_filters: [` + routerFilter + "]"), []string{"*filter_chains[0].filters[0].access_log[0].log_format.text_format_source (f): "}},
+		"forward proxy":   {filtersOf(httpFilterOf("d", h+"dynamic_forward_proxy.v3.FilterConfig", "dns_cache_config: {name: c, max_hosts: 0}")), []string{firstFilter[:len(firstFilter)-1] + ".dns_cache_config.max_hosts (d): 0 is not between 1 and 16384"}},
+		"health_check": {filtersOf(httpFilterOf("h", h+"health_check.v3.HealthCheck", "cache_time: 1s")), []string{
+			firstFilter[:len(firstFilter)-1] + ".pass_through_mode (h): missing", firstFilter[:len(firstFilter)-1] + ".cache_time (h): only with pass_through_mode",
+		}},
+		"grpc_stats": {filtersOf(httpFilterOf("g", h+"grpc_stats.v3.FilterConfig", "individual_method_stats_allowlist: {services: [{name: s}]}")), []string{
+			firstFilter[:len(firstFilter)-1] + ".individual_method_stats_allowlist.services[0] (g): no name or no methods",
+		}},
+		"unknown filter": {filtersOf(httpFilterOf("u", "some.Filter", "")), []string{firstFilter + "(u): not supported"}},
+		"head limit":     {managerOf(emptyRoutes + ", max_request_headers_kb: 9000, http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0].max_request_headers_kb (hcm): 9000 is not between 1 and 8192"}},
+		"ip detection":   {managerOf(emptyRoutes + ", original_ip_detection_extensions: [{name: xff, typed_config: {}}], http_filters: [" + routerFilter + "]"), []string{"filter_chains[0].filters[0].original_ip_detection_extensions[0] (xff): not supported"}},
+		"log operator":   {managerOf(emptyRoutes + `, access_log: [{name: f, typed_config: {"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/stdout, log_format: {text_format_source: {inline_string: "%NOT_AN_OPERATOR%"}}}}], http_filters: [` + routerFilter + "]"), []string{"*filter_chains[0].filters[0].access_log[0].log_format.text_format_source (f): "}},
 
 		"rbac condition":           {filtersOf(httpFilterOf("rbac", h+"rbac.v3.RBAC", "rules: {policies: {p: {permissions: [{any: true}], principals: [{any: true}], condition: {const_expr: {bool_value: true}}}}}")), []string{firstFilter[:len(firstFilter)-1] + ".rules.policies[p].condition (rbac): not supported"}},
 		"rbac unknown permission":  {filtersOf(httpFilterOf("rbac", h+"rbac.v3.RBAC", "rules: {policies: {p: {permissions: [{matcher: {name: m}}], principals: [{any: true}]}}}")), []string{firstFilter[:len(firstFilter)-1] + ".rules.policies[p].permissions[0] (rbac): this kind of permission is not supported"}},
@@ -198,7 +203,9 @@ func TestClusterRefused(t *testing.T) {
 		"logical":           {"{name: c, type: LOGICAL_DNS, load_assignment: {cluster_name: c}}", []string{"load_assignment: a LOGICAL_DNS cluster has one locality with one endpoint"}},
 		"port override":     {"{name: c, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {upstream_port_override: 65536}}", []string{"original_dst_lb_config.upstream_port_override: port 65536 is above 65535"}},
 		"internal upstream": {clusterOf(`transport_socket: {name: i, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport}}`), []string{"transport_socket.typed_config (i): not supported"}},
-		"proxy protocol":    {clusterOf(`transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport}}`), []string{"transport_socket.typed_config (p): not built yet"}},
+		"proxy protocol":    {clusterOf(`transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport}}`), []string{"transport_socket.typed_config.transport_socket (p): is missing"}},
+		"TLV by format":     {clusterOf(`transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, config: {version: V2, added_tlvs: [{type: 1, format_string: {text_format_source: {inline_string: x}}}, {type: 256}]}, transport_socket: {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}`), []string{"transport_socket.typed_config.config.added_tlvs[0].format_string (p): not supported", "transport_socket.typed_config.config.added_tlvs[1] (p): TLV type 256 is above 255"}},
+		"two headers":       {clusterOf(`transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, transport_socket: {name: q, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport}}}}`), []string{"transport_socket.typed_config.transport_socket.typed_config (q): not supported"}},
 		"http3":             {clusterOf(`typed_extension_protocol_options: {o: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http3_protocol_options: {}}}}`), []string{"typed_extension_protocol_options.explicit_http_config.http3_protocol_options (o): not supported"}},
 		"ring":              {clusterOf("lb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 9}"), []string{"ring_hash_lb_config: a ring of 10 to 9: not in order or above 8388608"}},
 		"maglev":            {clusterOf("lb_policy: MAGLEV\nmaglev_lb_config: {table_size: 10}"), []string{"maglev_lb_config.table_size: 10 is not a prime of at most 5000011"}},
@@ -316,7 +323,7 @@ func TestBounds(t *testing.T) {
 	if !errors.As(err, &e) || len(e.Problems[0].Path)+len(e.Problems[0].Reason) > 2000 {
 		t.Error("a long name makes a long problem")
 	}
-	_, needs, err := Listener(listenerYAML(t, filtersOf(httpFilterOf(long, h+"grpc_stats.v3.FilterConfig", ""))), nil)
+	_, needs, err := Listener(listenerYAML(t, filtersOf(httpFilterOf(long, h+"grpc_web.v3.GrpcWeb", ""))), nil)
 	if err != nil || len(needs.Notes[0].What)+len(needs.Notes[0].Path) > 2000 {
 		t.Error("a long name makes a long note")
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
@@ -46,8 +47,8 @@ func (d *decoder) retryPolicy(p *routev3.RetryPolicy) *config.RetryPolicy {
 		d.step(segment{"retry_host_predicate", i, h.GetName()}, func() { d.hostPredicate(d.open(h.GetTypedConfig()), h.GetName(), out) })
 	}
 	d.noEffect(len(p.RetryOptionsPredicates) > 0, "retry_options_predicates")
-	if p.RetryPriority != nil {
-		d.note(Degraded, "retry_priority")
+	if r := p.RetryPriority; r != nil {
+		d.step(segment{"retry_priority", -1, r.GetName()}, func() { d.retryPriority(d.open(r.GetTypedConfig()), r.GetName(), out) })
 	}
 	return out
 }
@@ -98,4 +99,21 @@ func (d *decoder) hostPredicate(t typed, name string, out *config.RetryPolicy) {
 	default:
 		d.note(Degraded, name)
 	}
+}
+
+// retryPriority says how retries move on to other priorities. An unknown one costs its advice, nothing else.
+func (d *decoder) retryPriority(t typed, name string, out *config.RetryPolicy) {
+	if t.message != previousPrioritiesType {
+		d.note(Degraded, name)
+		return
+	}
+	var m previousv3.PreviousPrioritiesConfig
+	if !d.into(t, &m) {
+		return
+	}
+	if m.UpdateFrequency <= 0 {
+		d.failIn("update_frequency", "%d is not above zero", m.UpdateFrequency)
+		return
+	}
+	out.PreviousPriorities = uint32(m.UpdateFrequency)
 }

@@ -49,16 +49,15 @@ var httpFilters = []httpFilterType{
 	{message: "stats.PluginConfig", decode: (*decoder).istioStats},
 	{message: httpFilterTypes + "jwt_authn.v3.JwtAuthentication", override: httpFilterTypes + "jwt_authn.v3.PerRouteConfig", decode: (*decoder).jwt, decodeOverride: (*decoder).jwtOverride},
 	{message: httpFilterTypes + "ext_authz.v3.ExtAuthz", override: httpFilterTypes + "ext_authz.v3.ExtAuthzPerRoute", decode: (*decoder).extAuthz, decodeOverride: (*decoder).extAuthzOverride},
+	{message: httpFilterTypes + "stateful_session.v3.StatefulSession", override: httpFilterTypes + "stateful_session.v3.StatefulSessionPerRoute", decode: (*decoder).statefulSession, decodeOverride: (*decoder).statefulSessionOverride},
+	{message: httpFilterTypes + "ratelimit.v3.RateLimit", override: httpFilterTypes + "ratelimit.v3.RateLimitPerRoute", decode: (*decoder).rateLimitFilter, decodeOverride: (*decoder).rateLimitOverride},
+	{message: httpFilterTypes + "health_check.v3.HealthCheck", decode: (*decoder).healthCheckFilter},
+	{message: httpFilterTypes + "grpc_stats.v3.FilterConfig", decode: (*decoder).grpcStats},
+	{message: httpFilterTypes + "dynamic_forward_proxy.v3.FilterConfig", override: httpFilterTypes + "dynamic_forward_proxy.v3.PerRouteConfig", decode: (*decoder).forwardProxy, decodeOverride: (*decoder).forwardProxyOverride},
 
-	{message: httpFilterTypes + "stateful_session.v3.StatefulSession", override: httpFilterTypes + "stateful_session.v3.StatefulSessionPerRoute", level: counts},
-	{message: httpFilterTypes + "grpc_stats.v3.FilterConfig", level: counts},
 	{message: httpFilterTypes + "grpc_web.v3.GrpcWeb", level: counts},
 	{message: httpFilterTypes + "compressor.v3.Compressor", override: httpFilterTypes + "compressor.v3.CompressorPerRoute", level: counts},
 	{message: httpFilterTypes + "decompressor.v3.Decompressor", level: counts},
-
-	{message: httpFilterTypes + "ratelimit.v3.RateLimit", override: httpFilterTypes + "ratelimit.v3.RateLimitPerRoute", level: notBuilt},
-	{message: httpFilterTypes + "dynamic_forward_proxy.v3.FilterConfig", override: httpFilterTypes + "dynamic_forward_proxy.v3.PerRouteConfig", level: notBuilt},
-	{message: httpFilterTypes + "health_check.v3.HealthCheck", level: notBuilt},
 
 	{message: httpFilterTypes + "wasm.v3.Wasm", level: refused, failOpen: (*decoder).wasmFailsOpen},
 	{message: httpFilterTypes + "lua.v3.Lua", override: httpFilterTypes + "lua.v3.LuaPerRoute", level: refused},
@@ -88,11 +87,11 @@ var networkFilters = []networkFilterType{
 	{message: "envoy.tcp.metadataexchange.config.MetadataExchange", decode: (*decoder).metadataExchange},
 	{message: networkFilterTypes + "local_ratelimit.v3.LocalRateLimit", decode: (*decoder).networkRateLimit},
 	{message: networkFilterTypes + "connection_limit.v3.ConnectionLimit", decode: (*decoder).connectionLimit},
+	{message: networkFilterTypes + "ext_authz.v3.ExtAuthz", decode: (*decoder).networkExtAuthz},
 
 	{message: networkFilterTypes + "mongo_proxy.v3.MongoProxy", level: counts},
 	{message: networkFilterTypes + "mysql_proxy.v3.MySQLProxy", level: counts},
 
-	{message: networkFilterTypes + "ext_authz.v3.ExtAuthz", level: notBuilt},
 	{message: networkFilterTypes + "wasm.v3.Wasm", level: refused, failOpen: (*decoder).wasmFailsOpen},
 	{message: networkFilterTypes + "redis_proxy.v3.RedisProxy", level: refused},
 	{message: networkFilterTypes + "sni_dynamic_forward_proxy.v3.FilterConfig", level: refused},
@@ -103,6 +102,7 @@ type listenerFilterType struct {
 	message string
 	level   level
 	kind    config.InspectorKind
+	decode  func(*decoder, typed, *config.Inspector) // nil: nothing in it has an effect
 }
 
 // listenerFilters are the listener filters of the support table.
@@ -110,8 +110,8 @@ var listenerFilters = []listenerFilterType{
 	{message: listenerFilterTypes + "original_dst.v3.OriginalDst", kind: config.OriginalDestination},
 	{message: listenerFilterTypes + "tls_inspector.v3.TlsInspector", kind: config.TLSInspector},
 	{message: listenerFilterTypes + "http_inspector.v3.HttpInspector", kind: config.HTTPInspector},
-	{message: listenerFilterTypes + "proxy_protocol.v3.ProxyProtocol", level: notBuilt},
-	{message: listenerFilterTypes + "original_src.v3.OriginalSrc", level: notBuilt},
+	{message: listenerFilterTypes + "proxy_protocol.v3.ProxyProtocol", kind: config.ProxyProtocolFilter, decode: (*decoder).proxyProtocol},
+	{message: listenerFilterTypes + "original_src.v3.OriginalSrc", kind: config.OriginalSourceFilter, decode: (*decoder).originalSource},
 }
 
 // The transport sockets there are.
@@ -127,6 +127,10 @@ const (
 	fileLogType   = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 	stdoutLogType = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 	stderrLogType = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog"
+	httpLogType   = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
+	tcpLogType    = "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig"
+	celFilterType = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+	otelLogType   = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
 )
 
 // builtinFormatters are the formatter extensions whose operators every format has.
@@ -151,10 +155,26 @@ const (
 	mxDiscoveryName  = "envoy.filters.network.metadata_exchange"
 )
 
+// The original_ip_detection_extensions that are understood.
+const (
+	xffDetectionType    = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
+	headerDetectionType = "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig"
+)
+
+// dynamicClusterType is the cluster_type that is understood.
+const dynamicClusterType = "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
+
+// The session states of stateful_session that are understood.
+const (
+	cookieSessionType = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState"
+	headerSessionType = "envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState"
+)
+
 // Extensions of routes.
 const (
-	previousHostsType  = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-	omitCanaryType     = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
-	uriTemplateMatch   = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
-	uriTemplateRewrite = "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig"
+	previousHostsType      = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+	previousPrioritiesType = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+	omitCanaryType         = "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate"
+	uriTemplateMatch       = "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
+	uriTemplateRewrite     = "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig"
 )

@@ -65,8 +65,6 @@ func (d *decoder) openSocket(s *corev3.TransportSocket, want string) (t typed, p
 		case want:
 		case rawSocketType:
 			plaintext = true
-		case proxySocket:
-			d.fail("not built yet")
 		default:
 			d.fail("not supported")
 		}

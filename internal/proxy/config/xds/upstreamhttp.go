@@ -28,6 +28,7 @@ func (d *decoder) upstreamHTTP(m *clusterv3.Cluster, out *config.Cluster) {
 func (d *decoder) olderOptions(m *clusterv3.Cluster, out *config.UpstreamHTTP) {
 	d.in("common_http_protocol_options", func() { d.upstreamCommon(m.CommonHttpProtocolOptions, out) })
 	if o := m.UpstreamHttpProtocolOptions; o != nil {
+		d.namesTLS = true
 		out.AutoSNI, out.AutoSAN = o.AutoSni, o.AutoSanValidation
 	}
 	if m.HttpProtocolOptions != nil {
@@ -49,6 +50,7 @@ func (d *decoder) protocolOptions(t typed, out *config.UpstreamHTTP) {
 	}
 	d.in("common_http_protocol_options", func() { d.upstreamCommon(m.CommonHttpProtocolOptions, out) })
 	if o := m.UpstreamHttpProtocolOptions; o != nil {
+		d.namesTLS = true
 		out.AutoSNI, out.AutoSAN = o.AutoSni, o.AutoSanValidation
 		if o.OverrideAutoSniHeader != "" {
 			d.failIn("upstream_http_protocol_options.override_auto_sni_header", "not supported")

@@ -29,6 +29,16 @@ func (s *Server) Drain() {
 	s.flushApart()
 }
 
+// DrainIdle is Drain for a connection without open streams; others stay as they are.
+func (s *Server) DrainIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.active == 0 {
+		s.drainLocked()
+		s.flushApart()
+	}
+}
+
 func (c *conn) drainLocked() {
 	if c.away.asked || c.dead != nil {
 		return

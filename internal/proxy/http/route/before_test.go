@@ -110,7 +110,7 @@ func TestPrepare(t *testing.T) {
 			"x-forwarded-for=10.1.1.1,10.1.2.3 x-forwarded-proto=http ", "10.1.2.3:4000", true},
 	} {
 		x := request("GET h /", c.fields...)
-		got := Prepare(&c.m, x, []string{"x-own"})
+		got, _ := Prepare(&c.m, x, []string{"x-own"})
 		if got != c.edge || list(&x.Request.Fields) != c.want || x.Client().String() != c.client {
 			t.Errorf("%d: %v %s %s\nwant %v %s %s", i, got, list(&x.Request.Fields), x.Client(), c.edge, c.want, c.client)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -88,7 +89,7 @@ func (h *Hashed) cookie(x *stream.Exchange, p *config.HashPolicy) (uint64, bool)
 	}
 	text := x.Conn.Remote.String() + x.Conn.Local.String()
 	value := hex16(xxhash.Sum64String(text))
-	h.Cookies = append(h.Cookies, setCookie(p, value))
+	h.Cookies = append(h.Cookies, SetCookie(p.Name, value, *p.CookieTTL, p.CookiePath, p.Attributes))
 	return xxhash.Sum64String(value), true
 }
 
@@ -97,16 +98,18 @@ func hex16(n uint64) string {
 	return "0000000000000000"[len(text):] + text
 }
 
-func setCookie(p *config.HashPolicy, value string) string {
+// SetCookie is the value of a Set-Cookie: ttl in whole seconds, 0 for a cookie that ends with the client; attributes are
+// names and values.
+func SetCookie(name, value string, ttl time.Duration, path string, attributes [][2]string) string {
 	var b strings.Builder
-	b.WriteString(p.Name + `="` + value + `"`)
-	if seconds := int64(p.CookieTTL.Seconds()); seconds > 0 {
+	b.WriteString(name + `="` + value + `"`)
+	if seconds := int64(ttl.Seconds()); seconds > 0 {
 		b.WriteString("; Max-Age=" + strconv.FormatInt(seconds, 10))
 	}
-	if p.CookiePath != "" {
-		b.WriteString("; Path=" + p.CookiePath)
+	if path != "" {
+		b.WriteString("; Path=" + path)
 	}
-	for _, a := range p.Attributes {
+	for _, a := range attributes {
 		b.WriteString("; " + a[0])
 		if a[1] != "" {
 			b.WriteString("=" + a[1])

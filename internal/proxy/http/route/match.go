@@ -114,7 +114,12 @@ func begins(path, prefix string, ignoreCase bool) bool {
 	return path[:len(prefix)] == prefix
 }
 
-// parameter returns a query parameter's first value, as it is written: Envoy compares it so too.
+// Parameter returns the first value of a parameter of a path's query, as it is written: Envoy compares it so too.
+func Parameter(path, name string) (value string, there bool) {
+	_, query := splitQuery(path)
+	return parameter(query, name)
+}
+
 func parameter(query, name string) (value string, there bool) {
 	for query != "" {
 		var pair string

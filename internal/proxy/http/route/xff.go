@@ -12,9 +12,12 @@ import (
 // Prepare does to the head of a request what comes before filters and routes: who the client is (x.Remote, x.Internal),
 // x-forwarded-for, x-forwarded-proto, x-forwarded-port, and which internal headers its sender may not set. It reports
 // whether the request came over an edge: from outside to a proxy that stands there. internalOnly are the route table's
-// internal_only_headers.
-func Prepare(m *config.HTTPManager, x *stream.Exchange, internalOnly []string) (edge bool) {
-	client, alone := trusted(m, x)
+// internal_only_headers. If reject isn't 0 the request isn't to go on: that is the status of its answer.
+func Prepare(m *config.HTTPManager, x *stream.Exchange, internalOnly []string) (edge bool, reject int) {
+	client, alone, reject := trusted(m, x)
+	if reject != 0 {
+		return false, reject
+	}
 	if m.UseRemoteAddress {
 		overwrite(m, x)
 	}
@@ -25,21 +28,24 @@ func Prepare(m *config.HTTPManager, x *stream.Exchange, internalOnly []string) (
 	x.Internal = alone && m.Internal.Contains(x.Client().Addr())
 	edge = m.UseRemoteAddress && !x.Internal
 	sanitize(x, edge, internalOnly)
-	return edge
+	return edge, 0
 }
 
 // trusted returns the client's address, invalid if only the connection tells, and whether x-forwarded-for names no
-// other proxy before it.
-func trusted(m *config.HTTPManager, x *stream.Exchange) (netip.Addr, bool) {
+// other proxy before it; or what detect rejects the request with.
+func trusted(m *config.HTTPManager, x *stream.Exchange) (client netip.Addr, alone bool, reject int) {
+	if len(m.OriginalIP) > 0 {
+		return detect(m, x)
+	}
 	list, there := x.Request.Fields.Joined("x-forwarded-for")
 	if !m.UseRemoteAddress {
-		return fromLast(list, m.TrustedHops)
+		client, alone = fromLast(list, m.TrustedHops)
+		return client, alone, 0
 	}
-	if m.TrustedHops == 0 {
-		return netip.Addr{}, !there
+	if m.TrustedHops > 0 {
+		client, _ = fromLast(list, m.TrustedHops-1)
 	}
-	client, _ := fromLast(list, m.TrustedHops-1)
-	return client, !there
+	return client, !there, 0
 }
 
 // fromLast returns the address that stands skip places before the last one, and whether the list has just one.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/peermetadata"
-	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/unary"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/wire"
 )
@@ -59,17 +58,9 @@ const (
 // partialBody tells the service whether the body went on.
 const partialBody = "x-envoy-auth-partial-body"
 
-// check asks over gRPC.
+// check asks about a request.
 func (f *authz) check(ctx context.Context, x *stream.Exchange, body []byte, partial bool) (*verdict, error) {
-	call := unary.Call{
-		Cluster: f.config.GRPCCluster, Authority: f.config.Authority, Method: "/envoy.service.auth.v3.Authorization/Check",
-		Metadata: f.config.AddHeaders, Timeout: f.timeout, Message: f.question(x, body, partial), Purpose: "ext_authz",
-	}
-	answer, err := call.Do(ctx, f.deps.Call)
-	if err != nil {
-		return nil, err
-	}
-	return readVerdict(answer)
+	return f.overGRPC(ctx, f.question(x, body, partial))
 }
 
 // question is a CheckRequest.

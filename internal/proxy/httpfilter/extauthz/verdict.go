@@ -99,14 +99,8 @@ func set(x *stream.Exchange, f stream.Field) {
 	}
 }
 
-// changeable keeps fields that frame a message, or name its target, out of a service's reach.
-func changeable(name string) bool {
-	switch name {
-	case "", "host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "keep-alive":
-		return false
-	}
-	return name[0] != ':'
-}
+// changeable keeps fields that frame a message, or name its target, out of a service's reach, and names that are none.
+func changeable(name string) bool { return filter.Writable(stream.Field{Name: name}) }
 
 // kept is where the fields for the answer to a request that passed wait in its metadata.
 const kept = "pillion.ext_authz"

@@ -10,6 +10,9 @@ import (
 // longest is how long a header may ask a request to be delayed.
 const longest = time.Hour
 
+// fastest is the highest rate in KiB a second that is one: what is above goes as fast.
+const fastest = 1 << 32
+
 // delay is how long x is delayed, chance decided; 0: not.
 func (f *fault) delay(x *stream.Exchange) time.Duration {
 	d, part := f.delayAmount(x)
@@ -30,6 +33,24 @@ func (f *fault) delayAmount(x *stream.Exchange) (time.Duration, uint32) {
 	}
 	return min(time.Duration(min(ms, uint64(longest/time.Millisecond)))*time.Millisecond, longest),
 		percentage(x, "x-envoy-fault-delay-request-percentage", f.config.DelayPerMillion)
+}
+
+// rate is how many bytes a second the client gets of x's answer, chance decided; 0: all there are.
+func (f *fault) rate(x *stream.Exchange) uint64 {
+	rate, part := f.rateAmount(x)
+	if rate > 0 && f.deps.Chance(part) {
+		return rate
+	}
+	return 0
+}
+
+// rateAmount is the rate and how many of a million requests get it.
+func (f *fault) rateAmount(x *stream.Exchange) (rate uint64, part uint32) {
+	if !f.config.RateHeader {
+		return min(f.config.RateKBps, fastest) << 10, f.config.RatePerMillion
+	}
+	n, _ := number(x, "x-envoy-fault-throughput-response")
+	return n << 10, percentage(x, "x-envoy-fault-throughput-response-percentage", f.config.RatePerMillion)
 }
 
 // abort is the status x is answered with, chance decided; 0: not.

@@ -114,3 +114,55 @@ func TestClientGone(t *testing.T) {
 		t.Errorf("%+v", reply)
 	}
 }
+
+// TestRate: how fast answers are, by the configuration or by headers, and that they count among the active faults.
+func TestRate(t *testing.T) {
+	const header, part = "x-envoy-fault-throughput-response", "x-envoy-fault-throughput-response-percentage"
+	for i, c := range []struct {
+		c    config.Fault
+		x    *stream.Exchange
+		want uint64
+	}{
+		{config.Fault{RateKBps: 9, RatePerMillion: all}, request(), 9 << 10},
+		{config.Fault{RateKBps: 9, RatePerMillion: 499_999}, request(), 0},
+		{config.Fault{RateKBps: 1 << 60, RatePerMillion: all}, request(), 1 << 42},
+		{config.Fault{RateKBps: 9, RatePerMillion: all, UpstreamCluster: "other"}, request(), 0},
+		{config.Fault{RateKBps: 9, RatePerMillion: all, MaxActive: code(0)}, request(), 0},
+		{config.Fault{RateKBps: 9, RatePerMillion: all}, request(header, "1"), 9 << 10},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(header, "2"), 2 << 10},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(header, "0"), 0},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(header, "fast"), 0},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(), 0},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(header, "2", part, "49"), 0},
+		{config.Fault{RateHeader: true, RatePerMillion: all}, request(header, "2", part, "50"), 2 << 10},
+	} {
+		active, injected := int64(0), 0
+		f, _ := New(&c.c, filter.Deps{
+			Random: func() uint64 { return 499_999 },
+			Gauge:  func(string) func(int64) { return func(delta int64) { active += delta } },
+			Counter: func(name string) func() {
+				return func() {
+					if name == "fault.response_rl_injected" {
+						injected++
+					}
+				}
+			},
+		})
+		if reply := f.Request(context.Background(), c.x, nil); reply != nil {
+			t.Errorf("%d: %+v", i, reply)
+		}
+		got := c.x.Throttle
+		if got == nil {
+			if c.want != 0 || active != 0 || injected != 0 {
+				t.Errorf("%d: not slow, want %d; active %d, counted %d", i, c.want, active, injected)
+			}
+			continue
+		}
+		if got.Rate != c.want || active != 1 || injected != 1 {
+			t.Errorf("%d: rate %d, want %d; active %d, counted %d", i, got.Rate, c.want, active, injected)
+		}
+		if got.End(); active != 0 {
+			t.Errorf("%d: it ended, and %d are active", i, active)
+		}
+	}
+}

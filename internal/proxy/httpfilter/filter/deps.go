@@ -8,6 +8,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
 // Deps is the outside world of filters. Fields may be nil: WithDefaults says what stands for them.
@@ -23,11 +24,21 @@ type Deps struct {
 	// Body reads up to most bytes of x's request body and keeps them for the upstream; whole tells that this is all of
 	// it. ctx is the one given to Request.
 	Body func(ctx context.Context, x *stream.Exchange, most int) (body []byte, whole bool, err error)
+	// Resolve waits until the host of a request to a cluster can be picked: package upstream's Manager.Resolve.
+	Resolve func(ctx context.Context, cluster, authority string) error
 	// Go runs a function that ends soon in a goroutine whose owner waits for it at the end.
 	Go func(func())
 	// Counter returns a function that counts one more of a statistic below `http.<prefix>.`. It is asked when a filter
 	// is made, not for each request.
 	Counter func(name string) func()
+	// Gauge returns a function that changes a number there is now, of the same names.
+	Gauge func(name string) func(delta int64)
+	// Cluster returns the counters of a cluster; nil: there is no such cluster.
+	Cluster func(name string) *telemetry.Cluster
+	// Members are how many hosts a cluster has, and how many of them are healthy or degraded; not there: it doesn't exist.
+	Members func(cluster string) (total, available int64, there bool)
+	// Unhealthy reports whether this proxy fails its health checks: it was told to, or it is going away.
+	Unhealthy func() bool
 	// Self is this proxy's own workload, for peer metadata.
 	Self Self
 }
@@ -81,6 +92,18 @@ func (d Deps) WithDefaults() Deps {
 	if d.Counter == nil {
 		d.Counter = func(string) func() { return func() {} }
 	}
+	if d.Gauge == nil {
+		d.Gauge = func(string) func(int64) { return func(int64) {} }
+	}
+	if d.Cluster == nil {
+		d.Cluster = func(string) *telemetry.Cluster { return nil }
+	}
+	if d.Members == nil {
+		d.Members = func(string) (total, available int64, there bool) { return 0, 0, false }
+	}
+	if d.Unhealthy == nil {
+		d.Unhealthy = func() bool { return false }
+	}
 	return d.disconnected()
 }
 
@@ -90,6 +113,9 @@ func (d Deps) disconnected() Deps {
 	}
 	if d.Body == nil {
 		d.Body = func(context.Context, *stream.Exchange, int) ([]byte, bool, error) { return nil, false, ErrNotConnected }
+	}
+	if d.Resolve == nil {
+		d.Resolve = func(context.Context, string, string) error { return ErrNotConnected }
 	}
 	return d
 }

@@ -22,6 +22,12 @@ type Responder interface {
 	Response(x *stream.Exchange)
 }
 
+// Ender is a Filter that looks at exchanges once they have ended, before they are logged: also at those whose request
+// never came to it.
+type Ender interface {
+	End(x *stream.Exchange)
+}
+
 // Overrider is a Filter whose overrides change parts of its own configuration; of others they replace all of it.
 type Overrider interface {
 	Override(config any) (Filter, error)

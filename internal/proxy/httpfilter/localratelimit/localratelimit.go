@@ -9,6 +9,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
+	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/descriptor"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
@@ -16,6 +17,7 @@ import (
 type limit struct {
 	config                         *config.LocalRateLimit
 	deps                           filter.Deps
+	source                         descriptor.Source
 	process                        *buckets
 	onRequest, onResponse          *route.Ops
 	enabled, limited, enforced, ok func()
@@ -33,6 +35,7 @@ func New(c *config.LocalRateLimit, d filter.Deps) (filter.Filter, error) {
 	counter := func(name string) func() { return d.Counter(c.StatPrefix + ".http_local_rate_limit." + name) }
 	f := &limit{
 		config: c, deps: d,
+		source:     descriptor.Source{Own: c.RateLimits, Stage: c.Stage, VirtualHost: c.VirtualHost, Service: d.Self.Service},
 		onRequest:  route.CompileOps(&config.HeaderOps{Add: c.RequestHeaders}),
 		onResponse: route.CompileOps(&config.HeaderOps{Add: c.ResponseHeaders}),
 		enabled:    counter("enabled"), limited: counter("rate_limited"), enforced: counter("enforced"), ok: counter("ok"),

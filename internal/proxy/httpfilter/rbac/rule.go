@@ -68,8 +68,10 @@ func address(r *config.Rule, s Subject) bool {
 		return r.String != nil && r.String.Match(s.Conn.SNI)
 	case config.RuleRemoteIP:
 		return holds(r.Prefix, s.client())
-	case config.RuleDirectRemoteIP, config.RuleSourceIP:
+	case config.RuleSourceIP:
 		return holds(r.Prefix, s.Conn.Remote.Addr())
+	case config.RuleDirectRemoteIP:
+		return holds(r.Prefix, s.Conn.Direct().Addr())
 	default:
 		return false
 	}

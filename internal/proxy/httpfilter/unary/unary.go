@@ -28,6 +28,7 @@ type Call struct {
 	Metadata  [][2]string
 	Timeout   time.Duration // 0: none but ctx's
 	Message   []byte
+	Most      int    // bytes of the answer, more is an error; 0: 1 MiB
 	Purpose   string // for logs
 }
 
@@ -61,7 +62,7 @@ func (c *Call) request() *filter.Call {
 	r := &filter.Call{
 		Cluster: c.Cluster, Method: "POST", Host: c.Authority, Path: c.Method, HTTP2: true, Timeout: c.Timeout, Purpose: c.Purpose,
 		Fields: []stream.Field{{Name: "te", Value: "trailers"}, {Name: "content-type", Value: "application/grpc"}},
-		Body:   frame(c.Message),
+		Body:   frame(c.Message), MostAnswer: c.Most,
 	}
 	if r.Host == "" {
 		r.Host = c.Cluster
@@ -92,12 +93,12 @@ func frame(message []byte) []byte {
 	return append(b, message...)
 }
 
-// errFraming is the error of a body that isn't one message.
-var errFraming = errors.New("the answer is not one uncompressed gRPC message")
+// ErrFraming is the error of an answer that is OK and holds something else than one message.
+var ErrFraming = errors.New("the answer is not one uncompressed gRPC message")
 
 func unframe(body []byte) ([]byte, error) {
 	if len(body) < prefix || body[0] != 0 || uint64(binary.BigEndian.Uint32(body[1:])) != uint64(len(body)-prefix) {
-		return nil, errFraming
+		return nil, ErrFraming
 	}
 	return body[prefix:], nil
 }

@@ -39,10 +39,10 @@ func TestAnswers(t *testing.T) {
 		"no status":       {answered(200, "\x00\x00\x00\x00\x00", "", ""), "", "gRPC status 13: the answer has no grpc-status"},
 		"a broken status": {answered(200, "", "grpc-status: x", ""), "", "gRPC status 13: the answer has no grpc-status"},
 		"HTTP":            {answered(503, "", "", ok), "", "gRPC status 14: HTTP status 503"},
-		"no message":      {answered(200, "", "", ok), "", errFraming.Error()},
-		"half a message":  {answered(200, "\x00\x00\x00\x00\x03hi", "", ok), "", errFraming.Error()},
-		"two messages":    {answered(200, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "", ok), "", errFraming.Error()},
-		"compressed":      {answered(200, "\x01\x00\x00\x00\x00", "", ok), "", errFraming.Error()},
+		"no message":      {answered(200, "", "", ok), "", ErrFraming.Error()},
+		"half a message":  {answered(200, "\x00\x00\x00\x00\x03hi", "", ok), "", ErrFraming.Error()},
+		"two messages":    {answered(200, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "", ok), "", ErrFraming.Error()},
+		"compressed":      {answered(200, "\x01\x00\x00\x00\x00", "", ok), "", ErrFraming.Error()},
 		"unreachable":     {nil, "", "gone"},
 	} {
 		got, err := (&Call{}).Do(context.Background(), func(context.Context, *filter.Call) (*filter.Answer, error) {

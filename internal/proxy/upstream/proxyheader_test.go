@@ -1,0 +1,41 @@
+package upstream
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/stream"
+)
+
+func TestHeaderBytes(t *testing.T) {
+	who := &stream.Conn{
+		Remote: netip.MustParseAddrPort("192.0.2.1:258"), Local: netip.MustParseAddrPort("192.0.2.2:80"),
+		TLVs: []stream.TLV{{Type: 1, Value: []byte("h2")}, {Type: 0xe0, Value: []byte("z")}},
+	}
+	const (
+		signature = "\r\n\r\n\x00\r\nQUIT\n"
+		addresses = "\xc0\x00\x02\x01\xc0\x00\x02\x02\x01\x02\x00\x50"
+	)
+	for name, c := range map[string]struct {
+		header config.ProxyHeader
+		who    *stream.Conn
+		want   string
+	}{
+		"version 1":       {config.ProxyHeader{}, who, "PROXY TCP4 192.0.2.1 192.0.2.2 258 80\r\n"},
+		"1 for itself":    {config.ProxyHeader{}, nil, "PROXY UNKNOWN\r\n"},
+		"2 for itself":    {config.ProxyHeader{V2: true}, nil, signature + "\x20\x00\x00\x00"},
+		"version 2":       {config.ProxyHeader{V2: true}, who, signature + "\x21\x11\x00\x0c" + addresses},
+		"all pass":        {config.ProxyHeader{V2: true, Pass: &config.TLVPass{All: true}}, who, signature + "\x21\x11\x00\x15" + addresses + "\x01\x00\x02h2\xe0\x00\x01z"},
+		"one passes":      {config.ProxyHeader{V2: true, Pass: &config.TLVPass{Types: []byte{0xe0}}}, who, signature + "\x21\x11\x00\x10" + addresses + "\xe0\x00\x01z"},
+		"the added count": {config.ProxyHeader{V2: true, Pass: &config.TLVPass{All: true}, Added: []config.ProxyTLV{{Type: 1, Value: []byte("own")}}}, who, signature + "\x21\x11\x00\x16" + addresses + "\xe0\x00\x01z\x01\x00\x03own"},
+	} {
+		if got, err := HeaderBytes(&c.header, c.who); string(got) != c.want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", name, got, err, c.want)
+		}
+	}
+	long := &config.ProxyHeader{V2: true, Added: []config.ProxyTLV{{Value: make([]byte, 40<<10)}, {Value: make([]byte, 40<<10)}}}
+	if _, err := HeaderBytes(long, who); err == nil {
+		t.Error("too long a header was made")
+	}
+}
