@@ -86,15 +86,17 @@ func (c *conn) isTrailers(id uint32) bool {
 	return s != nil && s.headCome
 }
 
-// onTrailers ends a message with its trailers.
+// onTrailers ends a message with its trailers. Where its stream has closed since isTrailers was asked, they are a head
+// that comes too late.
 func (c *conn) onTrailers(h frameHeader, m *message) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	s := c.streams[h.stream]
+	if s == nil {
+		c.mu.Unlock()
+		return c.head(h)
+	}
+	defer c.mu.Unlock()
 	switch {
-	case s == nil: // the stream has been closed meanwhile
-		m.free()
-		return nil
 	case s.ended:
 		m.free()
 		return c.resetLocked(h.stream, StreamClosed, "HEADERS after the end")

@@ -1,8 +1,10 @@
 package h2
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
@@ -189,6 +191,23 @@ func TestTrailers(t *testing.T) {
 	p.request(3, false, with(":method", "POST")...)
 	p.request(3, true, ":path", "/")
 	p.expectReset(3, http2.ErrCodeProtocol)
+}
+
+// TestLateTrailers: what came as trailers, and finds its stream closed when its turn comes, is a head after the end.
+func TestLateTrailers(t *testing.T) {
+	p, s, _ := pair(t, Options{}, hello)
+	p.request(1, true, with()...)
+	p.expectStatus(1, "200")
+	p.expect("end of stream", func(f http2.Frame) bool { return f.Header().Flags.Has(http2.FlagDataEndStream) })
+	for s.Streams() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	m := s.opts.newMessage(true, true)
+	s.in.msg = m
+	var broke *Error
+	if err := s.onTrailers(frameHeader{kind: frameHeaders, flags: flagEndStream, stream: 1}, m); !errors.As(err, &broke) || broke.Code != StreamClosed {
+		t.Errorf("answered with %v", err)
+	}
 }
 
 // TestResetsPassOn: a peer's reset of a stream is told to the other side as what it was, where that means something:
