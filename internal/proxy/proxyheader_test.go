@@ -11,15 +11,13 @@ import (
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // introduced answers each HTTP connection with the header it began with, and how many requests it has seen.
 func introduced(t *testing.T) net.Addr {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	var work sync.WaitGroup
 	t.Cleanup(work.Wait)
 	t.Cleanup(func() { l.Close() })

@@ -23,6 +23,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/socket"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -87,10 +88,7 @@ func (r *rig) sendTo(address string) {
 
 func listen(t testing.TB) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	return l
 }
 

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // patience bounds every wait of a test; nothing is measured with it.
@@ -39,7 +41,7 @@ type conversation struct {
 
 func newScript(t *testing.T, network string, options ...grpc.ServerOption) *script {
 	t.Helper()
-	address := "127.0.0.1:0"
+	address := sockettest.Any()
 	if network == "unix" {
 		address = filepath.Join(t.TempDir(), "xds.sock")
 	}

@@ -3,12 +3,12 @@ package http
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx/tlstest"
 )
 
@@ -17,10 +17,7 @@ func negotiating(t *testing.T, protos ...string) string {
 	t.Helper()
 	own := tlstest.NewAuthority(t, "ca").Server(t, "localhost")
 	pair := tls.Certificate{Certificate: own.Chain, PrivateKey: own.Key}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	s := &http.Server{Handler: http.HandlerFunc(echo), Protocols: new(http.Protocols)}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetHTTP2(true)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
@@ -107,10 +108,7 @@ func newRig(t testing.TB, hosts []string, change func(*rig)) *rig {
 }
 
 func (r *rig) listen() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	l := sockettest.Listen(r.t)
 	r.listener, r.address = l, l.Addr().String()
 	r.conns.Go(func() { // so that waiting never begins while one more is added
 		for id := uint64(1); ; id++ {
@@ -158,10 +156,7 @@ func eventually(t testing.TB, ok func() bool, tell func() string) {
 // served is an HTTP server of net/http, for both versions.
 func served(t testing.TB, h http.HandlerFunc) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	s := &http.Server{Handler: h, Protocols: new(http.Protocols)}
 	s.Protocols.SetHTTP1(true)
 	s.Protocols.SetUnencryptedHTTP2(true)
@@ -173,10 +168,7 @@ func served(t testing.TB, h http.HandlerFunc) string {
 // scripted is a server that does with each connection what the test says.
 func scripted(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // next reads a request of net/http's from a scripted server's connection; nil at its end.
@@ -516,7 +517,7 @@ func TestMirror(t *testing.T) {
 	if _, body := r.do(r.client(), "POST", "/a", "abc"); body != "ok" {
 		t.Fatal(body)
 	}
-	if got := <-seen; !strings.HasPrefix(got, "127.0.0.1-shadow:") || !strings.HasSuffix(got, " /a abc") {
+	if got := <-seen; !strings.HasPrefix(got, sockettest.Loopback().String()+"-shadow:") || !strings.HasSuffix(got, " /a abc") {
 		t.Errorf("mirrored %q", got)
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/socket"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -61,10 +62,7 @@ func neverParked(engine func(*stream.Conn, net.Conn)) func(*stream.Conn, net.Con
 
 func newRig(t *testing.T, listeners ...*config.Listener) *rig {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	on, err := socket.Listen(l)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 func descriptors(t *testing.T) int {
@@ -33,7 +35,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 // TestSlots: peers of closed connections are told at once, many of them hold few descriptors and none before long.
 func TestSlots(t *testing.T) {
-	l := listen(t, "tcp4", "127.0.0.1:0")
+	l := listen(t, "tcp4", sockettest.Any())
 	pair(t, l, Dialer{}, at(t, l.Addr())) // makes the runtime's poller
 	slots.free()
 	before := descriptors(t)
@@ -53,7 +55,7 @@ func TestSlots(t *testing.T) {
 
 // TestClosed: nothing can be done with a closed connection, and its number isn't another one's yet.
 func TestClosed(t *testing.T) {
-	l := listen(t, "tcp4", "127.0.0.1:0")
+	l := listen(t, "tcp4", sockettest.Any())
 	here, there := pair(t, l, Dialer{}, at(t, l.Addr()))
 	raw, err := there.SyscallConn()
 	if err != nil {
@@ -86,7 +88,7 @@ func TestClosed(t *testing.T) {
 
 // TestCloseEndsWaits: whoever waits for a connection is told that it is closed, whether it waits already or is about to.
 func TestCloseEndsWaits(t *testing.T) {
-	l := listen(t, "tcp4", "127.0.0.1:0")
+	l := listen(t, "tcp4", sockettest.Any())
 	for range 200 {
 		here, _ := pair(t, l, Dialer{}, at(t, l.Addr()))
 		raw, err := here.SyscallConn()
@@ -123,7 +125,7 @@ func TestCloseEndsWaits(t *testing.T) {
 
 // TestBigTransfer: what doesn't fit into the socket is written as room comes.
 func TestBigTransfer(t *testing.T) {
-	l := listen(t, "tcp4", "127.0.0.1:0")
+	l := listen(t, "tcp4", sockettest.Any())
 	here, there := pair(t, l, Dialer{}, at(t, l.Addr()))
 	data := make([]byte, 32<<20)
 	for i := range data {
@@ -148,7 +150,7 @@ func TestWithoutReplacement(t *testing.T) {
 	made := errNever
 	t.Cleanup(func() { errNever = made })
 	errNever = unix.EMFILE
-	l := listen(t, "tcp4", "127.0.0.1:0")
+	l := listen(t, "tcp4", sockettest.Any())
 	here, there := pair(t, l, Dialer{}, at(t, l.Addr()))
 	if err := here.Close(); err != nil {
 		t.Error(err)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx/tlstest"
 )
 
@@ -57,10 +58,7 @@ type result struct {
 // talk shakes hands over a real connection and sends a byte each way, so that tickets and late alerts arrive.
 func talk(t testing.TB, server, client *tls.Config) (r result) {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	var wait sync.WaitGroup
 	wait.Go(func() {

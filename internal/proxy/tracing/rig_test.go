@@ -21,6 +21,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	engine "github.com/pillion-mesh/pillion/internal/proxy/http"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tracing"
@@ -114,10 +115,7 @@ func (r *rig) application() string {
 
 func served(t *testing.T, h http.Handler) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	s := &http.Server{Handler: h}
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(func() { _ = s.Close() })
@@ -125,7 +123,7 @@ func served(t *testing.T, h http.Handler) string {
 }
 
 func (r *rig) listen() {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", sockettest.Any())
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -222,10 +220,7 @@ func (c *collector) wait(n int) []*tracev1.Span {
 func grpcCollector(t *testing.T) (*collector, string) {
 	t.Helper()
 	c := &collector{T: t}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	s := grpc.NewServer()
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: "opentelemetry.proto.collector.trace.v1.TraceService", HandlerType: (*any)(nil),

@@ -66,19 +66,8 @@ func connected(t *testing.T, c net.Conn) {
 	}
 }
 
-// refused is an address where nobody listens.
-func refused(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return at(l)
-}
-
 func TestDial(t *testing.T) {
-	v4, v6 := echo(t, "tcp4", "127.0.0.1:0"), echo(t, "tcp6", "[::1]:0")
+	v4, v6 := echo(t, "tcp4", sockettest.Any()), echo(t, "tcp6", "[::1]:0")
 	pipe := filepath.Join(t.TempDir(), "s")
 	echo(t, "unix", pipe)
 	for name, c := range map[string]struct {
@@ -92,7 +81,7 @@ func TestDial(t *testing.T) {
 		"pipe":            {config.Endpoint{Pipe: pipe}, nil, "invalid AddrPort", "invalid IP"},
 		"source":          {config.Endpoint{Address: at(v4)}, func(c *config.Cluster) { c.SourceV4 = netip.MustParseAddr("127.0.0.6") }, v4.Addr().String(), "127.0.0.6"},
 		"source of IPv6":  {config.Endpoint{Address: at(v6)}, func(c *config.Cluster) { c.SourceV4 = netip.MustParseAddr("127.0.0.6") }, v6.Addr().String(), "::1"},
-		"second address":  {config.Endpoint{Address: refused(t), Additional: []netip.AddrPort{at(v6)}}, nil, v6.Addr().String(), "::1"},
+		"second address":  {config.Endpoint{Address: sockettest.Refused(1), Additional: []netip.AddrPort{at(v6)}}, nil, v6.Addr().String(), "::1"},
 		"no timeout told": {config.Endpoint{Address: at(v4)}, func(c *config.Cluster) { c.ConnectTimeout = 0 }, v4.Addr().String(), "127.0.0.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +118,7 @@ func TestDial(t *testing.T) {
 
 // TestDialFails: what is counted, what outlier detection hears.
 func TestDialFails(t *testing.T) {
-	v4 := echo(t, "tcp4", "127.0.0.1:0")
+	v4 := echo(t, "tcp4", sockettest.Any())
 	for name, c := range map[string]struct {
 		endpoint config.Endpoint
 		change   func(*config.Cluster)
@@ -137,13 +126,13 @@ func TestDialFails(t *testing.T) {
 		failures uint64
 		timeouts uint64
 	}{
-		"refused": {config.Endpoint{Address: refused(t)}, nil, func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
-		"all of several": {config.Endpoint{Address: refused(t), Additional: []netip.AddrPort{refused(t)}}, nil,
+		"refused": {config.Endpoint{Address: sockettest.Refused(2)}, nil, func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
+		"all of several": {config.Endpoint{Address: sockettest.Refused(3), Additional: []netip.AddrPort{sockettest.Refused(4)}}, nil,
 			func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
 		"no pipe": {config.Endpoint{Pipe: "/nonexistent/s"}, nil, func(err error) bool { return errors.Is(err, unix.ENOENT) }, 1, 0},
 		"timeout": {config.Endpoint{Address: sockettest.Full(t)}, func(c *config.Cluster) { c.ConnectTimeout = time.Millisecond }, Timeout, 1, 1},
 		"itself":  {config.Endpoint{Address: netip.MustParseAddrPort("127.0.0.1:15001")}, nil, func(err error) bool { return errors.Is(err, ErrSelfDial) }, 0, 0},
-		"itself as the second": {config.Endpoint{Address: refused(t), Additional: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:15000")}}, nil,
+		"itself as the second": {config.Endpoint{Address: sockettest.Refused(5), Additional: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:15000")}}, nil,
 			func(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }, 1, 0},
 		"overflow": {config.Endpoint{Address: at(v4)}, func(c *config.Cluster) { c.Breakers[0].Connections = 0 }, func(err error) bool { return errors.Is(err, ErrOverflow) }, 0, 0},
 	} {
@@ -176,7 +165,7 @@ func TestDialFails(t *testing.T) {
 // TestFinal: a connection that is no request's carrier counts as a request, so that LEAST_REQUEST balances connections.
 func TestFinal(t *testing.T) {
 	f := newFixture(t)
-	c := f.apply(static("a", &config.Endpoint{Address: at(echo(t, "tcp4", "127.0.0.1:0"))}))
+	c := f.apply(static("a", &config.Endpoint{Address: at(echo(t, "tcp4", sockettest.Any()))}))
 	host, _ := c.Pick(&Choice{}, nil)
 	for _, final := range []bool{false, true} {
 		conn, err := c.Dial(t.Context(), host, DialOptions{Final: final})
@@ -199,7 +188,7 @@ func TestFinal(t *testing.T) {
 // TestDialGivenUp: a caller that goes away says nothing of the host.
 func TestDialGivenUp(t *testing.T) {
 	f := newFixture(t)
-	c := f.apply(static("a", &config.Endpoint{Address: at(echo(t, "tcp4", "127.0.0.1:0"))}))
+	c := f.apply(static("a", &config.Endpoint{Address: at(echo(t, "tcp4", sockettest.Any()))}))
 	host, _ := c.Pick(&Choice{}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -212,7 +201,7 @@ func TestDialGivenUp(t *testing.T) {
 // socket has the option.
 func TestSourceLeavesPortsFree(t *testing.T) {
 	f := newFixture(t)
-	cfg := static("a", &config.Endpoint{Address: at(echo(t, "tcp4", "127.0.0.1:0"))})
+	cfg := static("a", &config.Endpoint{Address: at(echo(t, "tcp4", sockettest.Any()))})
 	cfg.SourceV4 = netip.MustParseAddr("127.0.0.6")
 	cfg.KeepAlive = &config.TCPKeepAlive{Probes: 4, Time: 7 * time.Second, Interval: 3 * time.Second}
 	c := f.apply(cfg)
@@ -326,7 +315,7 @@ func tlsServer(t *testing.T, protocols ...string) (net.Listener, *config.Cell[co
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp4", "127.0.0.1:0", &tls.Config{
+	l, err := tls.Listen("tcp4", sockettest.Any(), &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: protocols,
 	})
 	if err != nil {

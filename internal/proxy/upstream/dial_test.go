@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 func localAddrs() ([]net.Addr, error) {
@@ -65,7 +66,7 @@ func TestSelfDialIsRefused(t *testing.T) {
 
 // TestSource: the upstream sees the address the cluster dials from.
 func TestSource(t *testing.T) {
-	l := echo(t, "tcp4", "127.0.0.1:0")
+	l := echo(t, "tcp4", sockettest.Any())
 	conn, err := dialOriginal(t, Options{LocalAddrs: localAddrs}, config.Static(config.Settings{}).Cluster(config.InboundPassthroughCluster), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +80,7 @@ func TestSource(t *testing.T) {
 // TestPortsAreSharedBetweenDestinations: the kernel may give a source port to several connections if they
 // go elsewhere. Those without a source have no port at all before they connect.
 func TestPortsAreSharedBetweenDestinations(t *testing.T) {
-	for network, at := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+	for network, at := range map[string]string{"tcp4": sockettest.Any(), "tcp6": "[::1]:0"} {
 		l := echo(t, network, at)
 		conn, err := dialOriginal(t, Options{LocalAddrs: localAddrs}, config.Static(config.Settings{}).Cluster(config.InboundPassthroughCluster), l.Addr().String())
 		if errors.Is(err, unix.EADDRNOTAVAIL) {

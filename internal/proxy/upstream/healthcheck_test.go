@@ -20,6 +20,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx/tlstest"
 )
 
@@ -102,10 +103,7 @@ func TestHTTPCheck(t *testing.T) {
 // talker answers each connection with what it is told, after it has read something if it is to.
 func talker(t *testing.T, read bool, text string) net.Addr {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -146,10 +144,7 @@ func TestTCPCheck(t *testing.T) {
 
 // TestGRPCCheck against grpc-go's health server.
 func TestGRPCCheck(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	server, state := grpc.NewServer(), health.NewServer()
 	healthpb.RegisterHealthServer(server, state)
 	state.SetServingStatus("ill", healthpb.HealthCheckResponse_NOT_SERVING)
@@ -169,12 +164,9 @@ func TestGRPCCheck(t *testing.T) {
 
 // TestCheckTimeout: a host that says nothing fails.
 func TestCheckTimeout(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
-	err = checkOnce(t, l.Addr(), config.HealthCheck{Timeout: time.Millisecond})
+	err := checkOnce(t, l.Addr(), config.HealthCheck{Timeout: time.Millisecond})
 	var timeout net.Error
 	if !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("error %v", err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // envoysOutlier has Envoy's defaults, but for what tests set.
@@ -178,7 +179,7 @@ func TestEjectionSurvivesUpdates(t *testing.T) {
 
 // TestCloseOnUnhealthy: an ejected host's idle connections are closed if that is configured, and it can have others later.
 func TestCloseOnUnhealthy(t *testing.T) {
-	l := echo(t, "tcp4", "127.0.0.1:0")
+	l := echo(t, "tcp4", sockettest.Any())
 	for _, want := range []bool{false, true} {
 		f := newFixture(t)
 		cfg := static("a", &config.Endpoint{Address: at(l)})

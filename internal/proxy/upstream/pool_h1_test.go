@@ -4,15 +4,14 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // pooledConn is a connection to a listener of the test's, and its other end.
 func pooledConn(t *testing.T, host *Host) (*H1Conn, net.Conn) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

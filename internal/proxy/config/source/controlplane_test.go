@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config/xds"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/xdsclient"
 )
 
@@ -181,7 +182,7 @@ func TestControlPlane(t *testing.T) {
 	for name, delta := range map[string]bool{"delta": true, "sotw": false} {
 		t.Run(name, func(t *testing.T) {
 			plane := &controlPlane{cache: cache.NewSnapshotCache(false, cache.IDHash{}, nil)}
-			plane.start(t, "tcp", "127.0.0.1:0")
+			plane.start(t, "tcp", sockettest.Any())
 			defer func() { plane.stop() }()
 			plane.set(t, "1", map[rsc.Type][]types.Resource{
 				rsc.ClusterType: {cluster("a", "eds:a"), cluster("b", "")}, rsc.EndpointType: {assignment("a", 1)},
@@ -231,7 +232,7 @@ func TestControlPlane(t *testing.T) {
 // TestSecretsFromTheirOwnStream: as Istio's sds-grpc, over a Unix socket, while the rest comes by ADS.
 func TestSecretsFromTheirOwnStream(t *testing.T) {
 	plane := &controlPlane{cache: cache.NewSnapshotCache(false, cache.IDHash{}, nil)}
-	plane.start(t, "tcp", "127.0.0.1:0")
+	plane.start(t, "tcp", sockettest.Any())
 	defer plane.stop()
 	sds := &controlPlane{cache: cache.NewSnapshotCache(false, cache.IDHash{}, nil)}
 	sds.start(t, "unix", t.TempDir()+"/sds.sock")

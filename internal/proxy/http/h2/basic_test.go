@@ -15,16 +15,14 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // serve runs a server on loopback for each connection, and checks at the end that all is gone.
 func serve(t testing.TB, o Options, handler Handler) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var servers []*Server
@@ -145,10 +143,7 @@ func TestXNetServer(t *testing.T) {
 // xnetServer runs x/net's server.
 func xnetServer(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	var all sync.WaitGroup
 	var conns sync.Map
 	all.Go(func() {

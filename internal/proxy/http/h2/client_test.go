@@ -3,7 +3,6 @@ package h2
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -12,16 +11,14 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
 // fakeServer lets a test play a client's server.
 func fakeServer(t *testing.T, o Options, settings ...http2.Setting) (*Client, *rawPeer) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	c := dial(t, l.Addr().String(), o)
 	nc, err := l.Accept()

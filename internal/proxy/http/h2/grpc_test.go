@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +17,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 type message0 = wrapperspb.BytesValue
@@ -104,10 +105,7 @@ type hang struct {
 
 // grpcServer runs grpc-go's server.
 func grpcServer(t testing.TB, o ...grpc.ServerOption) (string, *hang) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	desc := grpc.ServiceDesc{ServiceName: "test.Service", HandlerType: (*any)(nil)}
 	for _, d := range kinds {
 		desc.Streams = append(desc.Streams, d)

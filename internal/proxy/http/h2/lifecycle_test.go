@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
@@ -38,10 +39,7 @@ func TestMain(m *testing.M) {
 
 // pair is a server on loopback with its one connection, whose client a test plays.
 func pair(t *testing.T, o Options, h Handler) (*rawPeer, *Server, chan error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	accepted := make(chan *Server, 1)
 	ended := make(chan error, 1)
@@ -225,10 +223,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestPlainConn: what the socket can't be asked goes on without.
 func TestPlainConn(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	ended := make(chan error, 1)
 	go func() {
@@ -260,10 +255,7 @@ func TestPlainConn(t *testing.T) {
 
 // TestDrainedAtOnce: a connection that is drained before it is served says its SETTINGS first all the same.
 func TestDrainedAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	defer l.Close()
 	client, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

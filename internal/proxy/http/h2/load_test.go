@@ -7,16 +7,15 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket/sockettest"
 )
 
 // TestDrainUnderLoad: a server that drains each connection soon after it came loses no call of grpc-go's client.
 func TestDrainUnderLoad(t *testing.T) {
 	backend, _ := grpcServer(t)
 	up := dial(t, backend, Options{})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := sockettest.Listen(t)
 	var all sync.WaitGroup
 	drained := 0
 	all.Go(func() {
