@@ -128,6 +128,7 @@ type (
 		FailedActive  bool   `json:"failed_active_health_check,omitempty"`
 		FailedOutlier bool   `json:"failed_outlier_check,omitempty"`
 		PendingActive bool   `json:"pending_active_hc,omitempty"`
+		Excluded      bool   `json:"excluded_via_immediate_hc_fail,omitempty"`
 		EDS           string `json:"eds_health_status"`
 	}
 	localityJSON struct {
@@ -196,7 +197,7 @@ var healthNames = map[config.Health]string{
 func hostOf(h *upstream.HostStatus) hostJSON {
 	return hostJSON{
 		Address: addressOf(h.Address), Hostname: h.Hostname, Weight: h.Weight, Priority: h.Priority,
-		Health: healthJSON{h.FailedActive, h.FailedOutlier, h.PendingActive, healthNames[h.Health]},
+		Health: healthJSON{h.FailedActive, h.FailedOutlier, h.PendingActive, h.Excluded, healthNames[h.Health]},
 		Stats: []counterJSON{
 			counter("cx_connect_fail", h.CxConnectFail), counter("cx_total", h.CxTotal), counter("rq_error", h.RqError),
 			counter("rq_success", h.RqSuccess), counter("rq_timeout", h.RqTimeout), counter("rq_total", h.RqTotal),

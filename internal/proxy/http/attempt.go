@@ -215,6 +215,9 @@ func (c *call) informational() error {
 func (c *call) judge(end bool) outcome {
 	x, f := c.x, &c.forward
 	f.host.Result(upstream.StatusOutcome(x.Response.Status))
+	if f.target.cluster.Checked() && admitsFailure(&x.Response.Fields) {
+		f.host.FailNow()
+	}
 	c.timers.drop(tryDeadline)
 	c.timers.drop(tryIdleDeadline)
 	f.answerEnd = end
@@ -229,6 +232,11 @@ func (c *call) judge(end bool) outcome {
 	}
 	c.passOn()
 	return outcome{answered: true}
+}
+
+func admitsFailure(answer *stream.Fields) bool {
+	_, there := answer.Get(upstream.FailNow)
+	return there
 }
 
 // closeUpstream ends the present attempt's stream.

@@ -104,7 +104,7 @@ func (a availability) word(panics bool) string {
 type level struct {
 	priority uint32
 	members  []member
-	count    [3]int // by availability
+	count    [4]int // by availability
 	health   [2]uint32
 }
 
@@ -155,6 +155,9 @@ func (m *maker) levels(members []member) []level {
 	slices.SortFunc(levels, func(a, b level) int { return cmp.Compare(a.priority, b.priority) })
 	return levels
 }
+
+// eligible is how many hosts shares are computed of.
+func (l *level) eligible() int { return len(l.members) - l.count[leftOut] }
 
 func counted(priority uint32, members []member) level {
 	l := level{priority: priority, members: members}

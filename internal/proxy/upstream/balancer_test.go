@@ -203,3 +203,29 @@ func TestLocalityWeights(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftOut: hosts that said themselves that they are ill don't move requests to other priorities, nor make panic; in
+// panic they are used like others.
+func TestLeftOut(t *testing.T) {
+	f := newFixture(t)
+	cfg := specs(50, 100, spec{healthy: 3}, spec{healthy: 2})
+	c := f.apply(cfg)
+	leave := func(hosts ...member) map[group]float64 {
+		for _, m := range hosts {
+			m.host.set(failedActive | excluded)
+		}
+		c.changes.Add(1)
+		return loadsOf(c.current().balancer)
+	}
+	members := c.current().members
+	if got := leave(members[:2]...); len(got) != 1 || got[group{0, 0}] != 100 {
+		t.Errorf("two of three left out: %v", got)
+	}
+	members[2].host.set(failedActive)
+	if got := leave(); got[group{1, 0}] != 100 {
+		t.Errorf("the last one is ill: %v", got)
+	}
+	if got := leave(members...); got[group{0, -1}] != 60 || got[group{1, -1}] != 40 {
+		t.Errorf("all left out: %v", got)
+	}
+}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -47,7 +48,7 @@ func (c *Cluster) stopChecks() {
 func (c *Cluster) clearChecked() {
 	for _, h := range c.known {
 		if h.has(failedActive | pendingActive) {
-			h.unset(failedActive | pendingActive)
+			h.unset(failedActive | pendingActive | excluded)
 			c.changes.Add(1)
 		}
 	}
@@ -77,7 +78,7 @@ func (c *Cluster) checkHosts() {
 }
 
 func (c *Cluster) checkLoop(ctx context.Context, k *checker, h *Host, check *config.HealthCheck) {
-	verdict := verdict{check: check, failing: h.has(failedActive), fresh: h.has(pendingActive)}
+	verdict := c.newVerdict(h, check)
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,7 +90,7 @@ func (c *Cluster) checkLoop(ctx context.Context, k *checker, h *Host, check *con
 		if ctx.Err() != nil {
 			return
 		}
-		c.checked(h, &verdict, err)
+		c.checked(h, verdict, err)
 		if !pause(ctx, c.checkPause(check)) {
 			return
 		}
@@ -159,6 +160,20 @@ type verdict struct {
 	failing bool
 	fresh   bool // not one result yet: the first one decides
 	row     uint32
+	heard   uint32 // of Host.admitted
+}
+
+func (c *Cluster) newVerdict(h *Host, check *config.HealthCheck) *verdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &verdict{check: check, failing: h.has(failedActive), fresh: h.has(pendingActive), heard: h.admitted}
+}
+
+// hear takes what the host said meanwhile: that its checks fail.
+func (v *verdict) hear(admitted uint32) {
+	if v.heard != admitted {
+		v.heard, v.failing, v.fresh, v.row = admitted, true, false, 0
+	}
 }
 
 // take returns whether the host is failing now.
@@ -189,16 +204,20 @@ func (c *Cluster) checked(h *Host, v *verdict, err error) {
 	} else {
 		c.Stats.Health.Failure.Add(1)
 	}
-	failing := v.take(err != nil)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	v.hear(h.admitted)
+	failing := v.take(err != nil)
 	before := h.flags.Load()
 	h.unset(pendingActive)
 	if failing {
 		h.set(failedActive)
+		if errors.Is(err, errAdmits) {
+			h.set(excluded)
+		}
 		c.closeUnhealthy(h)
 	} else {
-		h.unset(failedActive)
+		h.unset(failedActive | excluded)
 		if err == nil && h.has(failedOutlier) {
 			c.restore(h, c.manager.opts.Now())
 		}

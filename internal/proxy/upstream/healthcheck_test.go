@@ -265,6 +265,65 @@ func TestCheckNamesHost(t *testing.T) {
 	}
 }
 
+// TestFailNow: a host that says its checks fail is out at once, counted and shown, left out of all shares, and comes back by
+// its checks; an answer to a check says the same.
+func TestFailNow(t *testing.T) {
+	var admits, gone atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if admits.Load() {
+			w.Header().Set(FailNow, "")
+		}
+		if gone.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	m := NewManager(Options{Tick: -1, LocalAddrs: localAddrs})
+	defer m.Close()
+	cfg := static("a", &config.Endpoint{Address: at(server.Listener)})
+	cfg.LB.PanicPercent = 0
+	cfg.Checks = []config.HealthCheck{{Interval: time.Millisecond, Unhealthy: 1000, Healthy: 2}}
+	m.Apply(config.NewRuntime(nil, []*config.Cluster{cfg}))
+	c := m.Cluster("a")
+	usable := func() bool { _, err := c.Pick(&Choice{}, nil); return err == nil }
+	eventually(t.Context(), t, "healthy at first", usable)
+	host := c.current().members[0].host
+	gone.Store(true)
+	attempts := c.Stats.Health.Attempt.Load()
+	eventually(t.Context(), t, "two more checks", func() bool { return c.Stats.Health.Attempt.Load() > attempts+2 })
+	if !usable() {
+		t.Fatal("a few failed checks are enough")
+	}
+	host.FailNow()
+	if s := c.Status().Hosts[0]; usable() || s.HealthFlags != "/failed_active_hc/excluded_via_immediate_hc_fail" || !s.FailedActive || !s.Excluded {
+		t.Errorf("usable %v, flags %s", usable(), s.HealthFlags)
+	}
+	if got := [2]uint64{c.Stats.Health.PassiveFailure.Load(), uint64(c.Stats.MembershipExcluded.Load())}; got != [2]uint64{1, 1} {
+		t.Errorf("passive failures and excluded: %d", got)
+	}
+	gone.Store(false)
+	eventually(t.Context(), t, "healthy again", func() bool { return usable() && c.Stats.MembershipExcluded.Load() == 0 })
+
+	cfg = static("a", &config.Endpoint{Address: at(server.Listener)})
+	cfg.Checks = []config.HealthCheck{{Interval: time.Millisecond, Unhealthy: 1, Healthy: 1}}
+	admits.Store(true)
+	gone.Store(true)
+	m.Apply(config.NewRuntime(nil, []*config.Cluster{cfg}))
+	eventually(t.Context(), t, "left out by a check's answer", func() bool { return c.Stats.MembershipExcluded.Load() == 1 })
+	gone.Store(false)
+	eventually(t.Context(), t, "200 is well, whatever else it says", func() bool { return c.Stats.MembershipHealthy.Load() == 1 })
+}
+
+// TestFailNowWithoutChecks: without active checks nothing would bring the host back.
+func TestFailNowWithoutChecks(t *testing.T) {
+	f := newFixture(t)
+	c := f.apply(static("a", &config.Endpoint{Address: netip.MustParseAddrPort("192.0.2.1:80")}))
+	c.current().members[0].host.FailNow()
+	if _, err := c.Pick(&Choice{}, nil); err != nil || c.Checked() || c.Stats.Health.PassiveFailure.Load() != 0 {
+		t.Errorf("%v, checked %v", err, c.Checked())
+	}
+}
+
 func TestHostOf(t *testing.T) {
 	for authority, want := range map[string]string{
 		"a": "a", "a:1": "a", "[::1]": "::1", "[::1]:1": "::1", "1.2.3.4:5": "1.2.3.4", "": "",

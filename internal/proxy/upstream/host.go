@@ -18,6 +18,7 @@ type Host struct {
 	mark     uint64            // of the last update that had this host; under Cluster.mu
 	flags    atomic.Uint32     // health flags set here: active checks, outlier detection
 	gone     atomic.Bool
+	admitted uint32 // how often it said that its checks fail; under Cluster.mu
 
 	// Active is the number of requests under way; who sends one adds 1, and takes it away again.
 	Active   atomic.Int64
@@ -64,6 +65,7 @@ const (
 	failedActive uint32 = 1 << iota
 	failedOutlier
 	pendingActive // not checked yet
+	excluded      // said itself that its checks fail; only with failedActive
 )
 
 func (h *Host) set(flag uint32)      { h.flags.Or(flag) }
@@ -77,11 +79,14 @@ const (
 	healthy availability = iota
 	degraded
 	unavailable
+	leftOut // unavailable, and in no share either
 )
 
 // available joins what the endpoint's health_status says with what was found out here.
 func (h *Host) available(e *config.Endpoint) availability {
 	switch {
+	case h.has(excluded):
+		return leftOut
 	case h.flags.Load() != 0 || e.Health >= config.Unhealthy:
 		return unavailable
 	case e.Health == config.Degraded:

@@ -275,13 +275,14 @@ func (h *Host) successor() *Host {
 
 // count brings the gauges of the cluster's members up to date.
 func (c *Cluster) count(set *hostSet) {
-	var n [3]int64
+	var n [4]int64
 	for i := range set.members {
 		n[set.members[i].available]++
 	}
 	c.Stats.MembershipTotal.Store(int64(len(set.members)))
 	c.Stats.MembershipHealthy.Store(n[healthy])
 	c.Stats.MembershipDegraded.Store(n[degraded])
+	c.Stats.MembershipExcluded.Store(n[leftOut])
 	if c.checks != nil {
 		c.Stats.Health.Healthy.Store(n[healthy])
 		c.Stats.Health.Degraded.Store(n[degraded])

@@ -9,7 +9,7 @@ func (m *maker) measure(levels []level) uint32 {
 	for i := range levels {
 		l := &levels[i]
 		for kind := range l.health {
-			l.health[kind] = uint32(min(percent, uint64(m.over)*uint64(l.count[kind])/uint64(len(l.members))))
+			l.health[kind] = uint32(min(percent, uint64(m.over)*uint64(l.count[kind])/uint64(max(l.eligible(), 1))))
 			total += l.health[kind]
 		}
 	}
@@ -25,7 +25,7 @@ func (m *maker) panics(levels []level, available uint32) []bool {
 	}
 	for i := range levels {
 		l := &levels[i]
-		usable := float64(l.count[healthy]+l.count[degraded]) * percent / float64(len(l.members))
+		usable := float64(l.count[healthy]+l.count[degraded]) * percent / float64(max(l.eligible(), 1))
 		panics[i] = usable < m.lb.PanicPercent
 	}
 	return panics

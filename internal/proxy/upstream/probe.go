@@ -82,7 +82,11 @@ func probeHTTP(conn io.ReadWriter, check *config.HealthCheck, host string) error
 	}
 	_ = answer.Body.Close()
 	if !expected(uint32(answer.StatusCode), check.Statuses) {
-		return fmt.Errorf("the status is %d", answer.StatusCode)
+		err := fmt.Errorf("the status is %d", answer.StatusCode)
+		if _, admits := answer.Header[http.CanonicalHeaderKey(FailNow)]; admits {
+			err = fmt.Errorf("%w, %w", err, errAdmits)
+		}
+		return err
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ type HostStatus struct {
 	Hostname                               string
 	HealthFlags                            string // healthy, or /failed_active_hc/…
 	FailedActive, FailedOutlier            bool
-	PendingActive                          bool
+	PendingActive, Excluded                bool
 	Health                                 config.Health // as EDS says
 	Weight                                 uint32
 	Region, Zone, SubZone                  string
@@ -131,6 +131,7 @@ func (h *Host) Status() HostStatus {
 		Weight: max(endpoint.Weight, 1), Priority: locality.Priority, Canary: h.canary(),
 		Region: locality.Region, Zone: locality.Zone, SubZone: locality.SubZone,
 		FailedActive: h.has(failedActive), FailedOutlier: h.has(failedOutlier), PendingActive: h.has(pendingActive),
+		Excluded:    h.has(excluded),
 		SuccessRate: -1, LocalSuccessRate: -1,
 	}
 	s.HealthFlags = s.flags()
@@ -152,6 +153,7 @@ func (s *HostStatus) flags() string {
 		{s.Health >= config.Unhealthy, "/failed_eds_health"},
 		{s.Health == config.Degraded, "/degraded_eds_health"},
 		{s.PendingActive, "/pending_active_hc"},
+		{s.Excluded, "/excluded_via_immediate_hc_fail"},
 		{s.Health == config.Draining, "/eds_status_draining"},
 	} {
 		if f.is {

@@ -73,7 +73,9 @@ func (m *maker) places(l *level, usable []member) []place {
 			index[l.members[i].place] = at
 			places = append(places, place{locality: m.localities[l.members[i].place]})
 		}
-		places[at].all++
+		if l.members[i].available != leftOut {
+			places[at].all++
+		}
 	}
 	for _, u := range usable {
 		at := index[u.place]
@@ -81,7 +83,7 @@ func (m *maker) places(l *level, usable []member) []place {
 	}
 	for i := range places {
 		p := &places[i]
-		left := float64(m.over) / percent * float64(len(p.usable)) / float64(p.all)
+		left := float64(m.over) / percent * float64(len(p.usable)) / float64(max(p.all, 1))
 		p.weight = float64(p.locality.Weight) * math.Min(1, left)
 	}
 	return slices.DeleteFunc(places, func(p place) bool { return p.weight == 0 })

@@ -152,6 +152,9 @@ func (m *maker) count(local *hostSet) fellows {
 		if place.Priority != 0 {
 			continue
 		}
+		if of.available == leftOut {
+			continue
+		}
 		all++
 		f.all[spotOf(place)]++
 		switch of.available {
