@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func (p *porter) Check(_ context.Context, q *authv3.CheckRequest) (*authv3.Check
 // guarded is a bootstrap whose inbound connections pass filters before the last one of their chain.
 func guarded(t *testing.T, filters, last, clusters string) *xds.BootstrapConfig {
 	t.Helper()
-	b, err := xds.Bootstrap([]byte(`{"node": {"id": "n"}, "static_resources": {"clusters": [` + clusters + `], "listeners": [{"name": "virtualInbound",
+	b, err := xds.Bootstrap([]byte(`{"node": {"id": "n"}, "static_resources": {"clusters": [` + clusters + `], "listeners": [{"name": "virtualInbound", ` + listenerLog + `
 		"address": {"socket_address": {"address": "0.0.0.0", "port_value": 15006}}, "filter_chains": [{"filters": [` + filters + last + `]}]}]}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +57,10 @@ func porterFilter(allow bool) string {
 		"grpc_service": {"timeout": "20s", "envoy_grpc": {"cluster_name": "authz"}}}},`, allow)
 }
 
+// listenerLog is the access log of a listener itself.
+const listenerLog = `"access_log": [{"name": "l", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+	"log_format": {"text_format_source": {"inline_string": "listener: %RESPONSE_FLAGS% %CONNECTION_TERMINATION_DETAILS%\n"}}}}],`
+
 // served reports whether a request through the proxy is answered; a connection that isn't let in is closed.
 func served(t *testing.T, address string) bool {
 	t.Helper()
@@ -65,6 +70,46 @@ func served(t *testing.T, address string) bool {
 	buf := make([]byte, 16)
 	n, _ := c.Read(buf)
 	return strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200")
+}
+
+// logged waits for a line that ends in want.
+func (r *rig) logged(want string) {
+	r.t.Helper()
+	eventually(r.t, "the log says why", func() error {
+		if got := "\n" + r.log.String(); !strings.Contains(got, want+"\n") {
+			return fmt.Errorf("no %q in %q", want, got)
+		}
+		return nil
+	})
+}
+
+// TestRefusedConnectionsAreLogged: the listener's line has flags and details of whichever filter refused.
+func TestRefusedConnectionsAreLogged(t *testing.T) {
+	const n = "type.googleapis.com/envoy.extensions.filters.network."
+	for name, c := range map[string]struct{ filter, want string }{
+		"rbac": {`{"name": "rbac", "typed_config": {"@type": "` + n + `rbac.v3.RBAC", "stat_prefix": "r.", "rules": {"action": "ALLOW"}}},`, "- rbac_access_denied_matched_policy[none]"},
+		"local_ratelimit": {`{"name": "limit", "typed_config": {"@type": "` + n + `local_ratelimit.v3.LocalRateLimit", "stat_prefix": "l",
+			"token_bucket": {"max_tokens": 1, "fill_interval": "3600s"}}},`, "RL local_ratelimit_close_over_limit"},
+		"connection_limit": {`{"name": "limit", "typed_config": {"@type": "` + n + `connection_limit.v3.ConnectionLimit", "stat_prefix": "l", "max_connections": "1"}},`, "- connection_limit"},
+	} {
+		for kind, last := range map[string]string{"TCP": tcpTerminal, "HTTP": httpTerminal} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				application := headsBack(t, "GET")
+				r := newRig(t, func(o *Options) { o.Bootstrap = guarded(t, c.filter, last, clusterJSON("app", application, "")) })
+				r.sendTo("127.0.0.1:80")
+				<-r.Warm()
+				held := dial(t, r.inbound) // what is limited to one has it then
+				defer held.Close()
+				eventually(t, "one is refused", func() error {
+					if served(t, r.inbound) {
+						return errors.New("it was served")
+					}
+					return nil
+				})
+				r.logged("\nlistener: " + c.want)
+			})
+		}
+	}
 }
 
 // TestConnectionsAreAuthorized: the service is asked before the upstream is dialled, for TCP and for HTTP.
@@ -101,13 +146,11 @@ func TestConnectionsAreAuthorized(t *testing.T) {
 				if total := r.store.Cluster("app").CxTotal.Load(); (total > 0) != c.serve {
 					t.Errorf("the upstream was dialled %d times", total)
 				}
+				if !c.serve {
+					r.logged("listener: " + c.details)
+				}
 				if kind == "TCP" && !c.serve {
-					eventually(t, "the log says why", func() error {
-						if got := r.log.String(); !strings.Contains(got, c.details+"\n") {
-							return fmt.Errorf("%q", got)
-						}
-						return nil
-					})
+					r.logged("\n" + c.details)
 				}
 			})
 		}

@@ -198,6 +198,7 @@ func (s *session) log() {
 	defer s.mu.Unlock()
 	s.conn.Received, s.conn.Sent = in, out
 	s.x.Received, s.x.Sent = in, out
+	s.conn.Flags = s.x.Flags // for the listener's line
 	s.x.End = s.proxy.Now().Sub(s.conn.Start)
 	s.plan.logs.Log(&s.x)
 }
