@@ -18,7 +18,7 @@ import (
 func (s *Server) newHTTP() *http.Engine {
 	return http.New(http.Options{
 		Upstreams: s.upstream, Store: s.store, Logs: s.logs, Tap: s.tap, Now: s.opts.Now, Runtime: s.runtimeValue, Tracer: s.tracer, Guard: s.guard.run,
-		DrainTime: s.opts.DrainTime,
+		DrainTime: s.opts.DrainTime, CloseAfter: s.opts.CloseAfter,
 		Filters: func(m *config.HTTPManager) (http.Filters, error) {
 			return httpfilter.Compile(m, s.deps(m))
 		},

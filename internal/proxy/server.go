@@ -65,6 +65,8 @@ type Options struct {
 	// DrainTime is over which HTTP peers are asked to leave, a few at first, all in the end, when the proxy is drained or
 	// their listener was removed; 0: all at once.
 	DrainTime time.Duration
+	// CloseAfter is when connections, of HTTP and TCP, are closed whose listener or filter chain was removed.
+	CloseAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -147,7 +149,8 @@ func New(o Options) (*Server, error) {
 		s.Close(s.ctx)
 		return nil, err
 	}
-	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self, Call: s.http.Call, Tunnel: s.tunnel})
+	s.tcp = tcp.New(tcp.Options{Upstream: s.upstream, Store: s.store, Logs: s.logs, Now: o.Now, Guard: s.guard.run, Self: o.Self, Call: s.http.Call, Tunnel: s.tunnel,
+		Runtime: s.source.Runtime(), CloseAfter: o.CloseAfter})
 	s.acceptor = listener.New(listener.Options{Runtime: s.source.Runtime(), Store: s.store, Logs: s.logs, TCP: s.tcp.Serve, HTTP: s.admitHTTP, Guard: s.guard.runConnection,
 		OriginalDst: o.OriginalDst, Now: o.Now, MaxConns: o.MaxConns, Inbound: s.inbound(), Proof: o.Proof})
 	s.accepting.Store(s.acceptor)

@@ -51,7 +51,7 @@ func runProxy(args []string, p Process) int {
 	}
 	options := proxyOptions(settings, flags.Epoch, p, logger)
 	options.Bootstrap, options.Levels, options.CommandLine = bootstrap, levels, flags.shown()
-	options.Self, options.DrainTime = self(settings, bootstrap), flags.spread()
+	options.Self, options.DrainTime, options.CloseAfter = self(settings, bootstrap), flags.spread(), flags.DrainTime
 	options.Labels = labels(options.Self)
 	var child *control.Child
 	if flags.Mode != modeValidate && flags.ControlFD != standalone {

@@ -9,6 +9,8 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"sync/atomic"
 )
 
@@ -83,6 +85,21 @@ func NewRuntime(listeners []*Listener, clusters []*Cluster) *Runtime {
 
 // Listener returns the listener of that name, or nil.
 func (r *Runtime) Listener(name string) *Listener { return r.listeners[name] }
+
+// Keeps reports whether the listener l, of an earlier Runtime, is still here with its chain c, be it that they were changed.
+// Chains are the same by their names; without names, by what they match.
+func (r *Runtime) Keeps(l *Listener, c *Chain) bool {
+	now := r.listeners[l.Name]
+	switch {
+	case now == nil:
+		return false
+	case c == l.Default:
+		return now.Default != nil
+	}
+	return slices.ContainsFunc(now.Chains, func(other *Chain) bool {
+		return other == c || other.Name == c.Name && (c.Name != "" || reflect.DeepEqual(other.Match, c.Match))
+	})
+}
 
 // At returns the listener with exactly that address, or nil.
 func (r *Runtime) At(address netip.AddrPort) *Listener { return r.addresses[address] }

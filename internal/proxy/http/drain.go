@@ -66,6 +66,13 @@ func (e *Engine) departureOf(m *manager, d config.Direction) (departure, bool) {
 	return departure{}, false
 }
 
+// orphaned reports whether a connection is to be closed because its listener or chain was removed long ago. One that was
+// only changed goes on. e.mu is held.
+func (e *Engine) orphaned(s *session, now int64) bool {
+	since := s.m.draining.Load()
+	return since != 0 && !s.cut && now-since >= int64(e.opts.CloseAfter) && !e.runtime.Keeps(s.conn.Listener, s.conn.Chain)
+}
+
 // remind is called each second: clients that make no request now wouldn't hear it else, nor those that never end theirs.
 func (e *Engine) remind() {
 	if e.draining[config.Inbound].Load() == nil && e.draining[config.Outbound].Load() == nil && !e.removed.Load() {
@@ -83,6 +90,11 @@ func (e *Engine) remind() {
 		left, is := e.departureOf(s.m, s.conn.Direction)
 		if leaving = leaving || is; is && s.calls.Load() > 0 {
 			c.drain(now >= left.end())
+		}
+		if e.orphaned(s, int64(now)) { //nolint:gosec // it was one
+			s.cut = true
+			s.m.stats.CxDrainClose.Add(1)
+			c.abort()
 		}
 	}
 	e.removed.CompareAndSwap(true, leaving)

@@ -55,7 +55,9 @@ type Options struct {
 	Tap       *telemetry.Tap                             // who watches requests; nil: nobody can
 	DrainTime time.Duration                              // over which clients of a removed listener are asked to leave; 0: at once
 	Now       func() time.Time                           // nil: time.Now
-	Random    func() uint64                              // nil: math/rand/v2
+	// CloseAfter is how long after their listener or chain was removed connections are closed, whatever is under way.
+	CloseAfter time.Duration
+	Random     func() uint64 // nil: math/rand/v2
 	// Guard runs requests that have a goroutine of their own, and keeps their panics from ending the process; nil:
 	// nothing does.
 	Guard func(func())
@@ -83,6 +85,7 @@ type Engine struct {
 	wheel *wheel
 
 	draining [2]atomic.Pointer[departure] // by direction; nil: Drain wasn't called
+	runtime  *config.Runtime              // under mu; nil: Apply wasn't called
 	removed  atomic.Bool                  // the configuration doesn't name a manager that has connections
 	mu       sync.Mutex
 	managers map[*config.HTTPManager]*manager

@@ -106,6 +106,7 @@ func (e *Engine) Apply(runtime *config.Runtime) {
 	now := max(1, e.wheel.since(e.opts.Now()))
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.runtime = runtime
 	removed := false
 	for cfg, m := range e.managers {
 		switch {

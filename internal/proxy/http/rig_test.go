@@ -83,7 +83,7 @@ func newRig(t testing.TB, hosts []string, change func(*rig)) *rig {
 	r.manager = upstream.NewManager(upstream.Options{Store: r.store})
 	logs := telemetry.NewLogs(telemetry.LogOptions{Stdout: r, Flush: time.Millisecond})
 	r.tap = telemetry.NewTap(time.Now)
-	r.engine = New(Options{Upstreams: r.manager, Store: r.store, Logs: logs, Tap: r.tap})
+	r.engine = New(Options{Upstreams: r.manager, Store: r.store, Logs: logs, Tap: r.tap, CloseAfter: time.Hour})
 	clusters := []*config.Cluster{cluster("backend", hosts...)}
 	if change != nil {
 		change(r)
@@ -125,7 +125,7 @@ func (r *rig) listen() {
 					_ = secure.Handshake() // as the listener does
 				}
 				r.engine.ServeOrPark(&stream.Conn{
-					ID: id, Start: time.Now(), Chain: &config.Chain{HTTP: r.cfg},
+					ID: id, Start: time.Now(), Listener: &config.Listener{Name: "l"}, Chain: &config.Chain{HTTP: r.cfg},
 					Remote: conn.RemoteAddr().(*net.TCPAddr).AddrPort(), Local: conn.LocalAddr().(*net.TCPAddr).AddrPort(),
 				}, down, func(f func() bool) { r.conns.Go(func() { f() }) })
 			})

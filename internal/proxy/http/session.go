@@ -23,6 +23,7 @@ type session struct {
 
 	last  atomic.Pointer[target]
 	calls atomic.Int64 // requests so far
+	cut   bool         // closed because its chain was removed; under Engine.mu
 }
 
 // inbound implements conn.

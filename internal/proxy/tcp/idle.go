@@ -29,6 +29,10 @@ func (p *Proxy) sweep() {
 }
 
 func (p *Proxy) sweepOnce(now time.Time) {
+	for _, s := range p.orphans(now) {
+		s.plan.prefix.DrainClose.Add(1)
+		s.shut("filter_chain_removed", stream.LocalReset)
+	}
 	for _, s := range p.due(now) {
 		limits := s.plan.tcp
 		switch {

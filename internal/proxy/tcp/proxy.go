@@ -9,8 +9,10 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
@@ -23,6 +25,10 @@ type Options struct {
 	Store    *telemetry.Store
 	Logs     *telemetry.Logs // nil: nothing is logged
 	Now      func() time.Time
+	// Runtime is the configuration there is: connections of a chain it doesn't have any more are closed CloseAfter later.
+	// nil: chains aren't removed.
+	Runtime    *atomic.Pointer[config.Runtime]
+	CloseAfter time.Duration
 	// Guard runs a direction of a connection and keeps its panic from ending the process.
 	Guard func(func())
 	Self  filter.Self // what metadata exchange says of this workload

@@ -33,6 +33,7 @@ type rig struct {
 	start   time.Time
 	manager *upstream.Manager
 	chain   *config.Chain
+	owner   *config.Listener // of chain
 	tcp     *config.TCPProxy // of chain
 	cluster *config.Cluster  // "c"; change it before the first connection
 	down    net.Listener
@@ -59,6 +60,7 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	r.tcp = &config.TCPProxy{StatPrefix: "c", Clusters: []config.WeightedCluster{{Name: "c", Weight: 1}}, TotalWeight: 1,
 		AccessLogs: []*config.AccessLog{{Format: &config.Format{Source: lineFormat}}}}
 	r.chain = &config.Chain{Name: "chain", TCP: r.tcp}
+	r.owner = &config.Listener{Name: "listener", Chains: []*config.Chain{r.chain}}
 	t.Cleanup(r.stop)
 	return r
 }
@@ -114,7 +116,7 @@ func (r *rig) dial() *net.TCPConn {
 }
 
 func (r *rig) serve(down net.Conn) {
-	c := &stream.Conn{Start: r.start, Chain: r.chain, Remote: addr(down.RemoteAddr()), Local: addr(down.LocalAddr())}
+	c := &stream.Conn{Start: r.start, Listener: r.owner, Chain: r.chain, Remote: addr(down.RemoteAddr()), Local: addr(down.LocalAddr())}
 	if r.chain.TLS != nil {
 		secure := tls.Server(down, tlsctx.Server(r.chain.TLS))
 		if err := secure.Handshake(); err != nil {

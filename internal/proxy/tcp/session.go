@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/tlsctx"
@@ -34,6 +35,9 @@ type session struct {
 	lastMoved uint64
 	lastSeen  time.Time
 	nextLook  time.Time
+	checked   *config.Runtime // that was looked at for the chain
+	removed   time.Time       // when the chain was found to be removed; zero: it is there
+	orphaned  bool            // closed for that
 }
 
 func newSession(p *Proxy, c *stream.Conn, down net.Conn) *session {

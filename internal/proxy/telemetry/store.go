@@ -55,6 +55,7 @@ type TCPPrefix struct {
 	TxBytes               Counter `stat:"downstream_cx_tx_bytes_total"`
 	IdleTimeout           Counter `stat:"idle_timeout"`
 	MaxDuration           Counter `stat:"max_downstream_connection_duration"`
+	DrainClose            Counter `stat:"downstream_cx_drain_close"`
 	MetadataExchangeError Counter `stat:"pillion_mx_error"`
 }
 
