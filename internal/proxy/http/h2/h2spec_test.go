@@ -46,7 +46,7 @@ func TestH2Spec(t *testing.T) {
 	}
 	host, port, _ := net.SplitHostPort(serve(t, Options{}, hello))
 	file := filepath.Join(t.TempDir(), "report.xml")
-	tool := exec.Command("go", "-C", "../../../../tools", "tool", "h2spec", "-h", host, "-p", port, "-o", "5", "-j", file)
+	tool := exec.Command("go", "-C", "../../../../tools", "tool", "h2spec", "-h", host, "-p", port, "-o", "20", "-j", file)
 	out, runErr := tool.CombinedOutput()
 	text, err := os.ReadFile(file)
 	if err != nil {
