@@ -385,23 +385,25 @@ func TestRotationUnderLoad(t *testing.T) {
 	b.options.Sessions = NewSessions(b.client)
 	server, client := Server(b.server), Client(b.client, b.options)
 	var stop atomic.Bool
-	var rounds atomic.Int64
+	var rounds [4]atomic.Int64
 	var load, rotate sync.WaitGroup
-	for range 4 {
+	for i := range rounds {
 		load.Go(func() {
 			for !stop.Load() {
 				if r := talk(t, server, client); r.serverErr != nil || r.clientErr != nil {
 					t.Errorf("%v, %v", r.serverErr, r.clientErr)
 					return
 				}
-				rounds.Add(1)
+				rounds[i].Add(1)
 			}
 		})
 	}
 	rotate.Go(func() {
-		for i := range 40 {
-			for start := rounds.Load(); rounds.Load() == start && !t.Failed(); {
-				time.Sleep(time.Millisecond)
+		for i := range 12 {
+			for r := range rounds { // the second to end has begun since the last change
+				for start := rounds[r].Load(); rounds[r].Load() < start+2 && !t.Failed(); {
+					time.Sleep(time.Millisecond)
+				}
 			}
 			if i == 0 { // first everybody trusts both
 				b.server.Trust.Store(trustBoth)
