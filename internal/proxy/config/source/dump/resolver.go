@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
-	"google.golang.org/protobuf/types/descriptorpb"
-	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 const anyName = "google.protobuf.Any"
@@ -41,21 +38,10 @@ func (resolver) FindExtensionByNumber(m protoreflect.FullName, n protoreflect.Fi
 	return protoregistry.GlobalTypes.FindExtensionByNumber(m, n)
 }
 
-// empty makes a message type of that name without fields.
+// empty is a message type without fields. Nobody sees its own name: JSON has that of the Any.
 func empty(name protoreflect.FullName) (protoreflect.MessageType, error) {
 	if !name.IsValid() {
 		return nil, fmt.Errorf("%q is no name of a message", name)
 	}
-	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("unknown"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String(string(name.Name()))}},
-	}
-	if parent := name.Parent(); parent != "" {
-		file.Package = proto.String(string(parent))
-	}
-	d, err := protodesc.NewFile(file, nil)
-	if err != nil {
-		return nil, err
-	}
-	return dynamicpb.NewMessageType(d.Messages().Get(0)), nil
+	return (&corev3.AggregatedConfigSource{}).ProtoReflect().Type(), nil
 }
