@@ -59,9 +59,9 @@ func TestIntroductions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, err := xds.Bootstrap(fmt.Appendf(nil, `{"node": {"id": "n"}, "static_resources": {
 				"listeners": [{"name": "virtualInbound", "address": {"socket_address": {"address": "0.0.0.0", "port_value": 15006}}, "filter_chains": [{"filters": [%s]}]}],
-				"clusters": [{"name": "c", "connect_timeout": "20s", "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": %d}}}}]}]},
+				"clusters": [{"name": "c", "connect_timeout": "20s", "load_assignment": {"cluster_name": "c", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": {"address": %q, "port_value": %d}}}}]}]},
 					"transport_socket": {"name": "p", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
-						"transport_socket": {"name": "raw", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}}}}]}}`, filter, at.Port))
+						"transport_socket": {"name": "raw", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}}}}]}}`, filter, at.IP, at.Port))
 			if err != nil {
 				t.Fatal(err)
 			}
