@@ -72,6 +72,32 @@ func served(t *testing.T, address string) bool {
 	return strings.HasPrefix(string(buf[:n]), "HTTP/1.1 200")
 }
 
+// TestShadowRules: they are counted and left for logs, and close nothing, as istiod's dry runs want it.
+func TestShadowRules(t *testing.T) {
+	const rules = `{"action": "DENY", "policies": {"no one": {"permissions": [{"any": true}], "principals": [{"any": true}]}}}`
+	const shadow = `{"name": "rbac", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC", "stat_prefix": "tcp.",
+		"shadow_rules_stat_prefix": "istio_dry_run_deny_", "shadow_rules": ` + rules + `}},`
+	for kind, last := range map[string]string{"TCP": strings.Replace(tcpTerminal, "%RESPONSE_FLAGS%", "%DYNAMIC_METADATA(envoy.filters.network.rbac)%", 1), "HTTP": httpTerminal} {
+		t.Run(kind, func(t *testing.T) {
+			application := headsBack(t, "GET")
+			r := newRig(t, func(o *Options) { o.Bootstrap = guarded(t, shadow, last, clusterJSON("app", application, "")) })
+			r.sendTo("127.0.0.1:80")
+			<-r.Warm()
+			if !served(t, r.inbound) {
+				t.Error("shadow rules keep a connection out")
+			}
+			for stat, want := range map[string]uint64{"istio_dry_run_deny_shadow_denied": 1, "istio_dry_run_deny_shadow_allowed": 0, "allowed": 0, "denied": 0} {
+				if got := r.store.Counter("tcp.rbac." + stat).Load(); got != want {
+					t.Errorf("%s: %d", stat, got)
+				}
+			}
+			if kind == "TCP" {
+				r.logged(`\x22istio_dry_run_deny_shadow_effective_policy_id\x22:\x22no one\x22,\x22istio_dry_run_deny_shadow_engine_result\x22:\x22denied\x22} -`)
+			}
+		})
+	}
+}
+
 // logged waits for a line that ends in want.
 func (r *rig) logged(want string) {
 	r.t.Helper()

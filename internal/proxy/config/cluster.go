@@ -135,6 +135,7 @@ type Endpoint struct {
 	Hostname   string                    // for auto_host_rewrite and health checks
 	Metadata   map[string]map[string]any // filter_metadata by name
 	Workload   string                    // metadata istio.workload: name;namespace;service;revision;cluster
+	Header     *ProxyHeader              // what it adds to the cluster's, only Added counts; nil: nothing
 }
 
 // LBPolicy is how a host is chosen.

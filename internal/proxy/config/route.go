@@ -133,7 +133,7 @@ type Forward struct {
 	CORS           *CORS
 	Mirrors        []*Mirror
 	Upgrades       map[string]bool // over the manager's
-	ConnectTunnel  bool            // connect_config: CONNECT ends here, its bytes go to the cluster bare
+	Connect        *Connect        // connect_config; nil: CONNECT is passed on
 	RateLimits     []RateLimitActions
 	HostRateLimits bool // include_vh_rate_limits: besides its own
 }
@@ -238,6 +238,12 @@ type HashPolicy struct {
 	CookiePath string
 	Attributes [][2]string
 	Terminal   bool
+}
+
+// Connect has CONNECT end here: its bytes go to the cluster bare.
+type Connect struct {
+	Post   bool         // so do the bodies of POST
+	Header *ProxyHeader // before the bytes; nil: none
 }
 
 // Mirror is a RequestMirrorPolicy.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/codec"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h1"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -63,16 +64,18 @@ func (c *call) connectTarget() *Reply {
 	return &Reply{Status: 400, Details: "connect_without_port", Flags: stream.DownstreamProtocolError}
 }
 
-// open returns a stream to host. A CONNECT that ends here gets the connection itself.
+// open returns a stream to host. A CONNECT that ends here, or a POST that does as well, gets the connection itself.
 func (c *call) open(host *upstream.Host) (codec.Upstream, error) {
-	if c.x.Route.Forward.ConnectTunnel && c.x.Request.Method == http.MethodConnect {
-		return c.openBare(host)
+	to, method := c.x.Route.Forward.Connect, c.x.Request.Method
+	if to != nil && (method == http.MethodConnect || to.Post && method == http.MethodPost) {
+		return c.openBare(host, to.Header)
 	}
 	return c.connectTo(host)
 }
 
-// openBare dials. The transport socket offers its own ALPN: what istio.alpn says is for HTTP.
-func (c *call) openBare(host *upstream.Host) (codec.Upstream, error) {
+// openBare dials, and says whom the connection is for, if header isn't nil. The transport socket offers its own ALPN: what
+// istio.alpn says is for HTTP.
+func (c *call) openBare(host *upstream.Host, header *config.ProxyHeader) (codec.Upstream, error) {
 	ctx, release := c.context(connectTimeout(c.x.Cluster) + time.Second) // Dial keeps the timeout itself
 	defer release()
 	options := c.dialOptions()
@@ -80,6 +83,12 @@ func (c *call) openBare(host *upstream.Host) (codec.Upstream, error) {
 	conn, err := c.forward.target.cluster.Dial(ctx, host, options)
 	if err != nil {
 		return nil, err
+	}
+	if header != nil {
+		if err := upstream.Introduce(ctx, conn.Conn, header, c.conn); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
 	}
 	c.forward.reused = false
 	c.known(conn, stream.NoProtocol)

@@ -26,13 +26,13 @@ import (
 func tunnelled(r *rig) {
 	r.route.Match = config.RouteMatch{Kind: config.PathConnect}
 	r.route.Forward.Upgrades = map[string]bool{"connect": true}
-	r.route.Forward.ConnectTunnel = true
+	r.route.Forward.Connect = &config.Connect{}
 }
 
 // forwarded makes the rig's route take CONNECT and pass it on.
 func forwarded(r *rig) {
 	tunnelled(r)
-	r.route.Forward.ConnectTunnel = false
+	r.route.Forward.Connect = nil
 }
 
 // talker is a server of bytes: it greets, echoes, and says goodbye when the client has ended its side.
@@ -119,6 +119,64 @@ func through(t *testing.T, p pipe) {
 }
 
 var codecs = map[string]config.Codec{"1.1": config.CodecHTTP1, "2": config.CodecHTTP2}
+
+// The bytes of a tunnel that ends here come behind a header that says whose they are, if that is configured.
+func TestConnectIntroduces(t *testing.T) {
+	for name, codec := range codecs {
+		t.Run(name, func(t *testing.T) {
+			told := make(chan string, 1)
+			host := scripted(t, func(conn net.Conn) {
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				told <- line
+			})
+			r := newRig(t, []string{host}, func(r *rig) {
+				tunnelled(r)
+				r.cfg.Codec = codec
+				r.route.Forward.Connect.Header = &config.ProxyHeader{}
+			})
+			if _, status := r.open(codec); status != http.StatusOK {
+				t.Fatal(status)
+			}
+			_, port, _ := net.SplitHostPort(r.address)
+			if got := <-told; !strings.HasPrefix(got, "PROXY TCP4 127.") || !strings.HasSuffix(got, " "+port+"\r\n") {
+				t.Errorf("told %q", got)
+			}
+		})
+	}
+}
+
+// The body of a POST goes to the host as it is, and what comes back is the answer's, if the route allows that.
+func TestPostEndsHere(t *testing.T) {
+	for name, codec := range codecs {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, []string{talker(t)}, func(r *rig) {
+				r.cfg.Codec = codec
+				r.route.Forward.Connect = &config.Connect{Post: true}
+			})
+			client := r.client()
+			if codec == config.CodecHTTP2 {
+				client = r.h2Client()
+			}
+			sent := strings.Repeat("0123456789abcdef", 1<<16)
+			answer, got := r.do(client, http.MethodPost, "/", sent)
+			if answer.StatusCode != http.StatusOK || got != "hello "+sent+" bye" {
+				t.Errorf("%d, %d bytes", answer.StatusCode, len(got))
+			}
+			r.logged("200 - via_upstream 1048576 1048586")
+		})
+	}
+}
+
+// Only what the route says ends here: another request's head would be bytes that nobody expects.
+func TestOtherMethodsPass(t *testing.T) {
+	backend := served(t, func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, q.Method) })
+	for method, post := range map[string]bool{"POST": false, "PUT": true, "GET": true} {
+		r := newRig(t, []string{backend}, func(r *rig) { r.route.Forward.Connect = &config.Connect{Post: post} })
+		if _, got := r.do(r.client(), method, "/", "x"); got != method {
+			t.Errorf("%s: %q", method, got)
+		}
+	}
+}
 
 // A CONNECT ends here: its bytes go to the cluster's host, both ways to the end of each.
 func TestConnectEndsHere(t *testing.T) {

@@ -53,15 +53,28 @@ func (closed) leave()                        {}
 
 // rules is envoy.filters.network.rbac. Envoy asks with the client's first byte; here nothing is dialled before.
 type rules struct {
-	config          *config.RBAC
-	allowed, denied *telemetry.Counter
+	config                      *config.RBAC
+	allowed, denied             *telemetry.Counter
+	shadowAllowed, shadowDenied *telemetry.Counter
 }
 
 func newRBAC(store *telemetry.Store, c *config.RBAC) *rules {
-	return &rules{c, store.Counter(c.StatPrefix + "rbac.allowed"), store.Counter(c.StatPrefix + "rbac.denied")}
+	prefix := c.StatPrefix + "rbac."
+	shadow := prefix + c.ShadowPrefix + "shadow_"
+	return &rules{c, store.Counter(prefix + "allowed"), store.Counter(prefix + "denied"), store.Counter(shadow + "allowed"), store.Counter(shadow + "denied")}
 }
 
 func (g *rules) enter(c *stream.Conn) *refusal {
+	if g.config.Shadow != nil {
+		if rbac.Shadow(g.config, c, nil).Allowed {
+			g.shadowAllowed.Add(1)
+		} else {
+			g.shadowDenied.Add(1)
+		}
+	}
+	if g.config.Rules == nil {
+		return nil
+	}
 	allowed, details := rbac.Connection(g.config, c, nil)
 	if !allowed {
 		g.denied.Add(1)

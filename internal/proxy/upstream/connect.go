@@ -145,7 +145,7 @@ func (c *Cluster) begin(ctx context.Context, conn *Conn, endpoint *config.Endpoi
 	ctx, cancel := context.WithDeadline(ctx, started.Add(connectTimeout(cfg)))
 	defer cancel()
 	if header != nil {
-		if err := introduce(ctx, conn, header, o.For); err != nil {
+		if err := Introduce(ctx, conn, header, o.For); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -10,12 +11,24 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 )
 
-// HeaderOf returns what connections to an endpoint begin with, chosen as TransportOf does. nil: nothing.
+// HeaderOf returns what connections to an endpoint begin with, chosen as TransportOf does, with the endpoint's own TLVs instead
+// of the cluster's of the same types. nil: nothing.
 func HeaderOf(cfg *config.Cluster, endpoint *config.Endpoint) *config.ProxyHeader {
+	header := cfg.Header
 	if match := matchOf(cfg, endpoint); match != nil {
-		return match.Header
+		header = match.Header
 	}
-	return cfg.Header
+	if header == nil || endpoint == nil || endpoint.Header == nil {
+		return header
+	}
+	both := *header
+	both.Added = slices.Clone(endpoint.Header.Added)
+	for _, each := range header.Added {
+		if !slices.ContainsFunc(endpoint.Header.Added, func(own config.ProxyTLV) bool { return own.Type == each.Type }) {
+			both.Added = append(both.Added, each)
+		}
+	}
+	return &both
 }
 
 // HeaderBytes are a header of the PROXY protocol: whom a connection is for. For nobody it is the proxy's own, as those of
@@ -50,8 +63,8 @@ func extras(h *config.ProxyHeader, who *stream.Conn) (list []stream.TLV) {
 	return list
 }
 
-// introduce writes the header, before anything else is said.
-func introduce(ctx context.Context, conn net.Conn, h *config.ProxyHeader, who *stream.Conn) error {
+// Introduce writes the header, before anything else is said.
+func Introduce(ctx context.Context, conn net.Conn, h *config.ProxyHeader, who *stream.Conn) error {
 	b, err := HeaderBytes(h, who)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -37,5 +38,25 @@ func TestHeaderBytes(t *testing.T) {
 	long := &config.ProxyHeader{V2: true, Added: []config.ProxyTLV{{Value: make([]byte, 40<<10)}, {Value: make([]byte, 40<<10)}}}
 	if _, err := HeaderBytes(long, who); err == nil {
 		t.Error("too long a header was made")
+	}
+}
+
+// TestHeaderOf: what an endpoint adds counts instead of the cluster's TLVs of the same types, and without a header of the
+// cluster's there is none.
+func TestHeaderOf(t *testing.T) {
+	tlv := func(kind byte, value string) config.ProxyTLV {
+		return config.ProxyTLV{Type: kind, Value: []byte(value)}
+	}
+	endpoint := &config.Endpoint{Header: &config.ProxyHeader{Added: []config.ProxyTLV{tlv(1, "host"), tlv(2, "host")}}}
+	cluster := &config.Cluster{Header: &config.ProxyHeader{V2: true, Added: []config.ProxyTLV{tlv(2, "cluster"), tlv(3, "cluster")}}}
+	want := []config.ProxyTLV{tlv(1, "host"), tlv(2, "host"), tlv(3, "cluster")}
+	if got := HeaderOf(cluster, endpoint); !got.V2 || !reflect.DeepEqual(got.Added, want) {
+		t.Errorf("%+v", got)
+	}
+	if got := HeaderOf(cluster, &config.Endpoint{}); got != cluster.Header || len(endpoint.Header.Added) != 2 {
+		t.Errorf("%+v, and %+v", got, endpoint.Header)
+	}
+	if got := HeaderOf(&config.Cluster{}, endpoint); got != nil {
+		t.Errorf("%+v of no header", got)
 	}
 }

@@ -89,6 +89,9 @@ func (d *decoder) endpoint(e *endpointv3.LbEndpoint, shared *metadataCache, name
 	}
 	out.Health, out.Status = d.health(e.GetHealthStatus()), uint8(e.GetHealthStatus())
 	shared.fill(d, e.GetMetadata(), out)
+	if own := e.GetMetadata().GetTypedFilterMetadata()[hostTLVs]; own != nil {
+		d.in("metadata.typed_filter_metadata["+hostTLVs+"]", func() { out.Header = d.hostHeader(own) })
+	}
 	d.in("endpoint.address", func() { d.hostAddress(host.Address, names, out) })
 	for i, a := range host.AdditionalAddresses {
 		d.at("endpoint.additional_addresses", i, func() { out.Additional = append(out.Additional, d.socket(a.GetAddress())) })

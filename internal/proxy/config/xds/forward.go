@@ -154,24 +154,26 @@ func (d *decoder) routeUpgrades(list []*routev3.RouteAction_UpgradeConfig, out *
 		d.at("upgrade_configs", i, func() {
 			d.addUpgrade(&out.Upgrades, u.GetUpgradeType(), truth(u.GetEnabled(), true))
 			if c := u.GetConnectConfig(); c != nil {
-				d.in("connect_config", func() { d.connectConfig(c, u.GetUpgradeType()) })
-				out.ConnectTunnel = truth(u.GetEnabled(), true)
+				var connect *config.Connect
+				d.in("connect_config", func() { connect = d.connectConfig(c, u.GetUpgradeType()) })
+				if truth(u.GetEnabled(), true) {
+					out.Connect = connect
+				}
 			}
 		})
 	}
 }
 
-// connectConfig checks what ends a tunnel here instead of at the upstream.
-func (d *decoder) connectConfig(c *routev3.RouteAction_UpgradeConfig_ConnectConfig, kind string) {
+// connectConfig decodes what ends a tunnel here instead of at the upstream.
+func (d *decoder) connectConfig(c *routev3.RouteAction_UpgradeConfig_ConnectConfig, kind string) *config.Connect {
 	if !strings.EqualFold(kind, http.MethodConnect) {
 		d.fail("only upgrade_type CONNECT may have it")
 	}
-	if c.GetProxyProtocolConfig() != nil {
-		d.failIn("proxy_protocol_config", "not supported")
+	out := &config.Connect{Post: c.GetAllowPost()}
+	if p := c.GetProxyProtocolConfig(); p != nil {
+		d.in("proxy_protocol_config", func() { out.Header = d.proxyHeader(p) })
 	}
-	if c.GetAllowPost() {
-		d.failIn("allow_post", "not supported")
-	}
+	return out
 }
 
 func (d *decoder) mirrors(list []*routev3.RouteAction_RequestMirrorPolicy) (out []*config.Mirror) {

@@ -50,3 +50,17 @@ func TestProxyProtocolRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestHostTLVs: an endpoint's own TLVs are read; what can't be taken for them is noted and left out.
+func TestHostTLVs(t *testing.T) {
+	for text, want := range map[string]*config.ProxyHeader{
+		`{"@type": type.googleapis.com/envoy.config.core.v3.PerHostConfig, added_tlvs: [{type: 1, value: eA==}, {type: 255}]}`: {Added: []config.ProxyTLV{{Type: 1, Value: []byte("x")}, {Type: 255}}},
+		`{"@type": type.googleapis.com/envoy.config.core.v3.Node}`:                                                             nil,
+	} {
+		e, needs, err := Endpoints(endpointsYAML(t, `{cluster_name: c, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 80}}},
+			metadata: {typed_filter_metadata: {envoy.transport_sockets.proxy_protocol: `+text+`}}}]}]}`))
+		if err != nil || (len(notes(needs)) == 0) != (want != nil) || !reflect.DeepEqual(e.Localities[0].Hosts[0].Header, want) {
+			t.Errorf("%s: %v, %v", text, notes(needs), err)
+		}
+	}
+}

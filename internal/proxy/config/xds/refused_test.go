@@ -235,17 +235,20 @@ func connectOf(upgrade string) string {
 
 // TestConnect: connect_config ends tunnels here, unless they are switched off.
 func TestConnect(t *testing.T) {
-	for upgrade, want := range map[string]bool{
-		"{upgrade_type: CONNECT}":                                     false,
-		"{upgrade_type: connect, connect_config: {}}":                 true,
-		"{upgrade_type: CONNECT, enabled: false, connect_config: {}}": false,
+	for upgrade, want := range map[string]*config.Connect{
+		"{upgrade_type: CONNECT}":                                     nil,
+		"{upgrade_type: connect, connect_config: {}}":                 {},
+		"{upgrade_type: CONNECT, enabled: false, connect_config: {}}": nil,
+		"{upgrade_type: CONNECT, connect_config: {allow_post: true}}": {Post: true},
+		"{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V2, added_tlvs: [{type: 1, value: eA==}]}}}": {
+			Header: &config.ProxyHeader{V2: true, Added: []config.ProxyTLV{{Type: 1, Value: []byte("x")}}}},
 	} {
 		table, _, err := Routes(routesYAML(t, connectOf(upgrade)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		route := table.VirtualHosts[0].Routes[0]
-		if route.Match.Kind != config.PathConnect || route.Forward.ConnectTunnel != want {
+		if route.Match.Kind != config.PathConnect || !reflect.DeepEqual(route.Forward.Connect, want) {
 			t.Errorf("%s: %+v", upgrade, route.Forward)
 		}
 	}
@@ -282,8 +285,7 @@ func TestRoutesRefused(t *testing.T) {
 		"unknown override": {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/some.Filter}}}`), []string{at + ".typed_per_filter_config (x): not supported"}},
 		"lua override":     {hostOf(`{match: {prefix: /}, route: {cluster: c}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute}}}`), []string{at + ".typed_per_filter_config (x): not supported"}},
 		"connect type":     {connectOf("{upgrade_type: websocket, connect_config: {}}"), []string{at + ".route.upgrade_configs[0].connect_config (v): only upgrade_type CONNECT may have it"}},
-		"allow_post":       {connectOf("{upgrade_type: CONNECT, connect_config: {allow_post: true}}"), []string{at + ".route.upgrade_configs[0].connect_config.allow_post (v): not supported"}},
-		"connect proxy":    {connectOf("{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V2}}}"), []string{at + ".route.upgrade_configs[0].connect_config.proxy_protocol_config (v): not supported"}},
+		"connect proxy":    {connectOf("{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {version: V2, added_tlvs: [{type: 300}]}}}"), []string{at + ".route.upgrade_configs[0].connect_config.proxy_protocol_config.added_tlvs[0] (v): TLV type 300 is above 255"}},
 		"cookies":          {hostOf(`{match: {prefix: /, cookies: [{name: a, string_match: {exact: b}}]}, route: {cluster: c}}`), []string{at + ".match.cookies (v): not supported"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,20 +125,30 @@ func count(counter func(), tr *stream.Trace) {
 	}
 }
 
-// Connection is the network filter: it reports whether a connection may go on, and if not its termination details. The
-// verdict of shadow rules is left in the connection's metadata.
-func Connection(c *config.RBAC, conn *stream.Conn, tr *stream.Trace) (allowed bool, details string) {
-	s := Subject{Conn: conn}
-	if c.Shadow != nil {
-		v := Evaluate(c.Shadow, s)
-		if conn.Metadata == nil {
-			conn.Metadata = map[string]map[string]any{}
-		}
-		conn.Metadata["envoy.filters.network.rbac"] = map[string]any{
-			c.ShadowPrefix + "shadow_effective_policy_id": v.Policy, c.ShadowPrefix + "shadow_engine_result": v.result(),
-		}
+// Shadow is what the network filter does with shadow rules: their verdict is left in the connection's metadata, and returned.
+func Shadow(c *config.RBAC, conn *stream.Conn, tr *stream.Trace) Verdict {
+	v := Evaluate(c.Shadow, Subject{Conn: conn})
+	if tr.On() {
+		tr.Note("filter", "rbac: shadow rules say %s, matched policy %q", v.result(), v.Policy)
 	}
-	v := Evaluate(c.Rules, s)
+	const name = "envoy.filters.network.rbac"
+	if conn.Metadata == nil {
+		conn.Metadata = map[string]map[string]any{}
+	}
+	if conn.Metadata[name] == nil { // several filters of a chain leave theirs under prefixes of their own
+		conn.Metadata[name] = map[string]any{}
+	}
+	if v.Policy != "" {
+		conn.Metadata[name][c.ShadowPrefix+"shadow_effective_policy_id"] = v.Policy
+	}
+	conn.Metadata[name][c.ShadowPrefix+"shadow_engine_result"] = v.result()
+	return v
+}
+
+// Connection is the network filter without shadow rules: it reports whether a connection may go on, and if not its
+// termination details.
+func Connection(c *config.RBAC, conn *stream.Conn, tr *stream.Trace) (allowed bool, details string) {
+	v := Evaluate(c.Rules, Subject{Conn: conn})
 	if tr.On() {
 		tr.Note("filter", "rbac: %s, matched policy %q", v.result(), v.Policy)
 	}

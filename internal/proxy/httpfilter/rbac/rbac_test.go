@@ -168,7 +168,7 @@ func TestShadowAndLog(t *testing.T) {
 	if counted["rbac.dry_shadow_denied"] != 1 || len(counted) != 1 {
 		t.Errorf("%v", counted)
 	}
-	if ok, _ := Connection(&config.RBAC{Shadow: c.Shadow}, s.Conn, nil); !ok || s.Conn.Metadata["envoy.filters.network.rbac"]["shadow_engine_result"] != "denied" {
+	if v := Shadow(&config.RBAC{Shadow: c.Shadow}, s.Conn, nil); v.Allowed || s.Conn.Metadata["envoy.filters.network.rbac"]["shadow_engine_result"] != "denied" {
 		t.Errorf("%v", s.Conn.Metadata)
 	}
 	f, _ = New(&config.RBAC{Rules: rules(config.RBACDeny, policy("p", true))}, deps)
