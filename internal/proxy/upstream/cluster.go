@@ -27,7 +27,7 @@ type Cluster struct {
 	known     map[hostKey]*Host
 	updates   uint64
 	originals originals
-	named     nameCache
+	named     atomic.Pointer[nameCache] // nil: requests don't name hosts
 	dns       atomic.Pointer[names]
 	checks    *checker
 	ejector   ejector
@@ -64,6 +64,7 @@ func (c *Cluster) apply(cfg *config.Cluster) {
 		c.replaceAll()
 	}
 	c.sessions = nil
+	c.named.Store(c.manager.caches.of(cfg))
 	c.startNames(cfg)
 	c.startChecks(cfg)
 	if c.checks != nil {
@@ -109,7 +110,7 @@ func (c *Cluster) remove() {
 	}
 	clear(c.known)
 	clear(c.originals.hosts)
-	c.named.clear()
+	c.named.Store(nil)
 	empty := &hostSet{config: c.Config(), balancer: &balancer{}, changes: c.changes.Add(1)}
 	c.set.Store(empty)
 	c.count(empty)

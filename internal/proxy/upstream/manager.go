@@ -75,6 +75,7 @@ type Manager struct {
 	mu       sync.Mutex                          // one Apply or tick at a time
 	leaving  []*Cluster                          // removed ones that may still have connections
 	early    earlyAnswers
+	caches   caches // under mu
 
 	ctx    context.Context // ends whatever runs in the background
 	cancel context.CancelFunc
@@ -106,6 +107,7 @@ func (m *Manager) Apply(runtime *config.Runtime) {
 		next[cfg.Name] = m.applied(old[cfg.Name], cfg)
 	}
 	m.clusters.Store(&next)
+	m.caches.prune(next)
 	for name, c := range old {
 		if next[name] == nil {
 			c.remove()

@@ -47,18 +47,22 @@ func (c *Cluster) Resolve(ctx context.Context, authority string) error {
 	if !ok {
 		return &ResolveError{Host: authority}
 	}
-	e, wait, err := c.enter(cfg.Cache, at)
+	n := c.named.Load()
+	if n == nil {
+		return nil // the cluster is being removed
+	}
+	e, wait, err := c.enter(n, cfg.Cache, at)
 	if err != nil || !wait {
 		return err
 	}
-	defer c.left()
+	defer n.left()
 	select {
 	case <-e.done:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	c.named.mu.Lock()
-	defer c.named.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	return e.failure()
 }
 
@@ -117,8 +121,8 @@ func (c *Cluster) pickNamed(choice *Choice, trace *stream.Trace) (*Host, error) 
 	at, ok := destination(c.Config(), choice.Name)
 	var key hostKey
 	var addresses []netip.Addr
-	if ok {
-		key, addresses = c.named.find(at, c.manager.opts.Now())
+	if n := c.named.Load(); ok && n != nil {
+		key, addresses = n.find(at, c.manager.opts.Now())
 	}
 	if o := &choice.Override; len(addresses) > 0 && o.Strict && o.Host != "" && o.Host != key.address.String() {
 		return nil, ErrNotBound

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -76,9 +77,9 @@ func forwarding(t *testing.T, names map[string]string) (*fixture, *Cluster, *boo
 func settle(t *testing.T, c *Cluster) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		c.named.mu.Lock()
-		n := c.named.refreshing
-		c.named.mu.Unlock()
+		c.named.Load().mu.Lock()
+		n := c.named.Load().refreshing
+		c.named.Load().mu.Unlock()
 		if n == 0 {
 			return
 		}
@@ -187,9 +188,9 @@ func TestNamedBounds(t *testing.T) {
 		go func() { results <- c.Resolve(ctx, name) }()
 	}
 	for waiting := uint32(0); waiting < 2; time.Sleep(time.Millisecond) {
-		c.named.mu.Lock()
-		waiting = c.named.waiting
-		c.named.mu.Unlock()
+		c.named.Load().mu.Lock()
+		waiting = c.named.Load().waiting
+		c.named.Load().mu.Unlock()
 	}
 	if err := c.Resolve(ctx, "b.test"); !errors.Is(err, ErrManyWaiting) {
 		t.Errorf("a third one waits: %v", err)
@@ -270,4 +271,67 @@ func TestNamedSelfDial(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, conn, err)
 		}
 	}
+}
+
+// TestSharedNames: clusters whose caches are the same ask once for a name; hosts are each one's own. Other settings are
+// another cache, and one that nobody uses any more is forgotten.
+func TestSharedNames(t *testing.T) {
+	f, first, b := forwarding(t, map[string]string{"a.test": "10.0.0.1"})
+	second, other := dynamic(), dynamic()
+	second.Name, other.Name, other.Cache.MaxHosts = "second", "other", 2
+	f.Apply(config.NewRuntime(nil, []*config.Cluster{first.Config(), second, other}))
+	for name, asked := range map[string]int{"any": 1, "second": 1} {
+		if err := f.Cluster(name).Resolve(context.Background(), "a.test"); err != nil || b.count() != asked {
+			t.Errorf("%s: %v, asked %d times", name, err, b.count())
+		}
+	}
+	if namedHost(t, first, "a.test") == namedHost(t, f.Cluster("second"), "a.test") {
+		t.Error("two clusters share a host, and so its connections")
+	}
+	if _, err := f.Cluster("other").Pick(&Choice{Name: "a.test"}, nil); !errors.Is(err, ErrNoHost) {
+		t.Errorf("a cache with other settings: %v", err)
+	}
+	f.Apply(config.NewRuntime(nil, []*config.Cluster{second}))
+	namedHost(t, f.Cluster("second"), "a.test")
+	if err := first.Resolve(context.Background(), "a.test"); err != nil {
+		t.Errorf("of a removed cluster: %v", err)
+	}
+	f.Apply(config.NewRuntime(nil, []*config.Cluster{}))
+	f.Apply(config.NewRuntime(nil, []*config.Cluster{dynamic()}))
+	if _, err := f.Cluster("any").Pick(&Choice{Name: "a.test"}, nil); !errors.Is(err, ErrNoHost) || len(f.caches) != 1 {
+		t.Errorf("of a new cache: %v, there are %d", err, len(f.caches))
+	}
+}
+
+// FuzzDestination: what a request names is a lower-case name or an address without brackets, with a port; it is taken apart in
+// the same way again, and is nothing that a resolver, a log or TLS would take for something else.
+func FuzzDestination(f *testing.F) {
+	for _, seed := range []string{"a.test", "A.test:8080", "[::1]:80", "[::1]", "::1", "10.0.0.1", "10.0.0.1:0", "a:65536", "a:", "[fe80::1%eth0]:1", "[::ffff:127.0.0.1]", "a b", "a/b", "user@a", "", ":", "a:1:2", "[a]:1", "]:1"} {
+		f.Add(seed)
+	}
+	cfg := dynamic()
+	f.Fuzz(func(t *testing.T, authority string) {
+		at, ok := destination(cfg, authority)
+		if !ok {
+			return
+		}
+		if at.port == 0 || at.name == "" || at.name != strings.ToLower(at.name) || len(at.name) > 253 {
+			t.Fatalf("%q is %+v", authority, at)
+		}
+		host := at.name
+		if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+			if a.Zone() != "" {
+				t.Fatalf("%q has a zone", authority)
+			}
+			host = "[" + host + "]"
+		} else if strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+			t.Fatalf("%q is %+v", authority, at)
+		}
+		if again, ok := destination(cfg, fmt.Sprintf("%s:%d", host, at.port)); !ok || again != at {
+			t.Fatalf("%q is %+v, and that %+v", authority, at, again)
+		}
+		if !strings.EqualFold(strings.Trim(hostOf(authority), "[]"), at.name) {
+			t.Fatalf("%q is %q here, %q for TLS", authority, at.name, hostOf(authority))
+		}
+	})
 }

@@ -10,10 +10,11 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 )
 
-// maxRefreshing bounds how many names of a cluster are looked up again at once.
+// maxRefreshing bounds how many names of a cache are looked up again at once.
 const maxRefreshing = 32
 
-// nameCache are the hosts of a DynamicForward cluster by what requests call them.
+// nameCache are addresses by what requests call hosts. Clusters whose caches have one name and the same settings share it;
+// hosts, and their connections, are each cluster's own.
 type nameCache struct {
 	mu         sync.Mutex
 	entries    map[nameAt]*entry
@@ -27,7 +28,7 @@ type nameAt struct {
 	port uint16
 }
 
-// entry is one name. Its addresses are under named.mu.
+// entry is one name. Its addresses are under nameCache.mu.
 type entry struct {
 	at        nameAt
 	done      chan struct{} // closed when the first look-up is over
@@ -46,8 +47,8 @@ func (e *entry) failure() error {
 }
 
 // enter finds the entry, or makes it and has it looked up. wait: there is no answer yet, left must follow.
-func (c *Cluster) enter(cache *config.DNSCache, at nameAt) (e *entry, wait bool, err error) {
-	n, now := &c.named, c.manager.opts.Now()
+func (c *Cluster) enter(n *nameCache, cache *config.DNSCache, at nameAt) (e *entry, wait bool, err error) {
+	now := c.manager.opts.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e = n.entries[at]
@@ -73,16 +74,16 @@ func (c *Cluster) enter(cache *config.DNSCache, at nameAt) (e *entry, wait bool,
 			n.entries = map[nameAt]*entry{}
 		}
 		n.entries[at] = e
-		c.lookUp(cache, e)
+		c.lookUp(n, cache, e)
 	}
 	n.waiting++
 	return e, true, nil
 }
 
-func (c *Cluster) left() {
-	c.named.mu.Lock()
-	defer c.named.mu.Unlock()
-	c.named.waiting--
+func (n *nameCache) left() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.waiting--
 }
 
 // over reports whether the first look-up is.
@@ -95,13 +96,13 @@ func (e *entry) over() bool {
 	}
 }
 
-// lookUp begins a look-up. named.mu is held.
-func (c *Cluster) lookUp(cache *config.DNSCache, e *entry) {
+// lookUp begins a look-up. n.mu is held.
+func (c *Cluster) lookUp(n *nameCache, cache *config.DNSCache, e *entry) {
 	e.busy = true
-	c.named.refreshing++
+	n.refreshing++
 	c.manager.work.Go(func() {
 		found, ttl, err := c.answer(cache, e.at.name)
-		c.answered(cache, e, found, ttl, err)
+		c.answered(n, cache, e, found, ttl, err)
 	})
 }
 
@@ -122,8 +123,8 @@ func (c *Cluster) answer(cache *config.DNSCache, name string) ([]netip.Addr, tim
 
 // answered takes an answer. An address that was used before stays the first one, so that its connections do; without an
 // answer the last good one stays.
-func (c *Cluster) answered(cache *config.DNSCache, e *entry, found []netip.Addr, ttl time.Duration, err error) {
-	n, now := &c.named, c.manager.opts.Now()
+func (c *Cluster) answered(n *nameCache, cache *config.DNSCache, e *entry, found []netip.Addr, ttl time.Duration, err error) {
+	now := c.manager.opts.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.refreshing--
@@ -162,11 +163,11 @@ func (c *Cluster) afterFailure(cache *config.DNSCache, failures uint32) time.Dur
 
 // tickNamed looks up again what is due, and forgets hosts that weren't used and names that have no address.
 func (c *Cluster) tickNamed(now time.Time) {
-	cache := c.Config().Cache
-	if cache == nil {
+	cache, n := c.Config().Cache, c.named.Load()
+	if cache == nil || n == nil {
 		return
 	}
-	c.sweepNamed(c.named.tick(c, cache, now))
+	c.sweepNamed(n.tick(c, cache, now))
 }
 
 // tick returns the hosts there are now.
@@ -181,7 +182,7 @@ func (n *nameCache) tick(c *Cluster, cache *config.DNSCache, now time.Time) map[
 			delete(n.entries, at)
 			continue
 		case !now.Before(e.due) && n.refreshing < maxRefreshing:
-			c.lookUp(cache, e)
+			c.lookUp(n, cache, e)
 		}
 		if len(e.addresses) > 0 {
 			keep[e.key()] = true
@@ -193,13 +194,6 @@ func (n *nameCache) tick(c *Cluster, cache *config.DNSCache, now time.Time) map[
 // key is the host of the name's first address.
 func (e *entry) key() hostKey {
 	return hostKey{netip.AddrPortFrom(e.addresses[0], e.at.port), e.at.name}
-}
-
-// clear forgets all names.
-func (n *nameCache) clear() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	clear(n.entries)
 }
 
 // find returns the addresses of a name that was resolved, and its host's key.
