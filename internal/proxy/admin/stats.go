@@ -13,6 +13,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/istio"
 	"github.com/pillion-mesh/pillion/internal/ops"
 	"github.com/pillion-mesh/pillion/internal/ops/exposition"
+	"github.com/pillion-mesh/pillion/internal/proxy/pattern"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 )
 
@@ -96,9 +97,6 @@ var (
 	}
 )
 
-// maxFilter bounds a regular expression; RE2's are linear in time, and this bounds their memory.
-const maxFilter = 4096
-
 // statsQuery reads usedonly, filter, type, text_readouts and histogram_buckets.
 func statsQuery(values url.Values, buckets map[string]telemetry.Buckets) (q telemetry.Query, err error) {
 	q.UsedOnly, q.TextReadouts = values.Has("usedonly"), values.Has("text_readouts")
@@ -121,10 +119,7 @@ func filter(source string) (*regexp.Regexp, error) {
 	if source == "" {
 		return nil, nil
 	}
-	if len(source) > maxFilter {
-		return nil, badRequest("Invalid re2 regex: longer than 4096 bytes")
-	}
-	compiled, err := regexp.Compile(source)
+	compiled, err := pattern.Compile(source)
 	if err != nil {
 		return nil, badRequest("Invalid re2 regex: " + err.Error())
 	}

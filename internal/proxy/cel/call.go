@@ -1,9 +1,10 @@
 package cel
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/pattern"
 )
 
 // functions are those of one value.
@@ -86,13 +87,13 @@ func (p *parser) has(name token) node {
 }
 
 // matches takes only patterns that are known now: else a request would choose what they cost.
-func (p *parser) matches(of, pattern node) node {
-	if pattern.fixed == nil || pattern.fixed.kind != stringKind {
-		p.fail(pattern.at, "a pattern of matches that is no literal is not supported")
+func (p *parser) matches(of, source node) node {
+	if source.fixed == nil || source.fixed.kind != stringKind {
+		p.fail(source.at, "a pattern of matches that is no literal is not supported")
 	}
-	re, err := regexp.Compile(pattern.fixed.str)
+	re, err := pattern.Compile(source.fixed.str)
 	if err != nil {
-		p.fail(pattern.at, "%s", err)
+		p.fail(source.at, "the pattern of matches: %s", err)
 	}
 	return apply1(func(f *frame, v value) value {
 		switch {

@@ -113,7 +113,7 @@ func TestRefused(t *testing.T) {
 		"a.b{c: 1} == 1":            "a is unknown",
 		"random() == 1":             "the function random is not supported",
 		"request.path.split('/')":   "the function split is not supported",
-		"request.path.matches('(')": "error parsing regexp",
+		"request.path.matches('(')": "the pattern of matches: missing closing )",
 		"'a'.matches(request.path)": "a pattern of matches that is no literal",
 		"request.time.getHours('Mars/Phobos') == 1": "the time zone \"Mars/Phobos\" is unknown here",
 		"request.time.getHours(request.path) == 1":  "a time zone that is no literal",

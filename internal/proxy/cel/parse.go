@@ -23,8 +23,12 @@ func compile(text string) (e *Expression, err error) {
 		return nil, errors.New("it isn't UTF-8")
 	}
 	defer func() {
-		if problem, is := recover().(*syntaxError); is {
+		switch problem := recover().(type) {
+		case nil:
+		case *syntaxError:
 			e, err = nil, problem.place(text)
+		default:
+			panic(problem)
 		}
 	}()
 	tokens, problem := lex(text)

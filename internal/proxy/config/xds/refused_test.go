@@ -265,7 +265,7 @@ func TestRoutesRefused(t *testing.T) {
 		"domain":           {`{name: r, virtual_hosts: [{name: v, domains: ["a*b"]}]}`, []string{`virtual_hosts[0].domains[0] (v): "a*b": only one wildcard is possible, in front or at the end`}},
 		"weight sum":       {hostOf("{match: {prefix: /}, route: {weighted_clusters: {clusters: [{name: a, weight: 0}, {name: b}]}}}"), []string{at + ".route.weighted_clusters.clusters (v): the sum of weights is 0"}},
 		"regex":            {hostOf(`{match: {safe_regex: {regex: "a("}}, route: {cluster: c}}`), []string{at + ".match.safe_regex (v): regex \"a(\": missing closing ): `a(`"}},
-		"regex size":       {hostOf(`{match: {safe_regex: {regex: "(a{100}b{900}|[a-z]{900}c{100}){1}(d{1000}e{1000}f{1000})"}}, route: {cluster: c}}`), []string{at + ".match.safe_regex (v): regex \"(a{100}b{900}|[a-z]{900}c{100}){1}(d{1000}e{1000}f{1000})\" needs more than 4096 instructions"}},
+		"regex size":       {hostOf(`{match: {safe_regex: {regex: "(a{100}b{900}|[a-z]{900}c{100}){1}(d{1000}e{1000}f{1000})"}}, route: {cluster: c}}`), []string{at + ".match.safe_regex (v): regex \"(a{100}b{900}|[a-z]{900}c{100}){1}(d{1000}e{1000}f{1000})\": it needs more than 4096 instructions"}},
 		"no match":         {hostOf("{route: {cluster: c}}"), []string{at + ".match (v): no path to match"}},
 		"no action":        {hostOf("{match: {prefix: /}}"), []string{at + " (v): no action"}},
 		"no cluster":       {hostOf("{match: {prefix: /}, route: {}}"), []string{at + ".route (v): no cluster"}},

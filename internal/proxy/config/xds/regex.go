@@ -7,14 +7,11 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
+	"github.com/pillion-mesh/pillion/internal/proxy/pattern"
 )
 
-// maxProgram bounds a compiled regex in instructions, maxPrograms all of a resource; maxSource bounds a regex in bytes.
-const (
-	maxProgram  = 4096
-	maxPrograms = 1 << 20
-	maxSource   = 64 << 10
-)
+// maxPrograms bounds all regexes of a resource, in instructions.
+const maxPrograms = 1 << 20
 
 // regex compiles source, once for the same text of a resource.
 func (d *decoder) regex(source string) *config.Regex {
@@ -38,25 +35,9 @@ func (d *decoder) regex(source string) *config.Regex {
 
 // fits reports whether source compiles to a program within bounds.
 func (d *decoder) fits(source string) bool {
-	if len(source) > maxSource {
-		d.fail("regex of %d bytes is longer than %d", len(source), maxSource)
-		return false
-	}
-	tree, err := syntax.Parse(source, syntax.Perl)
+	size, err := pattern.Measure(source)
 	if err != nil {
-		d.fail("regex %q: %s", excerpt(source), strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-		return false
-	}
-	// The estimate comes first: compiling a nest of repetitions is what the bound is there to prevent.
-	size := estimate(tree)
-	if size <= 4*maxProgram {
-		program, err := syntax.Compile(tree.Simplify())
-		if err == nil {
-			size = len(program.Inst)
-		}
-	}
-	if size > maxProgram {
-		d.fail("regex %q needs more than %d instructions", excerpt(source), maxProgram)
+		d.fail("regex %q: %s", excerpt(source), err)
 		return false
 	}
 	if d.instructions += size; d.instructions > maxPrograms {
@@ -64,21 +45,6 @@ func (d *decoder) fits(source string) bool {
 		return false
 	}
 	return true
-}
-
-// estimate is about the number of instructions of a regex, and never costs more than its text.
-func estimate(tree *syntax.Regexp) int {
-	size := max(1, len(tree.Rune))
-	if tree.Op == syntax.OpCharClass {
-		size = 1
-	}
-	for _, sub := range tree.Sub {
-		size = min(size+estimate(sub), 1<<30)
-	}
-	if tree.Op == syntax.OpRepeat {
-		size = min(size*max(1, tree.Min, tree.Max), 1<<30)
-	}
-	return size
 }
 
 // excerpt shortens a text for a message.
@@ -112,8 +78,8 @@ func (d *decoder) rewrite(field string, m *matcherv3.RegexMatchAndSubstitute) (o
 }
 
 // substitution checks RE2's syntax: \0 to \9 name groups, \\ is a backslash.
-func (d *decoder) substitution(s, pattern string) {
-	tree, err := syntax.Parse(pattern, syntax.Perl)
+func (d *decoder) substitution(s, source string) {
+	tree, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
 		return
 	}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/pattern"
 )
 
 // Resource is one version of a resource.
@@ -73,10 +75,10 @@ func (e *Error) HTTPStatus() int { return e.Status }
 // ParseQuery reads the query of a URL. The error is an *Error.
 func ParseQuery(v url.Values) (Query, error) {
 	q := Query{Resource: v.Get("resource"), Mask: v.Get("mask"), IncludeEDS: v.Has("include_eds")}
-	if pattern := v.Get("name_regex"); pattern != "" {
-		name, err := regexp.Compile("^(?:" + pattern + ")$")
+	if source := v.Get("name_regex"); source != "" {
+		name, err := pattern.Compile("^(?:" + source + ")$")
 		if err != nil {
-			return q, &Error{http.StatusBadRequest, fmt.Sprintf("Error while parsing name_regex from %s: %v", pattern, err)}
+			return q, &Error{http.StatusBadRequest, fmt.Sprintf("Error while parsing name_regex from %s: %v", source, err)}
 		}
 		q.Name = name
 	}
