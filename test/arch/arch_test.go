@@ -59,10 +59,12 @@ func TestBinariesLink(t *testing.T) {
 			"runs once a pod: templates call methods by name, so every method of every type is linked, 11 MB"},
 		{"./sidecar", []string{"github.com/google/cel-go", "github.com/antlr4-go", "google.golang.org/protobuf/types/dynamicpb"},
 			"runs once a pod: internal/proxy/cel does what access logs need of CEL in a twentieth of the size; tests alone ask cel-go"},
+		{"./sidecar", []string{module + "/internal/cmd/capture"},
+			"pillion-capture lies beside it in the image; linked here too it would be there twice"},
 		{"./sidecar/capture", []string{"k8s.io", "sigs.k8s.io", "google.golang.org", "github.com/envoyproxy", "github.com/spf13", "go.uber.org/zap"},
 			"holds NET_ADMIN and is on the way of every pod's start: the smallest possible program"},
-		{"./sidecar/capture", []string{"os/exec", "net/http"},
-			"is started in every pod: no server, and no more processes than iptables' own"},
+		{"./sidecar/capture", []string{"os/exec", "net/http", "crypto"},
+			"is started in every pod: no server, no more processes than iptables' own, no self-test of Go's cryptography"},
 	} {
 		for _, p := range list(t, "-tags=grpcnotrace", rule.binary) {
 			for _, dep := range p.Deps {

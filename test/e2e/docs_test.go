@@ -69,7 +69,7 @@ func (e *env) releasedImages(t *testing.T) {
 func (e *env) toolFolder(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	for name, program := range map[string]string{"kubectl": e.kubectl.Program, "pillion": e.cli, "pillion-sidecar": e.sidecar} {
+	for name, program := range map[string]string{"kubectl": e.kubectl.Program, "pillion": e.cli, "pillion-sidecar": e.sidecar, "pillion-capture": e.capture} {
 		if err := os.Symlink(program, filepath.Join(folder, name)); err != nil {
 			t.Fatal(err)
 		}

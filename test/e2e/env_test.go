@@ -27,6 +27,7 @@ type env struct {
 	kubectl install.Kubectl
 	cli     string // the pillion command
 	sidecar string // pillion-sidecar, for what people call by hand
+	capture string // pillion-capture, which that runs
 }
 
 // part is one thing shown on the installation.
@@ -99,7 +100,7 @@ func start(t *testing.T) *env {
 	if err := install.Deploy(ctx, kubectl, install.Overlay); err != nil {
 		t.Fatal(err)
 	}
-	return &env{Cluster: cluster, kubectl: kubectl, cli: build(t, root, "."), sidecar: build(t, root, "./sidecar")}
+	return &env{Cluster: cluster, kubectl: kubectl, cli: build(t, root, "."), sidecar: build(t, root, "./sidecar"), capture: build(t, root, "./sidecar/capture")}
 }
 
 func build(t *testing.T, root, pkg string) string {

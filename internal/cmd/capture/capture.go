@@ -1,4 +1,4 @@
-// Package capture is the command line of pillion-capture, and of `pillion-sidecar capture`: flags and environment in,
+// Package capture is the command line of pillion-capture, which `pillion-sidecar capture` runs: flags and environment in,
 // options out, wiring, an exit code. Read Run first, then commands.go.
 package capture
 

@@ -274,9 +274,9 @@ func applyCapture(t *testing.T, ns *nstest.Namespace) { applyCaptureBy(t, ns, "R
 
 func applyCaptureBy(t *testing.T, ns *nstest.Namespace, mode string) {
 	t.Helper()
-	args := []string{"capture", "apply", "-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"}
+	args := []string{"apply", "-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020"}
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = []string{asSidecar + "=1", quickExit}
+	cmd.Env = []string{asCapture + "=1", quickExit}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	ns.Must(t, cmd.Start)

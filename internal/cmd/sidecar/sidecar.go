@@ -12,7 +12,6 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/agent"
 	"github.com/pillion-mesh/pillion/internal/agent/control"
-	"github.com/pillion-mesh/pillion/internal/cmd/capture"
 )
 
 // Exit codes, besides 0 and 1.
@@ -32,7 +31,7 @@ var usage = fmt.Sprintf(`pillion-sidecar runs beside an application and carries 
 
   agent     open the sockets, run and supervise the proxy, serve the operations API (what the container runs)
   proxy     carry traffic; started by the agent
-  capture   lead the pod's traffic into the sidecar; the same as pillion-capture
+  capture   lead the pod's traffic into the sidecar; it runs pillion-capture
   wait      wait until the sidecar is ready
   drain     start draining; the preStop hook of native sidecars
   request   METHOD PATH: call the operations API and print the answer
@@ -55,7 +54,7 @@ The proxy's flags, as Envoy names them; the agent sets them:
 func Run(argv []string, p Process) int {
 	name, args := called(argv)
 	if name == "capture" {
-		return capture.Run(args, p.Environ, p.Stdout, p.Stderr)
+		return runCapture(args, p)
 	}
 	switch name {
 	case "agent":
