@@ -1,6 +1,7 @@
 package inject_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/pillion-mesh/pillion/api/v1alpha1"
@@ -15,9 +16,15 @@ func injector(name, revision string, edits ...func(*v1alpha1.InjectorSpec)) v1al
 	return injecttest.Injector(name, revision, edits...)
 }
 
+// compiled are the Sets of this run by their Injectors as JSON: with the race detector compiling is what takes longest,
+// and most tests want the same few.
+var compiled sync.Map // string -> func() (*inject.Set, error)
+
 func setOf(t testing.TB, injectors ...v1alpha1.Injector) *inject.Set {
 	t.Helper()
-	set, err := injecttest.NewSet(operator(), injectors...)
+	compile := sync.OnceValues(func() (*inject.Set, error) { return injecttest.NewSet(operator(), injectors...) })
+	known, _ := compiled.LoadOrStore(mustJSON(injectors), compile)
+	set, err := known.(func() (*inject.Set, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
