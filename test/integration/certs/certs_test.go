@@ -32,7 +32,7 @@ type installed struct {
 }
 
 func install(t *testing.T) *installed {
-	e := operatortest.New(t, operatortest.Options{Cluster: testenv.Options{Name: "certs"}})
+	e := operatortest.New(t, operatortest.Options{Cluster: testenv.Options{Name: clusterName}})
 	server := httptest.NewTLSServer(nil)
 	server.Close()
 	c := &installed{Env: e, ca: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
