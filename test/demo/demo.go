@@ -17,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pillion-mesh/pillion/internal/istio"
+	"github.com/pillion-mesh/pillion/test/cluster/binary"
 	"github.com/pillion-mesh/pillion/test/cluster/cluster"
 	"github.com/pillion-mesh/pillion/test/install"
 )
@@ -181,12 +182,7 @@ func containers(pod *corev1.Pod) []string {
 // buildCLI builds the user's command into bin/, where what-to-try-next finds it.
 func (d *demo) buildCLI(ctx context.Context) error {
 	d.cli = filepath.Join(d.root, "bin", "pillion")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", d.cli, ".")
-	cmd.Dir = d.root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the pillion command: %w\n%s", err, out)
-	}
-	return nil
+	return binary.Build(ctx, d.root, d.cli, ".")
 }
 
 // checkInject returns check-inject's verdict: its exit code says whether the pod is injected.

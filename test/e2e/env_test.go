@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/pillion-mesh/pillion/test/cluster/binary"
 	"github.com/pillion-mesh/pillion/test/cluster/testenv"
 	"github.com/pillion-mesh/pillion/test/install"
 )
@@ -103,13 +104,12 @@ func start(t *testing.T) *env {
 	return &env{Cluster: cluster, kubectl: kubectl, cli: build(t, root, "."), sidecar: build(t, root, "./sidecar"), capture: build(t, root, "./sidecar/capture")}
 }
 
+// build makes a program as the images have it, so that nothing is compiled once more in another way.
 func build(t *testing.T, root, pkg string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "program")
-	cmd := exec.Command("go", "build", "-o", program, pkg)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, out)
+	if err := binary.Build(deadline(t, 5*time.Minute), root, program, pkg); err != nil {
+		t.Fatal(err)
 	}
 	return program
 }
