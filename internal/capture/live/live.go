@@ -7,7 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -144,7 +144,7 @@ func (l *Live) due() []ended {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b ended) int { return a.at.Compare(b.at) })
+	sort.Slice(list, func(i, j int) bool { return list[i].at.Before(list[j].at) })
 	return list[:min(len(list), maxRemovals)]
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"sort"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -110,11 +111,12 @@ func elements(list []span, interval bool) []nftables.SetElement {
 
 // spansOf reads elements back, in whatever order the kernel lists them.
 func spansOf(elems []nftables.SetElement, interval bool) []span {
-	slices.SortFunc(elems, func(a, b nftables.SetElement) int {
+	sort.Slice(elems, func(i, j int) bool {
+		a, b := &elems[i], &elems[j]
 		if c := bytes.Compare(a.Key, b.Key); c != 0 {
-			return c
+			return c < 0
 		}
-		return boolInt(b.IntervalEnd) - boolInt(a.IntervalEnd) // one span's end before the next one's start
+		return a.IntervalEnd && !b.IntervalEnd // one span's end before the next one's start
 	})
 	var list []span
 	for _, e := range elems {
@@ -128,13 +130,6 @@ func spansOf(elems []nftables.SetElement, interval bool) []span {
 		}
 	}
 	return list
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // successor is the next key; there is none after the highest.
@@ -161,8 +156,8 @@ func predecessor(key []byte) []byte {
 }
 
 func sameSpans(a, b []span) bool {
-	order := func(x, y span) int { return bytes.Compare(x.lo, y.lo) }
-	slices.SortFunc(a, order)
-	slices.SortFunc(b, order)
+	for _, list := range [][]span{a, b} {
+		sort.Slice(list, func(i, j int) bool { return bytes.Compare(list[i].lo, list[j].lo) < 0 })
+	}
 	return slices.EqualFunc(a, b, func(x, y span) bool { return bytes.Equal(x.lo, y.lo) && bytes.Equal(x.hi, y.hi) })
 }

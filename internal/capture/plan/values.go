@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -127,7 +128,9 @@ func parseRanges(s string, low, high uint64) ([]Range, error) {
 }
 
 func mergeRanges(list []Range) []Range {
-	slices.SortFunc(list, func(a, b Range) int { return cmp.Or(cmp.Compare(a.Lo, b.Lo), cmp.Compare(a.Hi, b.Hi)) })
+	sort.Slice(list, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(list[i].Lo, list[j].Lo), cmp.Compare(list[i].Hi, list[j].Hi)) < 0
+	})
 	var merged []Range
 	for _, r := range list {
 		if n := len(merged); n > 0 && uint64(r.Lo) <= uint64(merged[n-1].Hi)+1 {

@@ -1,10 +1,9 @@
 package admin
 
 import (
-	"cmp"
 	"io"
 	"net/http"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -51,7 +50,7 @@ func (a *api) endpoints() []endpoint {
 		{"/stats/recentlookups/enable", "enable recording of reset stat-name lookup names", true, a.enableLookups(true)},
 		{"/tap", "stream requests as they pass", false, a.tap},
 	}
-	slices.SortFunc(list, func(x, y endpoint) int { return cmp.Compare(x.path, y.path) })
+	sort.Slice(list, func(i, j int) bool { return list[i].path < list[j].path })
 	return list
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -57,7 +58,7 @@ func (c *class) families() []family {
 	if c == clusterClass {
 		add(c.family+"upstream_rq", counterKind, member{})
 	}
-	slices.SortStableFunc(list, func(a, b family) int { return cmp.Compare(a.kind, b.kind) })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].kind < list[j].kind })
 	return list
 }
 

@@ -2,11 +2,11 @@ package telemetry
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -54,7 +54,7 @@ func (s *Store) segments(q *selection, p Process) (list []segment) {
 			list = append(list, segment{name: n.name, named: n})
 		}
 	}
-	slices.SortFunc(list, func(a, b segment) int { return cmp.Compare(a.name, b.name) })
+	sort.Slice(list, func(i, j int) bool { return list[i].name < list[j].name })
 	return append(list, s.istio.segments()...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 	"unsafe"
 )
@@ -30,7 +31,7 @@ func newClass(prefix, label, family string, object, shard reflect.Type) *class {
 	if shard != nil {
 		c.places = append(c.places, placesOf(shard, true)...)
 	}
-	slices.SortFunc(c.places, func(a, b place) int { return cmp.Compare(a.name, b.name) })
+	sort.Slice(c.places, func(i, j int) bool { return c.places[i].name < c.places[j].name })
 	return c
 }
 
@@ -85,7 +86,7 @@ func (v *view) setShards(shards []unsafe.Pointer, answers []*responses) {
 	for status, count := range counts {
 		v.codes = append(v.codes, codeCount{status, count})
 	}
-	slices.SortFunc(v.codes, func(a, b codeCount) int { return cmp.Compare(a.status, b.status) })
+	sort.Slice(v.codes, func(i, j int) bool { return v.codes[i].status < v.codes[j].status })
 }
 
 func (s shards[T]) pointers() (list []unsafe.Pointer) {

@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
@@ -152,7 +153,7 @@ func (m *maker) levels(members []member) []level {
 	for priority, of := range by {
 		levels = append(levels, counted(priority, of))
 	}
-	slices.SortFunc(levels, func(a, b level) int { return cmp.Compare(a.priority, b.priority) })
+	sort.Slice(levels, func(i, j int) bool { return levels[i].priority < levels[j].priority })
 	return levels
 }
 

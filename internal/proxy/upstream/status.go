@@ -3,6 +3,7 @@ package upstream
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
@@ -114,8 +115,9 @@ func (c *Cluster) originalStatus() []HostStatus {
 	for _, h := range c.originals.hosts {
 		hosts = append(hosts, h.Status())
 	}
-	slices.SortFunc(hosts, func(a, b HostStatus) int {
-		return cmp.Or(a.Host.Address.Compare(b.Host.Address), cmp.Compare(a.Address, b.Address))
+	sort.Slice(hosts, func(i, j int) bool {
+		a, b := &hosts[i], &hosts[j]
+		return cmp.Or(a.Host.Address.Compare(b.Host.Address), cmp.Compare(a.Address, b.Address)) < 0
 	})
 	return hosts
 }

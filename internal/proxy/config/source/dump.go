@@ -2,8 +2,7 @@ package source
 
 import (
 	"io"
-	"slices"
-	"strings"
+	"sort"
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config/source/dump"
 )
@@ -29,9 +28,9 @@ func (s *Source) snapshot() *dump.Config {
 		}
 	}
 	for _, set := range []*dump.Set{&c.Clusters, &c.Endpoints, &c.Listeners, &c.Extensions, &c.Routes, &c.Secrets} {
-		byName := func(a, b dump.State) int { return strings.Compare(a.Name, b.Name) }
-		slices.SortFunc(set.Static, byName)
-		slices.SortFunc(set.Dynamic, byName)
+		for _, list := range [][]dump.State{set.Static, set.Dynamic} {
+			sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+		}
 	}
 	return c
 }

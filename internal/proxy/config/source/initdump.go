@@ -3,8 +3,7 @@ package source
 import (
 	"encoding/json"
 	"io"
-	"slices"
-	"strings"
+	"sort"
 )
 
 // unready are targets that something waits for, as /init_dump shows them.
@@ -41,7 +40,7 @@ func (s *Source) unready(mask string) (all []unready) {
 			waiting = append(waiting, unready{Name: "init manager " + words[e.kind] + " " + e.name, Targets: s.missing(e.warming)})
 		}
 	}
-	slices.SortFunc(waiting, func(a, b unready) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(waiting, func(i, j int) bool { return waiting[i].Name < waiting[j].Name })
 	return append(all, waiting...)
 }
 

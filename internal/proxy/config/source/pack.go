@@ -2,8 +2,7 @@ package source
 
 import (
 	"runtime/debug"
-	"slices"
-	"strings"
+	"sort"
 
 	"github.com/pillion-mesh/pillion/internal/xdsclient"
 )
@@ -79,11 +78,12 @@ func (s *Source) loosePieces() (all []piece) {
 			all = append(all, piece{entry: e, version: v, was: v.raw})
 		}
 	})
-	slices.SortFunc(all, func(a, b piece) int {
-		if a.entry.kind != b.entry.kind {
-			return int(a.entry.kind) - int(b.entry.kind)
+	sort.Slice(all, func(i, j int) bool {
+		a, b := all[i].entry, all[j].entry
+		if a.kind != b.kind {
+			return a.kind < b.kind
 		}
-		return strings.Compare(a.entry.name, b.entry.name)
+		return a.name < b.name
 	})
 	return all
 }

@@ -2,7 +2,7 @@ package source
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/pillion-mesh/pillion/internal/xdsclient"
@@ -27,8 +27,8 @@ func (s *Source) Errors() []ErrorState {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b ErrorState) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(all[i].Type, all[j].Type), cmp.Compare(all[i].Name, all[j].Name)) < 0
 	})
 	return all
 }

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -9,8 +8,6 @@ import (
 	metricsv3 "github.com/envoyproxy/go-control-plane/envoy/config/metrics/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 )
-
-func compareTexts(a, b string) int { return cmp.Compare(a, b) }
 
 func (d *decoder) statsConfig(c *metricsv3.StatsConfig, out *BootstrapConfig) {
 	out.DefaultTags = truth(c.GetUseAllDefaultTags(), true)

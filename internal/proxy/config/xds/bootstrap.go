@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -136,8 +137,9 @@ func (d *decoder) bootRest(m *bootstrapv3.Bootstrap) {
 		}
 		return true
 	})
-	slices.SortFunc(d.needs.Notes, func(a, b Note) int {
-		return compareTexts(a.Path+"\x00"+a.What, b.Path+"\x00"+b.What)
+	sort.Slice(d.needs.Notes, func(i, j int) bool {
+		a, b := d.needs.Notes[i], d.needs.Notes[j]
+		return a.Path+"\x00"+a.What < b.Path+"\x00"+b.What
 	})
 }
 

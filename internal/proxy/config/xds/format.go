@@ -2,6 +2,7 @@ package xds
 
 import (
 	"slices"
+	"sort"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -66,7 +67,7 @@ func (d *decoder) jsonFields(s *structpb.Struct) []config.FormatField {
 		d.in(key, func() { d.jsonField(v, &field) })
 		out = append(out, field)
 	}
-	slices.SortFunc(out, func(a, b config.FormatField) int { return strings.Compare(a.Key, b.Key) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Key < out[j].Key })
 	return out
 }
 
