@@ -118,6 +118,11 @@ func (c *call) answerBody() (whole bool) {
 			return false
 		}
 		c.x.Sent += uint64(len(piece))
+		if c.request.tunnelled && !end {
+			if whole, done := c.moveAnswerOn(); done {
+				return whole
+			}
+		}
 		if end {
 			c.x.LastUpstreamRx = time.Since(c.x.Start)
 			c.grpcStatus()

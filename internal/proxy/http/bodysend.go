@@ -102,6 +102,9 @@ func (r *requestBody) finish(c *call) error {
 func (r *requestBody) run(c *call) {
 	defer r.running.Store(false)
 	for {
+		if r.tunnelled && r.moveOn(c) {
+			return
+		}
 		piece, end, err := c.down.ReadBody()
 		if err != nil {
 			r.fail(c, err)

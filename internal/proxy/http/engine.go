@@ -20,6 +20,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/http/h2"
 	"github.com/pillion-mesh/pillion/internal/proxy/http/route"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
@@ -99,6 +100,7 @@ type Engine struct {
 	h2      h2Pools
 	crew    *h2.Crew // carries out requests of HTTP/2
 	date    date
+	pipes   *socket.Pipes   // of tunnels
 	mirrors atomic.Int64    // mirrored requests under way
 	ctx     context.Context // ends what has no client
 	stop    context.CancelFunc
@@ -111,7 +113,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		opts: o, wheel: newWheel(o.Now()), date: date{now: o.Now},
 		managers: map[*config.HTTPManager]*manager{}, conns: map[conn]struct{}{}, parkAfter: parkAfter,
-		crew: h2.NewCrew(o.Guard),
+		crew: h2.NewCrew(o.Guard), pipes: socket.NewPipes(),
 	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.work.Go(func() { e.wheel.run(e.ctx.Done(), e.sweep) })
@@ -193,6 +195,7 @@ func (e *Engine) Close(ctx context.Context) {
 	e.crew.Close()
 	e.work.Wait()
 	e.lot.close()
+	e.pipes.Close()
 }
 
 // conn is a client's connection, of either version.

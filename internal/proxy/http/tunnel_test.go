@@ -189,6 +189,9 @@ func TestConnectEndsHere(t *testing.T) {
 			}
 			through(t, p)
 			r.logged("200 - via_upstream 1048576 1048586")
+			if moved := r.store.Server.SplicedBytes.Load(); (moved > 0) != (codec == config.CodecHTTP1) {
+				t.Errorf("%d bytes were moved inside the kernel", moved)
+			}
 			if n := r.store.HTTP("test").CxUpgrades.Load(); n != 1 {
 				t.Errorf("%d upgrades", n)
 			}
@@ -335,6 +338,66 @@ func TestConnectBroken(t *testing.T) {
 		}
 		r.logged("200 DC downstream_remote_disconnect")
 	})
+}
+
+// TestMovedTunnelEnds: a tunnel whose bytes the kernel moves ends as others do: reset by either side, or silent for too long;
+// all that went through is in the log, and no pipe is left.
+func TestMovedTunnelEnds(t *testing.T) {
+	const size = 1 << 20
+	for name, c := range map[string]struct {
+		idle   time.Duration
+		client func(*net.TCPConn)
+		host   func(*net.TCPConn)
+		want   string
+	}{
+		"the client resets": {time.Hour, func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() }, nil, "DC downstream_remote_disconnect"},
+		"the host resets":   {time.Hour, nil, func(c *net.TCPConn) { _ = c.SetLinger(0) }, "UC upstream_reset_after_response_started{connection_termination}"},
+		"it is silent":      {200 * time.Millisecond, nil, nil, "SI stream_idle_timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			over, ended := make(chan struct{}), make(chan struct{})
+			host := scripted(t, func(conn net.Conn) {
+				_, _ = io.CopyN(conn, conn, size)
+				<-over
+				if c.host != nil {
+					c.host(conn.(*net.TCPConn))
+					return
+				}
+				_, _ = io.Copy(io.Discard, conn)
+				close(ended)
+			})
+			r := newRig(t, []string{host}, func(r *rig) { tunnelled(r); r.cfg.StreamIdleTimeout = c.idle })
+			first := r.raw() // has the logs opened, and whatever else there is but once
+			_, _ = io.WriteString(first, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+			_, _ = io.ReadAll(first)
+			first.Close()
+			r.logged("404 NR")
+			check := settled(t)
+			conn, b, _ := r.connect()
+			var sending sync.WaitGroup
+			sending.Go(func() { _, _ = conn.Write(make([]byte, size)) })
+			if _, err := io.CopyN(io.Discard, b, size); err != nil {
+				t.Fatal(err)
+			}
+			sending.Wait()
+			close(over)
+			if c.client != nil {
+				c.client(conn.(*net.TCPConn))
+			} else if _, err := b.ReadByte(); err == nil {
+				t.Error("a byte after all")
+			}
+			if c.host == nil {
+				<-ended
+			}
+			r.logged(fmt.Sprintf("200 %s %d %d", c.want, size, size))
+			if moved := r.store.Server.SplicedBytes.Load(); moved == 0 {
+				t.Error("nothing was moved inside the kernel")
+			}
+			conn.Close()
+			r.engine.pipes.Close()
+			check()
+		})
+	}
 }
 
 // TestConnectSilent: a tunnel nothing goes through ends after stream_idle_timeout, also when one side has ended already.

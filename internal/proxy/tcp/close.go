@@ -35,7 +35,7 @@ func (p *Proxy) Close(ctx context.Context) {
 		s.shut("sidecar_shutdown", stream.LocalReset)
 	}
 	poll(ctx, func() bool { return p.Active() == 0 })
-	p.pipes.close()
+	p.pipes.Close()
 }
 
 // settle waits until nothing has been on its way for a while.

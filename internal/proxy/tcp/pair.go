@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
 // pair is the two flows between a downstream and an upstream connection.
@@ -16,7 +18,7 @@ type pair struct {
 	cause error // why the pair ended, nil after both ends of data; written once before the connections are closed
 }
 
-func newPair(down, up *side, spliced *atomic.Uint64, pipes *pipePool) *pair {
+func newPair(down, up *side, spliced *atomic.Uint64, pipes *socket.Pipes) *pair {
 	p := &pair{
 		down: down, up: up,
 		request: newFlow(down, up, spliced, pipes),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pillion-mesh/pillion/internal/proxy/config"
 	"github.com/pillion-mesh/pillion/internal/proxy/httpfilter/filter"
+	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 	"github.com/pillion-mesh/pillion/internal/proxy/stream"
 	"github.com/pillion-mesh/pillion/internal/proxy/telemetry"
 	"github.com/pillion-mesh/pillion/internal/proxy/upstream"
@@ -44,7 +45,7 @@ type Proxy struct {
 	Options
 	plans  plans
 	void   telemetry.Counter // of Istio's metrics where nobody asked for them
-	pipes  *pipePool
+	pipes  *socket.Pipes
 	ctx    context.Context // ends dials
 	cancel context.CancelFunc
 
@@ -57,7 +58,7 @@ type Proxy struct {
 // New returns a Proxy; its Close must be called.
 func New(o Options) *Proxy {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &Proxy{Options: o, pipes: newPipePool(), ctx: ctx, cancel: cancel,
+	p := &Proxy{Options: o, pipes: socket.NewPipes(), ctx: ctx, cancel: cancel,
 		sessions: map[*session]struct{}{}, sweeper: make(chan struct{})}
 	go p.sweep()
 	return p

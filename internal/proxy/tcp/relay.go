@@ -29,7 +29,7 @@ type flow struct {
 	moved    atomic.Uint64 // bytes taken from src
 	passed   atomic.Uint64 // bytes given to dst
 	spliced  *atomic.Uint64
-	pipes    *pipePool
+	pipes    *socket.Pipes
 
 	// Results of the raw callbacks, which are made once: a closure a call would be most of a short connection's garbage.
 	tryRead, tryWrite func(fd uintptr) bool
@@ -37,11 +37,11 @@ type flow struct {
 	n    int
 	err  error
 	buf  *buffer
-	fds  pipe
+	fds  socket.Pipe
 	left []byte // to be written
 }
 
-func newFlow(src, dst *side, spliced *atomic.Uint64, pipes *pipePool) *flow {
+func newFlow(src, dst *side, spliced *atomic.Uint64, pipes *socket.Pipes) *flow {
 	f := &flow{src: src, dst: dst, spliced: spliced, pipes: pipes}
 	f.tryRead, f.tryWrite = f.readOnce, f.writeOnce
 	return f

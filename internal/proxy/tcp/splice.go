@@ -8,60 +8,7 @@ import (
 	"github.com/pillion-mesh/pillion/internal/proxy/socket"
 )
 
-const (
-	spliceChunk = 1 << 20
-	pipeBytes   = 256 << 10
-	pipesKept   = 32
-)
-
-// pipe is the kernel buffer between two splices.
-type pipe struct{ r, w int }
-
-// pipePool keeps a few empty pipes. A flow holds one only while bytes are on their way, not while it is parked, so
-// that idle connections cost no descriptors.
-type pipePool struct{ free chan pipe }
-
-func newPipePool() *pipePool { return &pipePool{make(chan pipe, pipesKept)} }
-
-func (p *pipePool) get() (pipe, error) {
-	select {
-	case got := <-p.free:
-		return got, nil
-	default:
-	}
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return pipe{}, err
-	}
-	// A larger pipe saves calls. The kernel may refuse it to a user who has many; then it works as it is.
-	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, pipeBytes)
-	return pipe{r: fds[0], w: fds[1]}, nil
-}
-
-func (p *pipePool) put(got pipe) {
-	select {
-	case p.free <- got:
-	default:
-		got.close()
-	}
-}
-
-// close closes the pipes kept. Flows must have ended.
-func (p *pipePool) close() {
-	for {
-		select {
-		case got := <-p.free:
-			got.close()
-		default:
-			return
-		}
-	}
-}
-
-func (p pipe) close() {
-	_ = unix.Close(p.r)
-	_ = unix.Close(p.w)
-}
+const spliceChunk = 1 << 20
 
 // spliceOnce moves what src has to dst without bringing it into this process. Without a pipe it copies.
 func (f *flow) spliceOnce() (done bool, err error) {
@@ -85,17 +32,17 @@ var errNoPipe = errors.New("no pipe for splice")
 
 // tryFill fills an empty pipe from src, or parks without one.
 func (f *flow) tryFill(fd uintptr) bool {
-	p, err := f.pipes.get()
+	p, err := f.pipes.Get()
 	if err != nil {
 		f.err = errNoPipe
 		return true
 	}
-	f.n, f.err = socket.Splice(int(fd), p.w, spliceChunk)
+	f.n, f.err = socket.Splice(int(fd), p.W, spliceChunk)
 	if f.err == nil && f.n > 0 {
 		f.fds = p
 		return true
 	}
-	f.pipes.put(p) // still empty
+	f.pipes.Put(p) // still empty
 	return !errors.Is(f.err, unix.EAGAIN)
 }
 
@@ -103,20 +50,20 @@ func (f *flow) tryFill(fd uintptr) bool {
 func (f *flow) drain() error {
 	for f.n > 0 {
 		if err := f.dst.raw.Write(f.tryDrain); err != nil {
-			f.fds.close()
+			f.fds.Close()
 			return &errReset{f.dst, err}
 		}
 		if f.err != nil {
-			f.fds.close() // it may hold bytes of this connection
+			f.fds.Close() // it may hold bytes of this connection
 			return &errReset{f.dst, f.err}
 		}
 	}
-	f.pipes.put(f.fds)
+	f.pipes.Put(f.fds)
 	return nil
 }
 
 func (f *flow) tryDrain(fd uintptr) bool {
-	n, err := socket.Splice(f.fds.r, int(fd), f.n)
+	n, err := socket.Splice(f.fds.R, int(fd), f.n)
 	if errors.Is(err, unix.EAGAIN) {
 		return false
 	}
