@@ -1,7 +1,10 @@
 package proxy
 
 import (
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -10,7 +13,9 @@ import (
 // itself, and names that lead nowhere are answered for.
 func TestDynamicForwardProxy(t *testing.T) {
 	app := named(t, "here")
-	_, port, _ := net.SplitHostPort(app)
+	local := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "here") })) // on localhost's address
+	defer local.Close()
+	_, port, _ := net.SplitHostPort(local.Listener.Addr().String())
 	const cache = `"dns_cache_config": {"name": "c", "dns_lookup_family": "V4_ONLY"}`
 	r := newRig(t, func(o *Options) {
 		o.Bootstrap = inboundOf(t, `"route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
