@@ -114,13 +114,18 @@ func (s *Scraper) fetch(ctx context.Context, scraper http.Header, wait time.Dura
 
 func fetchOne(ctx context.Context, source Source, header http.Header, wait time.Duration) (*page, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(wait, func() { cancel(fmt.Errorf("no answer in %v", wait)) })
+	noAnswer := fmt.Errorf("no answer in %v", wait)
+	late := time.AfterFunc(wait, func() { cancel(noAnswer) })
 	resp, err := source.Fetch(ctx, header) //nolint:bodyclose // page.close does
 	late.Stop()
 	p := &page{source, resp, func() { cancel(nil) }}
 	switch {
 	case err != nil:
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, context.DeadlineExceeded) { // the whole scrape's time, which is hardly longer, was over first
+			cause = noAnswer
+		}
+		if cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		cancel(nil)
