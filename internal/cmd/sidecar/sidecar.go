@@ -44,8 +44,9 @@ The proxy's flags, as Envoy names them; the agent sets them:
   --mode serve|validate     validate only reads the bootstrap and its static resources, and exits
   --control-fd N|none       where the agent is; none: alone, with sockets of its own (default %d)
   --restart-epoch N         how many proxies were before this one (default 0)
-  --drain-time-s N          over how many seconds HTTP clients are asked to leave a proxy that is drained (default %s)
-  --drain-strategy gradual|immediate   immediate: as --drain-time-s 0 (default gradual)
+  --drain-time-s N          over how many seconds HTTP clients are asked to leave a proxy that is drained; connections of
+                            removed listeners and filter chains are closed that long after (default %s)
+  --drain-strategy gradual|immediate   immediate: clients are asked at once (default gradual)
   --parent-shutdown-time-s N           after how long the agent ends the proxy before this one (default %s); only shown
 `, control.FD, secondsOf(agent.DefaultDrainTime), secondsOf(agent.DefaultParentShutdown))
 

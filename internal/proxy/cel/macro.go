@@ -98,16 +98,7 @@ func existsOne(f *frame, slot int, all list, body []eval) value {
 }
 
 func filtered(f *frame, slot int, all list, body []eval) value {
-	out := list{}
-	for _, element := range all {
-		switch v := judge(f, slot, element, body[0]); {
-		case v.failed():
-			return v
-		case v.num == 1:
-			out = append(out, element)
-		}
-	}
-	return listValue(out)
+	return mappedSome(f, slot, all, []eval{body[0], func(f *frame) value { return f.vars[slot] }})
 }
 
 func mapped(f *frame, slot int, all list, body []eval) value {
